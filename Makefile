@@ -1,0 +1,83 @@
+# pg_hone: query and data-lifecycle tuning for PostgreSQL
+#
+#   make, make install, make installcheck, make indent
+#   PG_CONFIG=/path/to/pg_config chooses the server to build for.
+
+EXTENSION = pg_hone
+EXTVERSION = 0.1
+MODULE_big = pg_hone
+PGFILEDESC = "pg_hone - query and data-lifecycle tuning"
+
+COMMON_OBJS = \
+	src/common/catalog.o \
+	src/common/observer.o \
+	src/common/toplevel.o
+
+STATS_OBJS =
+
+CAPTURE_OBJS =
+
+ADVISE_OBJS =
+
+TIERED_OBJS =
+
+LIFECYCLE_OBJS =
+
+BATCH_OBJS =
+
+OBJS = src/pg_hone.o $(COMMON_OBJS) $(STATS_OBJS) $(CAPTURE_OBJS) \
+	$(ADVISE_OBJS) $(TIERED_OBJS) $(LIFECYCLE_OBJS) $(BATCH_OBJS)
+
+# The install script is these fragments, in this order.
+SQL_FRAGMENTS = \
+	sql/install/00_schema.sql \
+	sql/install/20_stats.sql \
+	sql/install/30_advise.sql \
+	sql/install/40_tiered.sql \
+	sql/install/50_lifecycle.sql \
+	sql/install/60_batch.sql \
+	sql/install/90_privileges.sql
+
+EXTENSION_SCRIPT = pg_hone--$(EXTVERSION).sql
+DATA_built = $(EXTENSION_SCRIPT)
+
+STATS_REGRESS =
+ADVISE_REGRESS =
+TIERED_REGRESS =
+LIFECYCLE_REGRESS =
+BATCH_REGRESS =
+
+REGRESS = setup $(STATS_REGRESS) $(ADVISE_REGRESS) $(TIERED_REGRESS) \
+	$(LIFECYCLE_REGRESS) $(BATCH_REGRESS)
+
+EXTRA_CLEAN = $(EXTENSION_SCRIPT)
+
+ZSTD_CFLAGS := $(shell pkg-config --cflags libzstd 2>/dev/null)
+ZSTD_LIBS := $(shell pkg-config --libs libzstd 2>/dev/null)
+
+PG_CPPFLAGS = -I$(srcdir)/src $(ZSTD_CFLAGS)
+PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
+	-Wno-missing-field-initializers -Wno-cast-function-type \
+	-Wno-declaration-after-statement
+SHLIB_LINK = $(ZSTD_LIBS)
+
+PG_CONFIG ?= pg_config
+
+ifneq ($(MAKECMDGOALS),clean)
+include Makefile.check
+endif
+
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# No function of ours is worth inlining into JIT code.
+override with_llvm = no
+
+$(EXTENSION_SCRIPT): $(SQL_FRAGMENTS) Makefile
+	cat $(SQL_FRAGMENTS) > $@
+
+$(OBJS): $(wildcard src/*.h src/*/*.h)
+
+.PHONY: indent
+indent:
+	sh test/indent.sh

@@ -1,0 +1,1 @@
+-- Query statistics (src/stats, src/capture).

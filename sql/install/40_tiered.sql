@@ -1,0 +1,1 @@
+-- The tiered access method (src/tiered).

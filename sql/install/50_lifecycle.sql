@@ -1,0 +1,1 @@
+-- Tier policies (src/lifecycle).

@@ -1,0 +1,1 @@
+-- Privileges that span areas.

@@ -1,0 +1,41 @@
+/*-------------------------------------------------------------------------
+ *
+ * hone.h
+ *	  Names and small helpers that every area uses.
+ *
+ * Lowest rung of the include ladder: includes no other header of pg_hone
+ * but compat/compat.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HONE_H
+#define HONE_H
+
+#include "compat/compat.h"
+
+#define HONE_EXTENSION	"pg_hone"
+#define HONE_SCHEMA		"hone"
+#define HONE_LIBRARY	"pg_hone"
+
+/* True when the library was loaded through shared_preload_libraries. */
+extern bool hone_preloaded;
+
+/*
+ * Raise ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, naming 'what' and the line
+ * for postgresql.conf, unless the library is preloaded.
+ */
+extern void hone_require_preload(const char *what);
+
+/* OID of the installed extension in this database, or InvalidOid. */
+extern Oid	hone_extension_oid(void);
+
+/* OID of the extension's schema in this database, or InvalidOid. */
+extern Oid	hone_schema_oid(void);
+
+/* OID of the relation 'name' in schema hone, or InvalidOid. */
+extern Oid	hone_relation_oid(const char *name);
+
+/* Quoted, schema-qualified name of a relation, or NULL if it is gone. */
+extern char *hone_qualified_name(Oid relid);
+
+#endif							/* HONE_H */

@@ -1,0 +1,85 @@
+/*-------------------------------------------------------------------------
+ *
+ * record.h
+ *	  What capture hands to its observers (statistics, detectors).
+ *
+ * capture/ fills the structures; stats/ and advise/ register an observer and
+ * never include capture's headers. Observers run inside the user's statement:
+ * they must not throw, must not take locks that another backend can hold
+ * while running user code, and must not keep any pointer they are handed
+ * beyond the call.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HONE_RECORD_H
+#define HONE_RECORD_H
+
+#include "executor/execdesc.h"
+#include "executor/instrument.h"
+#include "parser/parse_node.h"
+#include "utils/timestamp.h"
+
+#include "common/hone.h"
+
+typedef enum HoneRecordKind
+{
+	HONE_RECORD_PLAN,			/* one planning; exec_ns is the planning time */
+	HONE_RECORD_EXEC			/* one finished or failed call */
+} HoneRecordKind;
+
+/* One planning or one call of a statement. Times in nanoseconds. */
+typedef struct HoneRecord
+{
+	HoneRecordKind kind;
+	Oid			dbid;
+	Oid			userid;
+	uint64		queryid;		/* 0 where none is known (parse errors) */
+	bool		toplevel;
+	int			nest_level;		/* 0 = sent by the client */
+	CmdType		cmd;			/* CMD_UTILITY for utility statements */
+	int			sqlstate;		/* 0 = finished, else the packed SQLSTATE */
+	uint32		lxid;			/* local transaction id, for grouping */
+	bool		in_xact_block;	/* inside BEGIN ... COMMIT */
+	TimestampTz started;		/* wall clock at the start of the call */
+	instr_time	start_clock;	/* monotonic clock at the start */
+	uint64		elapsed_ns;		/* execution (or planning) time */
+	uint64		rows;			/* rows returned or affected */
+	BufferUsage buffers;		/* deltas of this call */
+	WalUsage	wal;
+	bool		has_rusage;		/* cpu_* were sampled for this call */
+	uint64		cpu_user_us;
+	uint64		cpu_sys_us;
+	const char *source;			/* whole source string, may be NULL */
+	int			location;		/* of this statement in it; -1 = unknown */
+	int			length;			/* 0 = to the end */
+	QueryDesc  *query_desc;		/* executor state, still readable; NULL for
+								 * utility statements, plans and failures */
+} HoneRecord;
+
+/*
+ * Callbacks, each may be NULL.
+ *
+ * analyzed: after parse analysis of a statement with a query identifier;
+ *		jstate is NULL when nothing was jumbled for this call.
+ * starting: before the executor starts. Returns instrument_options to add
+ *		(0 = none): rows only (INSTRUMENT_ROWS), never timers.
+ * started: after the executor started; the plan state tree exists.
+ * finished: after a call ended or failed. May run in an aborting
+ *		transaction (sqlstate != 0): no catalog access then.
+ */
+typedef struct HoneObserver
+{
+	void		(*analyzed) (ParseState *pstate, Query *query, JumbleState *jstate);
+	int			(*starting) (QueryDesc *query_desc, int eflags, int nest_level);
+	void		(*started) (QueryDesc *query_desc, int eflags, int nest_level);
+	void		(*finished) (const HoneRecord *record);
+	struct HoneObserver *next;
+} HoneObserver;
+
+/* First of the registered observers, in the order of registration. */
+extern HoneObserver *hone_observers;
+
+/* Add a static observer; called from an area's init only. */
+extern void hone_observer_register(HoneObserver *observer);
+
+#endif							/* HONE_RECORD_H */

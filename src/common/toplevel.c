@@ -1,0 +1,198 @@
+/*-------------------------------------------------------------------------
+ *
+ * toplevel.c
+ *	  Run one command at top level in a dynamic background worker.
+ *
+ * The request travels in a dynamic shared memory segment that both sides map;
+ * the worker writes the outcome into it and exits. When the waiting session
+ * is cancelled it terminates the worker. Needs no preloading.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "parser/analyze.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "storage/dsm.h"
+#include "storage/ipc.h"
+#include "tcop/pquery.h"
+#include "tcop/tcopprot.h"
+#include "tcop/utility.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/portal.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+
+#include "common/toplevel.h"
+
+typedef struct ToplevelRequest
+{
+	Oid			dbid;
+	Oid			userid;
+	int			lock_timeout_ms;
+	bool		done;			/* written last, read after the worker's end */
+	char		sql[HONE_TOPLEVEL_SQL_MAX];
+	char		error[HONE_TOPLEVEL_ERR_MAX];	/* empty = success */
+} ToplevelRequest;
+
+PGDLLEXPORT void hone_toplevel_main(Datum main_arg);
+
+/*
+ * Execute one command as exec_simple_query() would, without a client.
+ */
+static void
+execute_command(const char *sql)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
+												  "hone top-level command",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old;
+	List	   *parsetrees;
+	RawStmt    *raw;
+	CommandTag	tag;
+	Portal		portal;
+	List	   *querytrees;
+	List	   *plans;
+	DestReceiver *dest;
+	QueryCompletion qc;
+	bool		snapshot = false;
+
+	StartTransactionCommand();
+	old = MemoryContextSwitchTo(context);
+	parsetrees = pg_parse_query(sql);
+	if (list_length(parsetrees) != 1)
+		elog(ERROR, "expected one command, found %d", list_length(parsetrees));
+	raw = linitial_node(RawStmt, parsetrees);
+	tag = CreateCommandTag(raw->stmt);
+
+	if (analyze_requires_snapshot(raw))
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		snapshot = true;
+	}
+	querytrees = pg_analyze_and_rewrite_fixedparams(raw, sql, NULL, 0, NULL);
+	plans = pg_plan_queries(querytrees, sql, 0, NULL);
+	if (snapshot)
+		PopActiveSnapshot();
+
+	portal = CreatePortal("", true, true);
+	portal->visible = false;
+	PortalDefineQuery(portal, NULL, sql, tag, plans, NULL);
+	PortalStart(portal, NULL, 0, InvalidSnapshot);
+	dest = CreateDestReceiver(DestNone);
+	MemoryContextSwitchTo(old);
+	(void) PortalRun(portal, FETCH_ALL, true, true, dest, dest, &qc);
+	dest->rDestroy(dest);
+	PortalDrop(portal, false);
+	CommitTransactionCommand();
+	MemoryContextDelete(context);
+}
+
+void
+hone_toplevel_main(Datum main_arg)
+{
+	dsm_segment *segment;
+	ToplevelRequest *request;
+	char		timeout[32];
+
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+
+	CurrentResourceOwner = ResourceOwnerCreate(NULL, "hone top-level command");
+	segment = dsm_attach(DatumGetUInt32(main_arg));
+	if (segment == NULL)
+		proc_exit(0);			/* the requester has gone */
+	dsm_pin_mapping(segment);
+	request = dsm_segment_address(segment);
+
+	BackgroundWorkerInitializeConnectionByOid(request->dbid, request->userid, 0);
+	pgstat_report_activity(STATE_RUNNING, request->sql);
+	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	snprintf(timeout, sizeof(timeout), "%d", request->lock_timeout_ms);
+	SetConfigOption("lock_timeout", timeout, PGC_SUSET, PGC_S_OVERRIDE);
+
+	PG_TRY();
+	{
+		execute_command(request->sql);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(TopMemoryContext);
+		edata = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		strlcpy(request->error, edata->message, sizeof(request->error));
+	}
+	PG_END_TRY();
+
+	request->done = true;
+	proc_exit(0);
+}
+
+char *
+hone_toplevel_run(Oid dbid, Oid userid, const char *sql, int lock_timeout_ms)
+{
+	dsm_segment *segment;
+	ToplevelRequest *request;
+	BackgroundWorker worker;
+	BackgroundWorkerHandle *handle;
+	char	   *error;
+
+	if (strlen(sql) >= HONE_TOPLEVEL_SQL_MAX)
+		return pstrdup("the command is too long");
+
+	segment = dsm_create(sizeof(ToplevelRequest), DSM_CREATE_NULL_IF_MAXSEGMENTS);
+	if (segment == NULL)
+		return pstrdup("no shared memory segment was free");
+	request = dsm_segment_address(segment);
+	memset(request, 0, sizeof(*request));
+	request->dbid = dbid;
+	request->userid = userid;
+	request->lock_timeout_ms = lock_timeout_ms;
+	strlcpy(request->sql, sql, sizeof(request->sql));
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_library_name, HONE_LIBRARY, BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "hone_toplevel_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "pg_hone command", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "pg_hone command", BGW_MAXLEN);
+	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(segment));
+	worker.bgw_notify_pid = MyProcPid;
+
+	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+	{
+		dsm_detach(segment);
+		return pstrdup("no background worker slot was free; raise max_worker_processes");
+	}
+
+	PG_TRY();
+	{
+		(void) WaitForBackgroundWorkerShutdown(handle);
+	}
+	PG_CATCH();
+	{
+		TerminateBackgroundWorker(handle);
+		dsm_detach(segment);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	if (request->error[0] != '\0')
+		error = pstrdup(request->error);
+	else if (!request->done)
+		error = pstrdup("the worker ended before the command was done");
+	else
+		error = NULL;
+	dsm_detach(segment);
+	return error;
+}

@@ -1,0 +1,31 @@
+/*-------------------------------------------------------------------------
+ *
+ * toplevel.h
+ *	  Commands that PostgreSQL only allows outside a transaction block
+ *	  (VACUUM, DETACH CONCURRENTLY, CREATE INDEX CONCURRENTLY), run in a
+ *	  background worker of their own.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HONE_TOPLEVEL_H
+#define HONE_TOPLEVEL_H
+
+#include "common/hone.h"
+
+#define HONE_TOPLEVEL_SQL_MAX	2048
+#define HONE_TOPLEVEL_ERR_MAX	512
+
+/*
+ * Run one command in database dbid as role userid and wait for its end.
+ *
+ * sql: one command, at most HONE_TOPLEVEL_SQL_MAX - 1 bytes, with every name
+ * schema-qualified (search_path is pg_catalog there). lock_timeout_ms: for
+ * the command's locks, 0 = wait.
+ * Returns NULL when it succeeded, else what went wrong (palloc'd), also when
+ * no worker slot was free. Throws only on query cancel. The caller must hold
+ * no lock the command could wait for.
+ */
+extern char *hone_toplevel_run(Oid dbid, Oid userid, const char *sql,
+							   int lock_timeout_ms);
+
+#endif							/* HONE_TOPLEVEL_H */

@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * pg_hone.c
+ *	  Entry point of the library: calls the areas' init, and nothing else.
+ *
+ * stats/ registers its observer before advise/ does, so that a detector finds
+ * the statement it is told about already counted. Everything that needs
+ * preloading checks hone_preloaded itself.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "common/hone.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	hone_preloaded = process_shared_preload_libraries_in_progress;
+
+	/* one line per area, bottom of the ladder first */
+
+	MarkGUCPrefixReserved("hone");
+}

@@ -1,0 +1,60 @@
+/*-------------------------------------------------------------------------
+ *
+ * tiered.h
+ *	  What others may ask of the tiered access method.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HONE_TIERED_H
+#define HONE_TIERED_H
+
+#include "utils/relcache.h"
+
+#include "common/hone.h"
+
+/* Defines settings, installs hooks. Called once from _PG_init. */
+extern void hone_tiered_init(void);
+
+/*
+ * Ends the current transaction and starts the next one, with the caller's
+ * role, search_path and security context set up again. Compressing calls it
+ * between its steps, holding nothing.
+ */
+typedef void (*HoneTieredNextTransaction) (void *arg);
+
+typedef struct HoneTieredResult
+{
+	int64		rows;			/* rows moved */
+	int64		batches;		/* batches written or unfolded */
+	int64		bytes_before;	/* total size with indexes, before */
+	int64		bytes_after;	/* and after (space given back included) */
+	char	   *vacuum_error;	/* why space was not given back, or NULL */
+} HoneTieredResult;
+
+/*
+ * Fold all plain rows of one table or leaf partition into batches, many
+ * short transactions, each through next_transaction. Must be called inside a
+ * transaction, outside a transaction block, holding no lock on the relation;
+ * returns inside a (new) transaction. Locks are waited for lock_timeout_ms
+ * at the most.
+ *
+ * Errors: 42809 wrong kind of relation, 42501 not owner, 0A000 keys or
+ * constraints it cannot fold yet, 55P03 lock not available: then everything
+ * committed so far stays, each row exactly once, and a later call goes on.
+ */
+extern void hone_tiered_compress(Oid relid, int lock_timeout_ms,
+								 HoneTieredNextTransaction next_transaction,
+								 void *arg, HoneTieredResult *result);
+
+/* The way back: every compressed row a plain heap row again. */
+extern void hone_tiered_decompress(Oid relid, int lock_timeout_ms,
+								   HoneTieredNextTransaction next_transaction,
+								   void *arg, HoneTieredResult *result);
+
+/* OID of the access method "tiered" in this database, or InvalidOid. */
+extern Oid	hone_tiered_am_oid(void);
+
+/* Raise the error that hone_tiered_compress would, or return. */
+extern void hone_tiered_check_compressible(Relation rel);
+
+#endif							/* HONE_TIERED_H */
