@@ -50,6 +50,10 @@ BATCH_REGRESS =
 REGRESS = setup $(STATS_REGRESS) $(ADVISE_REGRESS) $(TIERED_REGRESS) \
 	$(LIFECYCLE_REGRESS) $(BATCH_REGRESS)
 
+# test/specs/*.spec, with their expected output in test/expected.
+ISOLATION =
+ISOLATION_OPTS = --inputdir=$(srcdir)/test --load-extension=pg_hone
+
 EXTRA_CLEAN = $(EXTENSION_SCRIPT)
 
 ZSTD_CFLAGS := $(shell pkg-config --cflags libzstd 2>/dev/null)
@@ -67,11 +71,11 @@ ifneq ($(MAKECMDGOALS),clean)
 include Makefile.check
 endif
 
-PGXS := $(shell $(PG_CONFIG) --pgxs)
-include $(PGXS)
-
 # No function of ours is worth inlining into JIT code.
 override with_llvm = no
+
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
 
 $(EXTENSION_SCRIPT): $(SQL_FRAGMENTS) Makefile
 	cat $(SQL_FRAGMENTS) > $@

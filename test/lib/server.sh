@@ -1,14 +1,15 @@
-# Sourced by the test and demo scripts: a private PostgreSQL, never the
+# Sourced by the test, demo and bench scripts: a private PostgreSQL, never the
 # system's. PostgreSQL is copied (its programs find their files relative to
 # themselves), so that installing pg_hone into it touches nothing else; the
-# server runs as an unprivileged user, on a free port, in a temporary
-# directory, and only processes started here are ever ended.
+# server runs as an unprivileged user and listens on a Unix socket in a
+# temporary directory; only processes started here are ever ended.
 #
 #   hone_private_pg DIR     copy of the PostgreSQL that PG_CONFIG names -> DIR;
 #                           sets HONE_BIN and PG_CONFIG
 #   hone_initdb DATA        new cluster
 #   hone_start DATA [opts]  start it; sets PGHOST PGPORT PGUSER
-#   hone_stop DATA          stop it
+#   hone_stop DATA [mode]   stop it
+#   hone_kill DATA          kill -9 the server and every process of it
 #   hone_as CMD...          run as the unprivileged user
 
 hone_user() {
@@ -16,44 +17,52 @@ hone_user() {
     if getent passwd postgres >/dev/null; then echo postgres; else echo nobody; fi
 }
 
+# Runs in / because the unprivileged user may not be able to enter the
+# caller's directory.
 hone_as() {
     if [ "$(id -u)" != 0 ]; then "$@"; return; fi
-    setpriv --reuid="$(hone_user)" --regid="$(id -g "$(hone_user)")" --clear-groups \
-        env HOME=/tmp "$@"
+    (
+        cd /
+        exec setpriv --reuid="$(hone_user)" --regid="$(id -g "$(hone_user)")" --clear-groups \
+            env HOME=/tmp "$@"
+    )
 }
 
+# The directories of an installation are kept in the same places relative to
+# each other. bindir may be one that PostgreSQL shares with the whole system,
+# so programs are copied by name; the other directories are PostgreSQL's own.
 hone_private_pg() {
-    local dir=$1 config=${PG_CONFIG:-pg_config} bin share lib inc base
+    local dir=$1 config=${PG_CONFIG:-pg_config} bin share lib inc base program
     bin=$("$config" --bindir) share=$("$config" --sharedir)
     lib=$("$config" --pkglibdir) inc=$("$config" --includedir-server)
     base=$bin
-    while [ "${share#"$base"/}" = "$share" ] || [ "${lib#"$base"/}" = "$lib" ] \
-        || [ "${inc#"$base"/}" = "$inc" ]; do
+    while [ "$base" != / ] && { [ "${share#"$base"/}" = "$share" ] \
+        || [ "${lib#"$base"/}" = "$lib" ] || [ "${inc#"$base"/}" = "$inc" ]; }; do
         base=$(dirname "$base")
     done
+    [ "$base" != / ] || base=
     if [ ! -e "$dir/.complete" ]; then
-        mkdir -p "$dir${bin#"$base"}" "$dir${share#"$base"}" "$dir${lib#"$base"}"
-        cp -a "$bin/." "$dir${bin#"$base"}/"
+        mkdir -p "$dir${bin#"$base"}" "$dir${share#"$base"}" "$dir${lib#"$base"}" \
+            "$dir$(dirname "${inc#"$base"}")"
+        for program in postgres initdb pg_ctl psql pg_config pgbench pg_dump pg_dumpall \
+            pg_restore pg_basebackup pg_controldata pg_checksums pg_isready pg_amcheck \
+            pg_waldump pg_resetwal pg_upgrade vacuumdb createdb dropdb; do
+            [ ! -e "$bin/$program" ] || cp -L "$bin/$program" "$dir${bin#"$base"}/"
+        done
         cp -aL "$share/." "$dir${share#"$base"}/" 2>/dev/null || cp -a "$share/." "$dir${share#"$base"}/"
         cp -a "$lib/." "$dir${lib#"$base"}/"
-        mkdir -p "$dir$(dirname "${inc#"$base"}")"
         ln -sfn "$inc" "$dir${inc#"$base"}"
-        ln -sfn "$("$config" --includedir)/internal" "$dir$(dirname "${inc#"$base"}")/internal" 2>/dev/null || true
+        if [ -d "$(dirname "$inc")/internal" ]; then
+            ln -sfn "$(dirname "$inc")/internal" "$dir$(dirname "${inc#"$base"}")/internal"
+        elif [ -d "$("$config" --includedir)/internal" ]; then
+            ln -sfn "$("$config" --includedir)/internal" "$dir$(dirname "${inc#"$base"}")/internal"
+        fi
         chmod -R a+rX "$dir"
         touch "$dir/.complete"
     fi
     HONE_BIN=$dir${bin#"$base"}
     PG_CONFIG=$HONE_BIN/pg_config
     export PG_CONFIG HONE_BIN
-}
-
-hone_free_port() {
-    local port
-    for _ in $(seq 100); do
-        port=$((20000 + RANDOM % 20000))
-        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then echo "$port"; return; fi
-    done
-    return 1
 }
 
 hone_initdb() {
@@ -68,12 +77,15 @@ shared_preload_libraries = 'pg_hone'
 fsync = off
 max_worker_processes = 16
 logging_collector = off
+log_line_prefix = '%m [%p] %q%a '
 CONF
 }
 
+# Only the name of the socket depends on the port: the server has no TCP
+# address, and the socket's directory is its own.
 hone_start() {
     local data=$1; shift
-    PGPORT=${HONE_PORT:-$(hone_free_port)}
+    PGPORT=${HONE_PORT:-5432}
     PGHOST=$(dirname "$data") PGUSER=postgres
     export PGPORT PGHOST PGUSER
     hone_as "$HONE_BIN/pg_ctl" -D "$data" -l "$data.log" -w -t 60 -o "-p $PGPORT $*" start >/dev/null \
@@ -84,4 +96,19 @@ hone_stop() {
     if [ -f "$1/postmaster.pid" ]; then
         hone_as "$HONE_BIN/pg_ctl" -D "$1" -m "${2:-fast}" -w stop >/dev/null 2>&1 || true
     fi
+}
+
+# The server is halted first, so that no process of it can be born between
+# the listing and the kill.
+hone_kill() {
+    local postmaster child stat
+    postmaster=$(head -1 "$1/postmaster.pid") || return 1
+    kill -STOP "$postmaster"
+    for stat in /proc/[0-9]*/stat; do
+        child=${stat#/proc/}; child=${child%/stat}
+        [ "$(sed 's/^.*) . \([0-9]*\) .*/\1/' "$stat" 2>/dev/null)" = "$postmaster" ] || continue
+        kill -9 "$child" 2>/dev/null || true
+    done
+    kill -9 "$postmaster"
+    while kill -0 "$postmaster" 2>/dev/null; do sleep 0.02; done
 }
