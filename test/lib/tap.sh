@@ -55,7 +55,7 @@ refuses() {
     if out=$("$HONE_BIN/psql" -XAtq -v ON_ERROR_STOP=1 -v VERBOSITY=verbose \
         -d "${HONE_DB:-postgres}" -c "$4" 2>&1); then
         not_ok "$name" "succeeded: $4"
-    elif ! printf '%s\n' "$out" | grep -q "ERROR:  $state:"; then
+    elif ! printf '%s\n' "$out" | grep -Eq "ERROR:  $state:"; then
         not_ok "$name" "SQLSTATE is not $state: $out"
     else
         like "$name" "$out" "$pattern"

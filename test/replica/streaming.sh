@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# A streaming standby returns the rows of the primary before and after
+# compressing, and goes on doing so when it is promoted.
+set -u
+. "$(dirname "$0")/../lib/prepare.sh"
+. "$HONE_ROOT/test/lib/rows.sh"
+hone_prepare
+hone_server primary || exit 1
+primary=$PGHOST
+sql "CREATE EXTENSION pg_hone" || exit 1
+make_varied t 60000 || exit 1
+wanted=$(rows_of t)
+
+standby_data=$HONE_WORK/run/standby/data
+mkdir -p "$HONE_WORK/run/standby"
+chmod 755 "$HONE_WORK/run/standby"
+[ "$(id -u)" != 0 ] || chown "$(hone_user)" "$HONE_WORK/run/standby"
+hone_as "$HONE_BIN/pg_basebackup" -h "$primary" -p "$PGPORT" -U postgres -D "$standby_data" -R -c fast || exit 1
+hone_as sed -i "s|^unix_socket_directories.*|unix_socket_directories = '$HONE_WORK/run/standby'|" "$standby_data/postgresql.conf"
+HONE_SERVERS+=("$standby_data")
+hone_start "$standby_data" || exit 1
+standby=$PGHOST
+
+# on SERVER CMD...
+on() { local PGHOST=$1; shift; export PGHOST; "$@"; }
+
+caught_up() {
+    local lsn
+    lsn=$(on "$primary" sql "SELECT pg_current_wal_lsn()")
+    on "$standby" wait_until 60 "SELECT pg_last_wal_replay_lsn() >= '$lsn'" || echo "# the standby lags"
+}
+
+caught_up
+is "standby, heap" "$(on "$standby" rows_of t)" "$wanted"
+on "$primary" sql "CALL hone.compress('t')" || exit 1
+caught_up
+is "the primary stores it compressed" "$(on "$primary" sql "SELECT amname FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE c.oid = 't'::regclass")" tiered
+is "primary, compressed" "$(on "$primary" rows_of t)" "$wanted"
+is "standby, compressed" "$(on "$standby" rows_of t)" "$wanted"
+is "statistics can be read on the standby" "$(on "$standby" sql "SELECT count(*) >= 0 FROM hone.queries")" t
+on "$primary" sql "INSERT INTO t (id, kind) VALUES (-1, 'late')" || exit 1
+caught_up
+is "a late row reaches the standby" "$(on "$standby" sql "SELECT count(*) FROM t WHERE id = -1")" 1
+on "$primary" sql "DELETE FROM t WHERE id = -1" >/dev/null 2>&1
+on "$primary" sql "VACUUM t"
+caught_up
+after=$(on "$primary" rows_of t)
+is "standby, vacuumed" "$(on "$standby" rows_of t)" "$after"
+hone_as "$HONE_BIN/pg_ctl" -D "$standby_data" -w promote >/dev/null || exit 1
+is "promoted" "$(on "$standby" rows_of t)" "$after"
+succeeds "decompress on the promoted server" on "$standby" sql "CALL hone.decompress('t')"
+is "promoted, decompressed" "$(on "$standby" rows_of t)" "$after"
+hone_done

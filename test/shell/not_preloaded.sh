@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# A server that does not preload the library: what needs preloading says so,
+# the rest works.
+set -u
+. "$(dirname "$0")/../lib/prepare.sh"
+. "$HONE_ROOT/test/lib/rows.sh"
+hone_prepare
+hone_server bare "-c shared_preload_libraries=" || exit 1
+
+succeeds "CREATE EXTENSION" sql "CREATE EXTENSION pg_hone"
+for object in "hone.queries" "hone.top" "hone.query_stats()" "hone.errors"; do
+    refuses "$object says that preloading is missing" 55000 "shared_preload_libraries" "SELECT * FROM $object"
+done
+refuses "hone.reset says that preloading is missing" 55000 "shared_preload_libraries" "SELECT hone.reset()"
+like "hone.status works, and names the line that mends it" "$(sql "SELECT s::text FROM hone.status s")" "shared_preload_libraries"
+
+make_varied t 20000 || exit 1
+wanted=$(rows_of t)
+succeeds "compress" sql "CALL hone.compress('t')"
+is "rows in the session that loads the library to read them" "$(rows_of t)" "$wanted"
+is "an index-supported query in a new session" \
+    "$(sql "CREATE INDEX ON t (id)"; sql "SET enable_seqscan = off; SELECT count(*) FROM t WHERE id BETWEEN 100 AND 199")" 100
+is "planning is the first thing that loads the library" "$(sql "SELECT count(*) FROM t x JOIN t y USING (id) WHERE x.id < 1000")" 999
+sql "CREATE TABLE m (at timestamptz NOT NULL, n int) PARTITION BY RANGE (at);
+     CREATE TABLE m_1 PARTITION OF m FOR VALUES FROM ('2020-01-01') TO ('2020-02-01');
+     INSERT INTO m SELECT timestamptz '2020-01-01 00:00Z' + i * interval '1 minute', i FROM generate_series(0, 40000) i" || exit 1
+succeeds "a policy can be set" sql "SELECT hone.add_tier_policy('m', warm_after => interval '1 year')"
+succeeds "and run by hand" sql "CALL hone.run_tier_policies()"
+is "it moved the partition" "$(sql "SELECT tier FROM hone.partitions WHERE partition = 'm_1'::regclass")" warm
+is "rows of the moved partition" "$(sql "SELECT count(*), sum(n) FROM m")" "40001|800020000"
+succeeds "batch_delete" sql "CALL hone.batch_delete('m_1', 'n < 0')"
+
+refuses "DROP EXTENSION is refused while tables are tiered" '[0-9A-Z]{5}' "decompress_all" "DROP EXTENSION pg_hone"
+refuses "so is DROP EXTENSION CASCADE" '[0-9A-Z]{5}' "decompress_all" "DROP EXTENSION pg_hone CASCADE"
+is "rows after the refusals" "$(rows_of t)" "$wanted"
+succeeds "decompress_all" sql "CALL hone.decompress_all()"
+is "rows after decompress_all" "$(rows_of t)" "$wanted"
+succeeds "DROP EXTENSION then works" sql "DROP EXTENSION pg_hone"
+is "the tables stay" "$(rows_of t)" "$wanted"
+hone_done
