@@ -1,0 +1,161 @@
+#!/usr/bin/env bash
+# Benches, on private servers. Prints a report in Markdown and writes it to
+# test/bench/RESULTS.md; every ratio comes from figures of this one run.
+# Asserts nothing about times.
+#
+#   bash test/bench/run.sh                     all of it, about ten minutes
+#   bash test/bench/run.sh overhead|storage    a part, printed only
+#
+# HONE_ROUNDS (5) rounds of HONE_SECONDS (10) each for the overhead.
+set -u
+. "$(dirname "$0")/../lib/prepare.sh"
+part=${1:-all}
+rounds=${HONE_ROUNDS:-5} seconds=${HONE_SECONDS:-10}
+bench=$HONE_ROOT/../shared/bench
+hone_prepare
+report=$HONE_WORK/report.md
+
+median() { sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
+ratio() { awk "BEGIN { printf \"%.${3:-2}f\", $1 / $2 }"; }
+
+# --- overhead ------------------------------------------------------------
+
+overhead() {
+    local name library round tps
+    declare -A host
+    for name in none pg_stat_statements pg_hone; do
+        hone_say "cluster with $name"
+        library=${name#none}
+        hone_server "bench_$name" "-c shared_preload_libraries=$library -c shared_buffers=512MB -c autovacuum=off" || exit 1
+        host[$name]=$PGHOST
+        "$HONE_BIN/pgbench" -i -q -s 10 postgres >/dev/null 2>&1 || exit 1
+        [ "$name" = none ] || sql "CREATE EXTENSION $name" || exit 1
+        PGHOST=${host[$name]} "$HONE_BIN/pgbench" -S -n -M prepared -c 2 -j 2 -T 3 postgres >/dev/null 2>&1
+    done
+    for round in $(seq "$rounds"); do
+        for name in none pg_stat_statements pg_hone; do
+            tps=$(PGHOST=${host[$name]} "$HONE_BIN/pgbench" -S -n -M prepared -c 2 -j 2 -T "$seconds" postgres 2>/dev/null |
+                sed -nE 's/^tps = ([0-9.]+).*/\1/p')
+            echo "$tps" >>"$HONE_WORK/tps.$name"
+            hone_say "round $round of $rounds, $name: $tps transactions/s"
+        done
+    done
+    local none statements hone
+    none=$(median <"$HONE_WORK/tps.none") statements=$(median <"$HONE_WORK/tps.pg_stat_statements") hone=$(median <"$HONE_WORK/tps.pg_hone")
+    cat >>"$report" <<MD
+
+## Overhead
+
+\`pgbench -S -M prepared -c 2 -j 2\`, scale 10, everything in memory; $rounds interleaved rounds of $seconds s, median.
+
+| server | transactions/s | of no extension | lowest and highest round |
+|---|---|---|---|
+| no extension | ${none%.*} | 1.000 | $(spread none) |
+| pg_stat_statements | ${statements%.*} | $(ratio "$statements" "$none" 3) | $(spread pg_stat_statements) |
+| pg_hone | ${hone%.*} | $(ratio "$hone" "$none" 3) | $(spread pg_hone) |
+
+A difference smaller than the spread of the rounds is noise.
+MD
+}
+
+spread() { sort -n "$HONE_WORK/tps.$1" | awk '{ v[NR] = int($1) } END { print v[1] " to " v[NR] }'; }
+
+# --- storage -------------------------------------------------------------
+
+# Median of five warm executions, in milliseconds.
+time_of() {
+    local n
+    { echo '\timing on'; for n in 1 2 3 4 5 6; do echo "$1;"; done; } |
+        "$HONE_BIN/psql" -Xq -d postgres | sed -nE 's/^Time: ([0-9.]+) ms.*/\1/p' | tail -5 | median
+}
+
+# compare TITLE TABLE LABEL=SQL... : the table as heap, then compressed.
+compare() {
+    local title=$1 table=$2 item label query heap_ms=() i=0 heap heap_all stored stored_all began took
+    shift 2
+    hone_say "$title, heap"
+    sql "VACUUM ANALYZE $table"
+    heap=$(sql "SELECT pg_table_size('$table')") heap_all=$(sql "SELECT pg_total_relation_size('$table')")
+    for item in "$@"; do heap_ms+=("$(time_of "${item#*=}")"); done
+    hone_say "$title, compressing"
+    began=$(date +%s%N)
+    sql "CALL hone.compress('$table')" || exit 1
+    took=$((($(date +%s%N) - began) / 1000000))
+    sql "VACUUM ANALYZE $table"
+    stored=$(sql "SELECT pg_table_size('$table')") stored_all=$(sql "SELECT pg_total_relation_size('$table')")
+    cat >>"$report" <<MD
+
+### $title
+
+$(sql "SELECT count(*) FROM $table") rows; compressed in $took ms.
+
+| | heap | tiered | heap ÷ tiered |
+|---|---|---|---|
+| table, bytes | $heap | $stored | $(ratio "$heap" "$stored" 1) |
+| with indexes, bytes | $heap_all | $stored_all | $(ratio "$heap_all" "$stored_all" 1) |
+MD
+    for item in "$@"; do
+        label=${item%%=*} query=${item#*=}
+        local ms
+        ms=$(time_of "$query")
+        echo "| $label, ms | ${heap_ms[$i]} | $ms | $(ratio "${heap_ms[$i]}" "$ms" 2) |" >>"$report"
+        i=$((i + 1))
+    done
+}
+
+storage() {
+    local file
+    hone_server bench_storage "-c shared_buffers=1GB -c max_wal_size=8GB -c work_mem=64MB" || exit 1
+    sql "CREATE EXTENSION pg_hone" || exit 1
+    cat >>"$report" <<MD
+
+## Storage
+
+Sizes of a table as heap (vacuumed) and after \`CALL hone.compress\`; times are medians of five warm executions over a local socket, default parallelism. A ratio above 1 is in favour of \`tiered\`.
+MD
+    if file=$(hone_flights); then
+        sql "CREATE TABLE flights (departed_at timestamp NOT NULL, delay_min int, distance_mi int, origin text, destination text)"
+        zstd -dc "$file" | "$HONE_BIN/psql" -Xq -d postgres -c "COPY flights FROM STDIN (FORMAT csv, HEADER)"
+        sql "DELETE FROM flights WHERE departed_at >= '2001-02-01'; CREATE INDEX ON flights (origin, departed_at)"
+        sql "VACUUM FULL flights"
+        compare "Flights of January 2001" flights \
+            "count(*)=SELECT count(*) FROM flights" \
+            "sum of a column=SELECT sum(delay_min) FROM flights" \
+            "filter on one airport=SELECT count(*), avg(delay_min) FROM flights WHERE origin = 'SFO'" \
+            "one day=SELECT count(*), avg(delay_min) FROM flights WHERE departed_at >= '2001-01-15' AND departed_at < '2001-01-16'" \
+            "group by airport=SELECT origin, count(*), avg(delay_min) FROM flights GROUP BY 1" \
+            "all columns=SELECT sum(hashtextextended(f::text, 0)) FROM flights f"
+    else
+        echo "(no real flights beside the checkout)" >>"$report"
+    fi
+    if [ -r "$bench/gen_metrics.sql" ]; then
+        hone_say "generating metrics and events"
+        "$HONE_BIN/psql" -Xq -d postgres -v devices=100 -v steps=10000 -f "$bench/gen_metrics.sql" >/dev/null || exit 1
+        "$HONE_BIN/psql" -Xq -d postgres -v rows=300000 -f "$bench/gen_events.sql" >/dev/null || exit 1
+        compare "Metrics of devices (generated, devices=100 steps=10000)" metrics \
+            "count(*)=SELECT count(*) FROM metrics" \
+            "avg, whole table=SELECT avg(cpu) FROM metrics" \
+            "group by device=SELECT device_id, avg(cpu), max(mem) FROM metrics GROUP BY device_id" \
+            "1 % time range=SELECT sum(cpu) FROM metrics WHERE ts >= '2025-01-01 14:00:00+00' AND ts < '2025-01-01 14:16:40+00'" \
+            "one device, all time=SELECT avg(cpu) FROM metrics WHERE device_id = 42"
+        compare "Web log (generated, rows=300000)" events \
+            "count(*)=SELECT count(*) FROM events" \
+            "status 500 by url=SELECT url, count(*) FROM events WHERE status = 500 GROUP BY url ORDER BY count(*) DESC, url LIMIT 10" \
+            "jsonb field filter=SELECT count(*) FROM events WHERE payload->>'k' = 'v7'" \
+            "one day avg bytes=SELECT avg(bytes) FROM events WHERE ts >= '2025-01-04 00:00:00+00' AND ts < '2025-01-05 00:00:00+00'" \
+            "one user, all columns=SELECT sum(length(e::text)) FROM events e WHERE user_id = 31337"
+    fi
+}
+
+cat >"$report" <<MD
+# Bench results
+
+Made by \`bash test/bench/run.sh\` on $("$PG_CONFIG" --version), $(nproc) cores, $(awk '/MemTotal/ { printf "%.0f GB", $2 / 1048576 }' /proc/meminfo), $(date -u +%F). Absolute figures are of that machine; the ratios are what to compare.
+MD
+case $part in
+    all) overhead; storage; cp "$report" "$HONE_ROOT/test/bench/RESULTS.md" ;;
+    overhead) overhead ;;
+    storage) storage ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
+esac
+cat "$report"
