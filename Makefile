@@ -19,7 +19,17 @@ CAPTURE_OBJS =
 
 ADVISE_OBJS =
 
-TIERED_OBJS =
+TIERED_OBJS = \
+	src/tiered/codec_bits.o \
+	src/tiered/codec_bytes.o \
+	src/tiered/codec_dict.o \
+	src/tiered/codec_encode.o \
+	src/tiered/codec_float.o \
+	src/tiered/codec_frame.o \
+	src/tiered/codec_fuzz.o \
+	src/tiered/codec_int.o \
+	src/tiered/codec_read.o \
+	src/tiered/codec_test.o
 
 LIFECYCLE_OBJS =
 
