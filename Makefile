@@ -11,7 +11,8 @@ PGFILEDESC = "pg_hone - query and data-lifecycle tuning"
 COMMON_OBJS = \
 	src/common/catalog.o \
 	src/common/observer.o \
-	src/common/toplevel.o
+	src/common/toplevel.o \
+	src/compat/compat.o
 
 STATS_OBJS =
 
@@ -20,6 +21,8 @@ CAPTURE_OBJS =
 ADVISE_OBJS =
 
 TIERED_OBJS = \
+	src/tiered/am.o \
+	src/tiered/batch.o \
 	src/tiered/codec_bits.o \
 	src/tiered/codec_bytes.o \
 	src/tiered/codec_dict.o \
@@ -29,7 +32,16 @@ TIERED_OBJS = \
 	src/tiered/codec_fuzz.o \
 	src/tiered/codec_int.o \
 	src/tiered/codec_read.o \
-	src/tiered/codec_test.o
+	src/tiered/codec_test.o \
+	src/tiered/cursor.o \
+	src/tiered/custom_scan.o \
+	src/tiered/fold.o \
+	src/tiered/functions.o \
+	src/tiered/guard.o \
+	src/tiered/store.o \
+	src/tiered/switch.o \
+	src/tiered/tiered.o \
+	src/tiered/unfold.o
 
 LIFECYCLE_OBJS =
 

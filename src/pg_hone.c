@@ -16,6 +16,7 @@
 #include "utils/guc.h"
 
 #include "common/hone.h"
+#include "tiered/tiered.h"
 
 PG_MODULE_MAGIC;
 
@@ -27,6 +28,7 @@ _PG_init(void)
 	hone_preloaded = process_shared_preload_libraries_in_progress;
 
 	/* one line per area, bottom of the ladder first */
+	hone_tiered_init();
 
 	MarkGUCPrefixReserved("hone");
 }

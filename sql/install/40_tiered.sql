@@ -20,3 +20,57 @@ COMMENT ON FUNCTION hone._codec_fuzz(int, int) IS
     'test: decodes that many damaged batches with valid checksums; returns how many were found damaged';
 REVOKE ALL ON FUNCTION hone._codec_fuzz(int, int) FROM PUBLIC;
 
+
+-- The access method.
+
+CREATE FUNCTION hone._tiered_handler(internal) RETURNS table_am_handler
+AS 'MODULE_PATHNAME', 'hone_tiered_handler' LANGUAGE C STRICT;
+COMMENT ON FUNCTION hone._tiered_handler(internal) IS 'handler of access method tiered';
+
+CREATE ACCESS METHOD tiered TYPE TABLE HANDLER hone._tiered_handler;
+COMMENT ON ACCESS METHOD tiered IS
+    'heap tables whose old rows are folded into compressed batches by hone.compress()';
+
+-- The procedures commit as they go, so they have no SET clause and are not
+-- SECURITY DEFINER.
+
+CREATE PROCEDURE hone.compress(relation regclass)
+LANGUAGE C AS 'MODULE_PATHNAME', 'hone_compress';
+COMMENT ON PROCEDURE hone.compress(regclass) IS
+    'folds the rows of a table, or of every leaf partition of a partitioned table, into compressed batches';
+
+CREATE PROCEDURE hone.decompress(relation regclass)
+LANGUAGE C AS 'MODULE_PATHNAME', 'hone_decompress';
+COMMENT ON PROCEDURE hone.decompress(regclass) IS
+    'turns a tiered table, or every leaf partition of a partitioned table, back into an ordinary one';
+
+CREATE PROCEDURE hone.decompress_all()
+LANGUAGE C AS 'MODULE_PATHNAME', 'hone_decompress_all';
+COMMENT ON PROCEDURE hone.decompress_all() IS
+    'turns every tiered table of this database back into an ordinary one';
+
+CREATE FUNCTION hone.tiered_stats(
+    relation regclass,
+    OUT batches bigint,
+    OUT compressed_rows bigint,
+    OUT plain_rows bigint,
+    OUT raw_bytes bigint,
+    OUT compressed_bytes bigint,
+    OUT heap_bytes bigint)
+LANGUAGE C STRICT STABLE AS 'MODULE_PATHNAME', 'hone_tiered_stats';
+COMMENT ON FUNCTION hone.tiered_stats(regclass) IS
+    'batches, rows and bytes of a tiered table; plain_rows is an estimate, heap_bytes the total size with indexes before it was first compressed; NULLs for a table that is not tiered';
+
+-- Nobody loses data to an uninstall.
+
+CREATE FUNCTION hone._guard_drop() RETURNS event_trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'hone_guard_drop';
+COMMENT ON FUNCTION hone._guard_drop() IS
+    'refuses DROP EXTENSION pg_hone while tables are tiered';
+
+CREATE EVENT TRIGGER pg_hone_guard ON ddl_command_start
+    WHEN TAG IN ('DROP EXTENSION', 'DROP OWNED')
+    EXECUTE FUNCTION hone._guard_drop();
+ALTER EVENT TRIGGER pg_hone_guard ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER pg_hone_guard IS
+    'refuses DROP EXTENSION pg_hone while tables are tiered';

@@ -14,6 +14,9 @@
 #error "pg_hone needs PostgreSQL 15 or later"
 #endif
 
+#include "nodes/execnodes.h"
+#include "utils/relcache.h"
+
 /* 16 moved queryjumble.h from utils/ to nodes/. */
 #if PG_VERSION_NUM >= 160000
 #include "nodes/queryjumble.h"
@@ -27,5 +30,36 @@
 #else
 #define HONE_MY_LXID	(MyProc->lxid)
 #endif
+
+/*
+ * 16 made the answer of tuple_update, which indexes need a new entry, an
+ * enumeration.
+ */
+#if PG_VERSION_NUM >= 160000
+#define HoneUpdateIndexes	TU_UpdateIndexes
+#else
+#define HoneUpdateIndexes	bool
+#endif
+
+/* 16 replaced the ownership checks of single object kinds by one. */
+#if PG_VERSION_NUM >= 160000
+#define HONE_OWNS_RELATION(relid) object_ownercheck(RelationRelationId, relid, GetUserId())
+#else
+#define HONE_OWNS_RELATION(relid) pg_class_ownercheck(relid, GetUserId())
+#endif
+
+/*
+ * Add to pg_class.reltuples of a relation just vacuumed.
+ * (18 gave vac_update_relstats the number of all-frozen pages.)
+ */
+extern void hone_compat_add_reltuples(Relation rel, double rows);
+
+/*
+ * Index entries for the plain insertion of slot's tuple.
+ * (16 added a parameter for summarizing indexes to ExecInsertIndexTuples.)
+ */
+extern List *hone_compat_insert_index_tuples(ResultRelInfo *info,
+											 TupleTableSlot *slot,
+											 EState *estate);
 
 #endif							/* HONE_COMPAT_H */

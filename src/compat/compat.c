@@ -1,0 +1,63 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.c
+ *	  Version differences that need a function (see compat.h).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/multixact.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_class.h"
+#include "commands/vacuum.h"
+#include "executor/executor.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+
+#include "compat/compat.h"
+
+void
+hone_compat_add_reltuples(Relation rel, double rows)
+{
+	Relation	pg_class = table_open(RelationRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	/* not from the cache: VACUUM has just changed the row in place */
+	ScanKeyInit(&key, Anum_pg_class_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RelationGetRelid(rel)));
+	scan = systable_beginscan(pg_class, ClassOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		FormData_pg_class form = *(Form_pg_class) GETSTRUCT(tuple);
+
+		systable_endscan(scan);
+		vac_update_relstats(rel, form.relpages, form.reltuples + rows,
+							form.relallvisible,
+#if PG_VERSION_NUM >= 180000
+							form.relallfrozen,
+#endif
+							form.relhasindex, InvalidTransactionId,
+							InvalidMultiXactId, NULL, NULL, true);
+	}
+	else
+		systable_endscan(scan);
+	table_close(pg_class, AccessShareLock);
+}
+
+List *
+hone_compat_insert_index_tuples(ResultRelInfo *info, TupleTableSlot *slot,
+								EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL, false);
+#else
+	return ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL);
+#endif
+}

@@ -1,0 +1,704 @@
+/*-------------------------------------------------------------------------
+ *
+ * am.c
+ *	  The table access method "tiered".
+ *
+ * It is heap's own routine with a few callbacks replaced. Plain rows are
+ * heap tuples in the main fork and everything about them is heapam's; what is
+ * replaced adds the compressed rows to scans, fetches, ANALYZE and estimates,
+ * and refuses what they do not support.
+ *
+ * A scan of a relation that is not open (holds no batches, am.h) is an
+ * ordinary heap scan. A scan of an open one is a TieredScan, marked by a flag
+ * in rs_flags that PostgreSQL does not use: a heap scan of the plain rows,
+ * then a cursor over the batches. Parallel scans are always heap scans: only
+ * index builds use them, and indexes hold plain rows only.
+ *
+ * Some heapam functions check that the relation's routine is heap's, or start
+ * table scans and take them for heap's. Around those the relation's routine
+ * is swapped, and restored on error.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/multixact.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_am.h"
+#include "commands/defrem.h"
+#include "commands/progress.h"
+#include "commands/vacuum.h"
+#include "executor/tuptable.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "optimizer/plancat.h"
+#include "pgstat.h"
+#include "utils/backend_status.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "tiered/am.h"
+#include "tiered/cursor.h"
+#include "tiered/tiered.h"
+
+/* In rs_flags: this scan is a TieredScan. Above all of PostgreSQL's bits. */
+#define SO_HONE_TIERED	(1 << 24)
+
+/*
+ * ANALYZE samples blocks. Compressed rows are offered to it as blocks behind
+ * the main fork, of at least this many rows each.
+ */
+#define SAMPLE_BLOCK_ROWS	128
+
+typedef struct TieredScan
+{
+	TableScanDescData base;		/* must be first */
+	TableScanDesc heap;			/* plain rows */
+	HoneCursor *cursor;			/* compressed rows; NULL: none */
+	bool		in_batches;
+	bool		analyze;
+	Snapshot	analyze_snapshot;	/* registered, ANALYZE only */
+	MemoryContext context;
+
+	/* ANALYZE: the current sample block's rows, by global number */
+	int64		sample_rows;	/* rows per sample block */
+	int64		sample_next;
+	int64		sample_end;
+} TieredScan;
+
+PG_FUNCTION_INFO_V1(hone_tiered_handler);
+
+static TableAmRoutine tiered_routine;
+static bool tiered_routine_ready = false;
+
+/* ------------------------------------------------------------------------
+ * What a relation is
+ * ------------------------------------------------------------------------
+ */
+
+Oid
+hone_tiered_am_oid(void)
+{
+	return get_am_oid("tiered", true);
+}
+
+bool
+hone_is_tiered(Relation rel)
+{
+	return rel->rd_rel->relam != HEAP_TABLE_AM_OID &&
+		(rel->rd_rel->relkind == RELKIND_RELATION ||
+		 rel->rd_rel->relkind == RELKIND_MATVIEW) &&
+		rel->rd_rel->relam == hone_tiered_am_oid();
+}
+
+bool
+hone_is_open(Relation rel)
+{
+	if (rel->rd_amcache == NULL)
+	{
+		bool		open = hone_store_exists(rel);
+
+		/* opening the store may have processed an invalidation */
+		if (rel->rd_amcache == NULL)
+			rel->rd_amcache = MemoryContextAlloc(CacheMemoryContext, sizeof(bool));
+		*(bool *) rel->rd_amcache = open;
+	}
+	return *(bool *) rel->rd_amcache;
+}
+
+void
+hone_refuse_compressed(Relation rel, const char *action)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot %s of table \"%s\"", action, RelationGetRelationName(rel)),
+			 errhint("CALL hone.decompress('%s') first.",
+					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+												RelationGetRelationName(rel)))));
+}
+
+/* ------------------------------------------------------------------------
+ * Scans
+ * ------------------------------------------------------------------------
+ */
+
+static inline bool
+is_tiered_scan(TableScanDesc scan)
+{
+	return (scan->rs_flags & SO_HONE_TIERED) != 0;
+}
+
+static void
+open_cursor(TieredScan *scan)
+{
+	Relation	rel = scan->base.rs_rd;
+	Snapshot	snapshot = scan->base.rs_snapshot;
+	MemoryContext old = MemoryContextSwitchTo(scan->context);
+
+	if (scan->analyze)
+		snapshot = scan->analyze_snapshot = RegisterSnapshot(GetLatestSnapshot());
+	scan->cursor = hone_cursor_open(rel, snapshot, NULL);
+	MemoryContextSwitchTo(old);
+}
+
+static TableScanDesc
+tiered_scan_begin(Relation rel, Snapshot snapshot, int nkeys,
+				  struct ScanKeyData *key, ParallelTableScanDesc pscan,
+				  uint32 flags)
+{
+	TableScanDesc heap;
+	TieredScan *scan;
+
+	if (pscan != NULL || !hone_is_open(rel))
+		return heap_beginscan(rel, snapshot, nkeys, key, pscan, flags);
+
+	if (flags & SO_TYPE_SAMPLESCAN)
+		hone_refuse_compressed(rel, "sample the compressed rows");
+	if (flags & (SO_TYPE_BITMAPSCAN | SO_TYPE_TIDRANGESCAN))
+		elog(ERROR, "bitmap or TID range scan of a compressed table");
+
+	heap = heap_beginscan(rel, snapshot, nkeys, key, NULL, flags);
+	scan = palloc0(sizeof(TieredScan));
+	scan->base.rs_rd = rel;
+	scan->base.rs_snapshot = snapshot;
+	scan->base.rs_nkeys = nkeys;
+	scan->base.rs_flags = (flags & ~SO_TEMP_SNAPSHOT) | SO_HONE_TIERED;
+	scan->heap = heap;
+	scan->analyze = (flags & SO_TYPE_ANALYZE) != 0;
+	scan->context = CurrentMemoryContext;
+	return &scan->base;
+}
+
+static void
+tiered_scan_end(TableScanDesc sscan)
+{
+	TieredScan *scan = (TieredScan *) sscan;
+
+	if (!is_tiered_scan(sscan))
+	{
+		heap_endscan(sscan);
+		return;
+	}
+	if (scan->cursor != NULL)
+		hone_cursor_close(scan->cursor);
+	if (scan->analyze_snapshot != NULL)
+		UnregisterSnapshot(scan->analyze_snapshot);
+	heap_endscan(scan->heap);
+	pfree(scan);
+}
+
+static void
+tiered_scan_rescan(TableScanDesc sscan, struct ScanKeyData *key,
+				   bool set_params, bool allow_strat, bool allow_sync,
+				   bool allow_pagemode)
+{
+	TieredScan *scan = (TieredScan *) sscan;
+
+	if (!is_tiered_scan(sscan))
+	{
+		heap_rescan(sscan, key, set_params, allow_strat, allow_sync, allow_pagemode);
+		return;
+	}
+	heap_rescan(scan->heap, key, set_params, allow_strat, allow_sync, allow_pagemode);
+	if (scan->cursor != NULL)
+		hone_cursor_rewind(scan->cursor, NULL);
+	scan->in_batches = false;
+}
+
+/* Plain row or compressed row, the slot is a buffer heap slot. */
+static void
+store_compressed(HoneCursor *cursor, TupleTableSlot *slot)
+{
+	HeapTuple	tuple = hone_cursor_form_tuple(cursor);
+	ItemPointerData tid = tuple->t_self;
+	Oid			table = tuple->t_tableOid;
+
+	ExecForceStoreHeapTuple(tuple, slot, true);
+	slot->tts_tid = tid;
+	slot->tts_tableOid = table;
+}
+
+/*
+ * Forwards: plain rows, then compressed ones. Backwards the other way round.
+ */
+static bool
+tiered_scan_getnextslot(TableScanDesc sscan, ScanDirection direction,
+						TupleTableSlot *slot)
+{
+	TieredScan *scan = (TieredScan *) sscan;
+	bool		forward = ScanDirectionIsForward(direction);
+
+	if (!is_tiered_scan(sscan))
+		return heap_getnextslot(sscan, direction, slot);
+
+	if (scan->cursor == NULL)
+		open_cursor(scan);
+	for (;;)
+	{
+		if (scan->in_batches)
+		{
+			if (scan->cursor != NULL && hone_cursor_next(scan->cursor, forward))
+			{
+				store_compressed(scan->cursor, slot);
+				return true;
+			}
+			if (forward)
+			{
+				ExecClearTuple(slot);
+				return false;
+			}
+			scan->in_batches = false;
+		}
+		else
+		{
+			if (heap_getnextslot(scan->heap, direction, slot))
+				return true;
+			if (!forward)
+				return false;
+			scan->in_batches = true;
+		}
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * Single rows
+ * ------------------------------------------------------------------------
+ */
+
+static bool
+tiered_fetch_row_version(Relation rel, ItemPointer tid, Snapshot snapshot,
+						 TupleTableSlot *slot)
+{
+	HoneCursor *cursor;
+	Snapshot	visible;
+	bool		found = false;
+
+	if (!hone_tid_is_compressed(tid))
+		return GetHeapamTableAmRoutine()->tuple_fetch_row_version(rel, tid, snapshot, slot);
+
+	/* rows of a batch are all visible or none is; SnapshotAny sees too much */
+	visible = RegisterSnapshot(IsMVCCSnapshot(snapshot) ? snapshot :
+							   ActiveSnapshotSet() ? GetActiveSnapshot() :
+							   GetLatestSnapshot());
+	cursor = hone_cursor_open(rel, visible, NULL);
+	if (cursor != NULL)
+	{
+		found = hone_cursor_seek(cursor, tid);
+		if (found)
+			store_compressed(cursor, slot);
+		hone_cursor_close(cursor);
+	}
+	UnregisterSnapshot(visible);
+	return found;
+}
+
+static void
+tiered_get_latest_tid(TableScanDesc sscan, ItemPointer tid)
+{
+	/* a compressed row has no later version */
+	if (hone_tid_is_compressed(tid))
+		return;
+	heap_get_latest_tid(is_tiered_scan(sscan) ? ((TieredScan *) sscan)->heap : sscan, tid);
+}
+
+static bool
+tiered_tid_valid(TableScanDesc sscan, ItemPointer tid)
+{
+	TableScanDesc heap = is_tiered_scan(sscan) ? ((TieredScan *) sscan)->heap : sscan;
+
+	if (hone_tid_is_compressed(tid))
+		return is_tiered_scan(sscan);
+	return GetHeapamTableAmRoutine()->tuple_tid_valid(heap, tid);
+}
+
+static bool
+tiered_satisfies_snapshot(Relation rel, TupleTableSlot *slot, Snapshot snapshot)
+{
+	if (!hone_tid_is_compressed(&slot->tts_tid))
+		return GetHeapamTableAmRoutine()->tuple_satisfies_snapshot(rel, slot, snapshot);
+	return true;
+}
+
+static bool
+tiered_index_fetch_tuple(struct IndexFetchTableData *scan, ItemPointer tid,
+						 Snapshot snapshot, TupleTableSlot *slot,
+						 bool *call_again, bool *all_dead)
+{
+	/* the last line: an index knows nothing of compressed rows */
+	if (IsMVCCSnapshot(snapshot) && hone_is_open(scan->rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("index scan of compressed table \"%s\"",
+						RelationGetRelationName(scan->rel)),
+				 errdetail("The plan would miss compressed rows."),
+				 errhint("An extension may have added the index scan: check shared_preload_libraries.")));
+	return GetHeapamTableAmRoutine()->index_fetch_tuple(scan, tid, snapshot, slot,
+														call_again, all_dead);
+}
+
+static TM_Result
+tiered_tuple_delete(Relation rel, ItemPointer tid, CommandId cid,
+					Snapshot snapshot, Snapshot crosscheck, bool wait,
+					TM_FailureData *tmfd, bool changingPart)
+{
+	if (hone_tid_is_compressed(tid))
+		hone_refuse_compressed(rel, "delete compressed rows");
+	return GetHeapamTableAmRoutine()->tuple_delete(rel, tid, cid, snapshot,
+												   crosscheck, wait, tmfd,
+												   changingPart);
+}
+
+static TM_Result
+tiered_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot,
+					CommandId cid, Snapshot snapshot, Snapshot crosscheck,
+					bool wait, TM_FailureData *tmfd, LockTupleMode *lockmode,
+					HoneUpdateIndexes *update_indexes)
+{
+	if (hone_tid_is_compressed(otid))
+		hone_refuse_compressed(rel, "update compressed rows");
+	return GetHeapamTableAmRoutine()->tuple_update(rel, otid, slot, cid, snapshot,
+												   crosscheck, wait, tmfd,
+												   lockmode, update_indexes);
+}
+
+static TM_Result
+tiered_tuple_lock(Relation rel, ItemPointer tid, Snapshot snapshot,
+				  TupleTableSlot *slot, CommandId cid, LockTupleMode mode,
+				  LockWaitPolicy wait_policy, uint8 flags,
+				  TM_FailureData *tmfd)
+{
+	if (hone_tid_is_compressed(tid))
+		hone_refuse_compressed(rel, "lock compressed rows");
+	return GetHeapamTableAmRoutine()->tuple_lock(rel, tid, snapshot, slot, cid, mode,
+												 wait_policy, flags, tmfd);
+}
+
+/* ------------------------------------------------------------------------
+ * Indexes: plain rows only
+ * ------------------------------------------------------------------------
+ */
+
+static void
+refuse_unique_index(Relation rel, struct IndexInfo *info)
+{
+	if (hone_is_open(rel) && (info->ii_Unique || info->ii_ExclusionOps != NULL))
+		hone_refuse_compressed(rel, "build a unique or exclusion index on the compressed rows");
+}
+
+static double
+tiered_index_build_range_scan(Relation rel, Relation index,
+							  struct IndexInfo *info, bool allow_sync,
+							  bool anyvisible, bool progress,
+							  BlockNumber start, BlockNumber nblocks,
+							  IndexBuildCallback callback, void *state,
+							  TableScanDesc scan)
+{
+	const TableAmRoutine *own = rel->rd_tableam;
+	double		tuples = 0;
+
+	refuse_unique_index(rel, info);
+	Assert(scan == NULL || !is_tiered_scan(scan));
+
+	rel->rd_tableam = GetHeapamTableAmRoutine();
+	PG_TRY();
+	{
+		tuples = rel->rd_tableam->index_build_range_scan(rel, index, info, allow_sync,
+														 anyvisible, progress, start,
+														 nblocks, callback, state, scan);
+	}
+	PG_FINALLY();
+	{
+		rel->rd_tableam = own;
+	}
+	PG_END_TRY();
+	return tuples;
+}
+
+static void
+tiered_index_validate_scan(Relation rel, Relation index,
+						   struct IndexInfo *info, Snapshot snapshot,
+						   struct ValidateIndexState *state)
+{
+	const TableAmRoutine *own = rel->rd_tableam;
+
+	refuse_unique_index(rel, info);
+	rel->rd_tableam = GetHeapamTableAmRoutine();
+	PG_TRY();
+	{
+		rel->rd_tableam->index_validate_scan(rel, index, info, snapshot, state);
+	}
+	PG_FINALLY();
+	{
+		rel->rd_tableam = own;
+	}
+	PG_END_TRY();
+}
+
+/* ------------------------------------------------------------------------
+ * Maintenance
+ * ------------------------------------------------------------------------
+ */
+
+static void
+tiered_copy_for_cluster(Relation old_rel, Relation new_rel, Relation index,
+						bool use_sort, TransactionId oldest_xmin,
+						TransactionId *xid_cutoff, MultiXactId *multi_cutoff,
+						double *num_tuples, double *tups_vacuumed,
+						double *tups_recently_dead)
+{
+	const TableAmRoutine *own = old_rel->rd_tableam;
+
+	if (hone_is_open(old_rel))
+		hone_refuse_compressed(old_rel, "rewrite (CLUSTER, VACUUM FULL) the compressed rows");
+
+	old_rel->rd_tableam = GetHeapamTableAmRoutine();
+	PG_TRY();
+	{
+		old_rel->rd_tableam->relation_copy_for_cluster(old_rel, new_rel, index, use_sort,
+													   oldest_xmin, xid_cutoff,
+													   multi_cutoff, num_tuples,
+													   tups_vacuumed,
+													   tups_recently_dead);
+	}
+	PG_FINALLY();
+	{
+		old_rel->rd_tableam = own;
+	}
+	PG_END_TRY();
+}
+
+static bool
+read_totals(Relation rel, HoneStoreMeta *meta)
+{
+	HoneStore  *store;
+	Snapshot	snapshot;
+	bool		found;
+
+	if (!hone_is_open(rel))
+		return false;
+	store = hone_store_open(rel, AccessShareLock);
+	if (store == NULL)
+		return false;
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	found = hone_store_read_meta(store, snapshot, meta);
+	UnregisterSnapshot(snapshot);
+	hone_store_close(store);
+	return found;
+}
+
+/*
+ * True while ANALYZE works on rel or a partitioned table above it: only then
+ * does the relation's size include blocks for the compressed rows.
+ */
+static bool
+being_analyzed(Relation rel)
+{
+	Oid			target;
+
+	if (MyBEEntry == NULL ||
+		MyBEEntry->st_progress_command != PROGRESS_COMMAND_ANALYZE)
+		return false;
+	target = MyBEEntry->st_progress_command_target;
+	return target == RelationGetRelid(rel) ||
+		(rel->rd_rel->relispartition &&
+		 list_member_oid(get_partition_ancestors(RelationGetRelid(rel)), target));
+}
+
+/*
+ * How many sample blocks stand for the compressed rows. ANALYZE may prefetch
+ * them, which must not reach past the segment file that the main fork ends in.
+ */
+static BlockNumber
+sample_blocks(BlockNumber main_blocks, int64 rows, int64 *rows_per_block)
+{
+	int64		room = RELSEG_SIZE - 1 - (main_blocks % RELSEG_SIZE);
+	int64		blocks = Min((rows + SAMPLE_BLOCK_ROWS - 1) / SAMPLE_BLOCK_ROWS, room);
+
+	*rows_per_block = blocks > 0 ? (rows + blocks - 1) / blocks : 0;
+	return (BlockNumber) blocks;
+}
+
+static uint64
+tiered_relation_size(Relation rel, ForkNumber fork)
+{
+	uint64		size = table_block_relation_size(rel, fork);
+	HoneStoreMeta meta;
+	int64		rows_per_block;
+
+	if (fork == MAIN_FORKNUM && being_analyzed(rel) && read_totals(rel, &meta))
+		size += (uint64) BLCKSZ *
+			sample_blocks(size / BLCKSZ, meta.rows, &rows_per_block);
+	return size;
+}
+
+static bool
+tiered_analyze_next_block(TableScanDesc sscan, BlockNumber block,
+						  BufferAccessStrategy strategy)
+{
+	TieredScan *scan = (TieredScan *) sscan;
+	BlockNumber main_blocks;
+	int64		total = 0;
+
+	if (!is_tiered_scan(sscan))
+		return GetHeapamTableAmRoutine()->scan_analyze_next_block(sscan, block, strategy);
+
+	main_blocks = table_block_relation_size(sscan->rs_rd, MAIN_FORKNUM) / BLCKSZ;
+	scan->in_batches = block >= main_blocks;
+	if (!scan->in_batches)
+		return GetHeapamTableAmRoutine()->scan_analyze_next_block(scan->heap, block, strategy);
+
+	if (scan->cursor == NULL)
+		open_cursor(scan);
+	for (int i = 0; i < scan->cursor->nbatches; i++)
+		total += scan->cursor->directory[i].nrows;
+	sample_blocks(main_blocks, total, &scan->sample_rows);
+	scan->sample_next = scan->sample_rows * (int64) (block - main_blocks);
+	scan->sample_end = Min(scan->sample_next + scan->sample_rows, total);
+	return scan->sample_next < scan->sample_end;
+}
+
+/*
+ * Move the cursor to a row by its number among all compressed rows.
+ */
+static bool
+seek_row_number(HoneCursor *cursor, int64 number)
+{
+	for (int i = 0; i < cursor->nbatches; i++)
+	{
+		HoneBatchEntry *entry = &cursor->directory[i];
+
+		if (number < entry->nrows)
+		{
+			ItemPointerData tid;
+
+			ItemPointerSet(&tid, HONE_FIRST_COMPRESSED_BLOCK + entry->batch,
+						   (OffsetNumber) (number + 1));
+			return hone_cursor_seek(cursor, &tid);
+		}
+		number -= entry->nrows;
+	}
+	return false;
+}
+
+static bool
+tiered_analyze_next_tuple(TableScanDesc sscan, TransactionId oldest_xmin,
+						  double *liverows, double *deadrows,
+						  TupleTableSlot *slot)
+{
+	TieredScan *scan = (TieredScan *) sscan;
+
+	if (!is_tiered_scan(sscan))
+		return GetHeapamTableAmRoutine()->scan_analyze_next_tuple(sscan, oldest_xmin,
+																  liverows, deadrows, slot);
+	if (!scan->in_batches)
+		return GetHeapamTableAmRoutine()->scan_analyze_next_tuple(scan->heap, oldest_xmin,
+																  liverows, deadrows, slot);
+	if (scan->sample_next >= scan->sample_end ||
+		!seek_row_number(scan->cursor, scan->sample_next))
+	{
+		ExecClearTuple(slot);
+		return false;
+	}
+	scan->sample_next++;
+	store_compressed(scan->cursor, slot);
+	*liverows += 1;
+	return true;
+}
+
+/*
+ * Estimated plain rows: a full main fork, by the width of the columns. The
+ * density in pg_class cannot be used, it counts compressed rows too.
+ */
+static double
+estimate_plain_rows(Relation rel, int32 *attr_widths, BlockNumber blocks)
+{
+	int32		width = get_rel_data_width(rel, attr_widths) +
+		MAXALIGN(SizeofHeapTupleHeader) + sizeof(ItemIdData);
+
+	return rint((double) blocks * (BLCKSZ - SizeOfPageHeaderData) / width);
+}
+
+static void
+tiered_estimate_size(Relation rel, int32 *attr_widths, BlockNumber *pages,
+					 double *tuples, double *allvisfrac)
+{
+	HoneStoreMeta meta;
+	BlockNumber blocks;
+
+	if (!read_totals(rel, &meta))
+	{
+		GetHeapamTableAmRoutine()->relation_estimate_size(rel, attr_widths, pages,
+														  tuples, allvisfrac);
+		return;
+	}
+	blocks = table_block_relation_size(rel, MAIN_FORKNUM) / BLCKSZ;
+	*pages = blocks + (BlockNumber) (meta.stored_bytes / HONE_CHUNK_BYTES + meta.batches);
+	*tuples = estimate_plain_rows(rel, attr_widths, blocks) + meta.rows;
+	*allvisfrac = 0;
+}
+
+/*
+ * VACUUM counts plain rows only; pg_class.reltuples is to count all.
+ */
+static void
+tiered_vacuum(Relation rel, struct VacuumParams *params,
+			  BufferAccessStrategy strategy)
+{
+	HoneStoreMeta meta;
+	bool		open = read_totals(rel, &meta);
+
+	/* heap's estimate starts from the density of plain rows */
+	if (open)
+		rel->rd_rel->reltuples = Max(0, rel->rd_rel->reltuples - meta.rows);
+	GetHeapamTableAmRoutine()->relation_vacuum(rel, params, strategy);
+	if (open)
+		hone_compat_add_reltuples(rel, (double) meta.rows);
+}
+
+/* Every tiered table has a TOAST table: its batches live there. */
+static bool
+tiered_needs_toast_table(Relation rel)
+{
+	return true;
+}
+
+Datum
+hone_tiered_handler(PG_FUNCTION_ARGS)
+{
+	if (!tiered_routine_ready)
+	{
+		tiered_routine = *GetHeapamTableAmRoutine();
+		tiered_routine.scan_begin = tiered_scan_begin;
+		tiered_routine.scan_end = tiered_scan_end;
+		tiered_routine.scan_rescan = tiered_scan_rescan;
+		tiered_routine.scan_getnextslot = tiered_scan_getnextslot;
+		tiered_routine.tuple_fetch_row_version = tiered_fetch_row_version;
+		tiered_routine.tuple_get_latest_tid = tiered_get_latest_tid;
+		tiered_routine.tuple_tid_valid = tiered_tid_valid;
+		tiered_routine.tuple_satisfies_snapshot = tiered_satisfies_snapshot;
+		tiered_routine.index_fetch_tuple = tiered_index_fetch_tuple;
+		tiered_routine.tuple_delete = tiered_tuple_delete;
+		tiered_routine.tuple_update = tiered_tuple_update;
+		tiered_routine.tuple_lock = tiered_tuple_lock;
+		tiered_routine.index_build_range_scan = tiered_index_build_range_scan;
+		tiered_routine.index_validate_scan = tiered_index_validate_scan;
+		tiered_routine.relation_copy_for_cluster = tiered_copy_for_cluster;
+		tiered_routine.relation_size = tiered_relation_size;
+		tiered_routine.scan_analyze_next_block = tiered_analyze_next_block;
+		tiered_routine.scan_analyze_next_tuple = tiered_analyze_next_tuple;
+		tiered_routine.relation_estimate_size = tiered_estimate_size;
+		tiered_routine.relation_vacuum = tiered_vacuum;
+		tiered_routine.relation_needs_toast_table = tiered_needs_toast_table;
+		tiered_routine_ready = true;
+	}
+	PG_RETURN_POINTER(&tiered_routine);
+}

@@ -1,0 +1,445 @@
+/*-------------------------------------------------------------------------
+ *
+ * batch.c
+ *	  Rows to a batch's stream, and back to vectors of datums.
+ *
+ * Knows tuple descriptors and datums; how the stream lies in the TOAST table
+ * is store.c's, how a column becomes bytes is codec.c's.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/partition.h"
+#include "catalog/pg_type.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "port/pg_crc32c.h"
+#include "utils/date.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/partcache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "tiered/batch.h"
+
+#define DETAIL_MAGIC	0x31544E48	/* "HNT1" */
+
+typedef struct DetailHeader
+{
+	uint32		magic;
+	uint32		crc;			/* CRC-32C of the rest of the detail */
+	int32		natts;
+	int32		nrows;
+} DetailHeader;
+
+/* One attribute of the stream; length 0 = no blob (dropped). */
+typedef struct HoneColumnDetail
+{
+	int64		offset;			/* from the start of the stream */
+	int64		length;
+	int64		min;			/* meaningful when has_range */
+	int64		max;
+	Oid			type;
+	Oid			collation;
+	int32		nulls;
+	int16		typlen;
+	char		typbyval;
+	char		typalign;
+	char		has_range;
+	char		pad[7];
+} HoneColumnDetail;
+
+struct HoneBatchReader
+{
+	HoneStore  *store;
+	Snapshot	snapshot;
+	const HoneBatchEntry *entry;
+	MemoryContext context;
+	HoneColumnDetail *details;
+	HoneColumnReader **columns; /* opened on first use */
+};
+
+bool
+hone_key_type(Oid type)
+{
+	switch (type)
+	{
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return true;
+		default:
+			return false;
+	}
+}
+
+int64
+hone_key_value(Oid type, Datum value)
+{
+	switch (type)
+	{
+		case INT2OID:
+			return DatumGetInt16(value);
+		case INT4OID:
+			return DatumGetInt32(value);
+		case INT8OID:
+			return DatumGetInt64(value);
+		case DATEOID:
+			return DatumGetDateADT(value);
+		default:
+			return DatumGetTimestamp(value);
+	}
+}
+
+static HoneColumnShape
+column_shape(Form_pg_attribute attribute)
+{
+	HoneColumnShape shape;
+
+	shape.typid = attribute->atttypid;
+	shape.typlen = attribute->attlen;
+	shape.typbyval = attribute->attbyval;
+	shape.typalign = attribute->attalign;
+	return shape;
+}
+
+/*
+ * The attribute by whose range batches are pruned: the partition key, else
+ * the first date or time, else the first integer. 0 = none.
+ */
+static AttrNumber
+key_attribute(Relation rel)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	AttrNumber	integer = 0;
+
+	if (rel->rd_rel->relispartition)
+	{
+		Oid			parent_oid = get_partition_parent(RelationGetRelid(rel), true);
+		Relation	parent = try_relation_open(parent_oid, AccessShareLock);
+
+		if (parent != NULL)
+		{
+			PartitionKey key = RelationGetPartitionKey(parent);
+			char	   *name = NULL;
+
+			if (key != NULL && key->partnatts == 1 && key->partattrs[0] > 0)
+				name = get_attname(parent_oid, key->partattrs[0], true);
+			relation_close(parent, NoLock);
+			if (name != NULL)
+			{
+				AttrNumber	attnum = get_attnum(RelationGetRelid(rel), name);
+
+				if (attnum > 0 &&
+					hone_key_type(TupleDescAttr(desc, attnum - 1)->atttypid))
+					return attnum;
+			}
+		}
+	}
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+
+		if (attribute->attisdropped || !hone_key_type(attribute->atttypid))
+			continue;
+		if (attribute->atttypid == DATEOID ||
+			attribute->atttypid == TIMESTAMPOID ||
+			attribute->atttypid == TIMESTAMPTZOID)
+			return i + 1;
+		if (integer == 0)
+			integer = i + 1;
+	}
+	return integer;
+}
+
+HoneBatchBuilder *
+hone_builder_create(Relation rel)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "hone batch builder",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	HoneBatchBuilder *builder = palloc0(sizeof(HoneBatchBuilder));
+	int			natts = RelationGetDescr(rel)->natts;
+
+	builder->rel = rel;
+	builder->context = context;
+	builder->values = palloc(natts * sizeof(Datum *));
+	builder->isnull = palloc(natts * sizeof(bool *));
+	for (int i = 0; i < natts; i++)
+	{
+		builder->values[i] = palloc(HONE_BATCH_ROWS * sizeof(Datum));
+		builder->isnull[i] = palloc(HONE_BATCH_ROWS * sizeof(bool));
+	}
+	builder->tids = palloc(HONE_BATCH_ROWS * sizeof(ItemPointerData));
+	MemoryContextSwitchTo(old);
+	return builder;
+}
+
+bool
+hone_builder_full(const HoneBatchBuilder *builder)
+{
+	return builder->nrows >= HONE_BATCH_ROWS ||
+		builder->raw_bytes >= HONE_BATCH_RAW_BYTES;
+}
+
+/*
+ * Copy the row of slot, detoasted, into the builder.
+ */
+void
+hone_builder_add(HoneBatchBuilder *builder, TupleTableSlot *slot)
+{
+	TupleDesc	desc = RelationGetDescr(builder->rel);
+	MemoryContext old = MemoryContextSwitchTo(builder->context);
+	int			row = builder->nrows;
+
+	slot_getallattrs(slot);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		Datum		value = slot->tts_values[i];
+
+		builder->isnull[i][row] = slot->tts_isnull[i] || attribute->attisdropped;
+		if (builder->isnull[i][row])
+			continue;
+		if (attribute->attbyval)
+			builder->raw_bytes += attribute->attlen;
+		else if (attribute->attlen == -1)
+		{
+			struct varlena *given = (struct varlena *) DatumGetPointer(value);
+			struct varlena *plain = pg_detoast_datum_packed(given);
+
+			if (plain == given)
+				value = datumCopy(value, false, -1);
+			else
+				value = PointerGetDatum(plain);
+			builder->raw_bytes += VARSIZE_ANY(DatumGetPointer(value));
+		}
+		else
+		{
+			value = datumCopy(value, false, attribute->attlen);
+			builder->raw_bytes += datumGetSize(value, false, attribute->attlen);
+		}
+		builder->values[i][row] = value;
+	}
+	builder->tids[row] = slot->tts_tid;
+	builder->nrows++;
+	MemoryContextSwitchTo(old);
+}
+
+void
+hone_builder_free(HoneBatchBuilder *builder)
+{
+	MemoryContextDelete(builder->context);
+}
+
+static void
+set_range(HoneColumnDetail *detail, HoneBatchBuilder *builder, int attribute)
+{
+	for (int row = 0; row < builder->nrows; row++)
+	{
+		int64		key;
+
+		if (builder->isnull[attribute][row])
+		{
+			detail->nulls++;
+			continue;
+		}
+		if (!hone_key_type(detail->type))
+			continue;
+		key = hone_key_value(detail->type, builder->values[attribute][row]);
+		if (!detail->has_range || key < detail->min)
+			detail->min = key;
+		if (!detail->has_range || key > detail->max)
+			detail->max = key;
+		detail->has_range = true;
+	}
+}
+
+static uint32
+detail_checksum(const char *detail, Size length)
+{
+	Size		skip = offsetof(DetailHeader, natts);
+	pg_crc32c	crc;
+
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, detail + skip, length - skip);
+	FIN_CRC32C(crc);
+	return crc;
+}
+
+void
+hone_builder_encode(HoneBatchBuilder *builder, int level, StringInfo stream,
+					HoneBatchEntry *entry)
+{
+	TupleDesc	desc = RelationGetDescr(builder->rel);
+	Size		detail_bytes = sizeof(DetailHeader) + desc->natts * sizeof(HoneColumnDetail);
+	char	   *detail = palloc0(detail_bytes);
+	DetailHeader *header = (DetailHeader *) detail;
+	HoneColumnDetail *columns = (HoneColumnDetail *) (detail + sizeof(DetailHeader));
+	AttrNumber	key = key_attribute(builder->rel);
+
+	memset(entry, 0, sizeof(*entry));
+	appendBinaryStringInfo(stream, detail, detail_bytes);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		HoneColumnShape shape = column_shape(attribute);
+		HoneColumnDetail *column = &columns[i];
+
+		if (attribute->attisdropped)
+			continue;
+		column->type = attribute->atttypid;
+		column->collation = attribute->attcollation;
+		column->typlen = attribute->attlen;
+		column->typbyval = attribute->attbyval;
+		column->typalign = attribute->attalign;
+		set_range(column, builder, i);
+		column->offset = stream->len;
+		hone_codec_encode(stream, &shape, builder->nrows, builder->values[i],
+						  builder->isnull[i], level);
+		column->length = stream->len - column->offset;
+		CHECK_FOR_INTERRUPTS();
+	}
+	header->magic = DETAIL_MAGIC;
+	header->natts = desc->natts;
+	header->nrows = builder->nrows;
+	header->crc = detail_checksum(detail, detail_bytes);
+	memcpy(stream->data, detail, detail_bytes);
+
+	if (key > 0 && columns[key - 1].has_range)
+	{
+		entry->key_attnum = key;
+		entry->key_type = columns[key - 1].type;
+		entry->key_min = columns[key - 1].min;
+		entry->key_max = columns[key - 1].max;
+	}
+	entry->nrows = builder->nrows;
+	entry->natts = desc->natts;
+	entry->raw_bytes = builder->raw_bytes;
+	entry->stored_bytes = stream->len;
+	entry->detail_bytes = (int32) detail_bytes;
+	pfree(detail);
+}
+
+static void
+report_damage(HoneBatchReader *reader)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("batch %d of compressed table \"%s\" is damaged",
+					reader->entry->batch,
+					RelationGetRelationName(reader->store->rel)),
+			 errhint("Restore the table from a backup.")));
+}
+
+HoneBatchReader *
+hone_reader_open(HoneStore *store, Snapshot snapshot,
+				 const HoneBatchEntry *entry)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "hone batch reader",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	HoneBatchReader *reader = palloc0(sizeof(HoneBatchReader));
+	char	   *detail;
+	DetailHeader *header;
+
+	reader->store = store;
+	reader->snapshot = snapshot;
+	reader->entry = entry;
+	reader->context = context;
+	if (entry->detail_bytes != sizeof(DetailHeader) + entry->natts * sizeof(HoneColumnDetail) ||
+		entry->natts > RelationGetDescr(store->rel)->natts)
+		report_damage(reader);
+
+	detail = palloc(entry->detail_bytes);
+	hone_store_read_stream(store, snapshot, entry, 0, entry->detail_bytes, detail);
+	header = (DetailHeader *) detail;
+	if (header->magic != DETAIL_MAGIC || header->natts != entry->natts ||
+		header->nrows != entry->nrows ||
+		header->crc != detail_checksum(detail, entry->detail_bytes))
+		report_damage(reader);
+	reader->details = (HoneColumnDetail *) (detail + sizeof(DetailHeader));
+	reader->columns = palloc0(entry->natts * sizeof(HoneColumnReader *));
+	MemoryContextSwitchTo(old);
+	return reader;
+}
+
+static HoneColumnReader *
+open_column(HoneBatchReader *reader, int attribute)
+{
+	Form_pg_attribute form = TupleDescAttr(RelationGetDescr(reader->store->rel), attribute);
+	HoneColumnDetail *detail = &reader->details[attribute];
+	HoneColumnShape shape = column_shape(form);
+	HoneBlobName name;
+	char	   *blob;
+
+	if (detail->length <= 0 || detail->offset < reader->entry->detail_bytes ||
+		detail->typlen != form->attlen || detail->typbyval != form->attbyval ||
+		detail->typalign != form->attalign)
+		report_damage(reader);
+
+	/* the codec depends on the type only where the values were encoded so */
+	shape.typid = detail->type;
+	name.table = pstrdup(RelationGetRelationName(reader->store->rel));
+	name.batch = reader->entry->batch;
+	name.column = pstrdup(NameStr(form->attname));
+	blob = MemoryContextAllocHuge(CurrentMemoryContext, detail->length);
+	hone_store_read_stream(reader->store, reader->snapshot, reader->entry,
+						   detail->offset, detail->length, blob);
+	return hone_codec_open(&name, &shape, reader->entry->nrows, blob, detail->length);
+}
+
+int
+hone_reader_vector(HoneBatchReader *reader, int attribute, int vector,
+				   Datum *values, bool *isnull)
+{
+	TupleDesc	desc = RelationGetDescr(reader->store->rel);
+	int			nrows = Min(HONE_VECTOR_ROWS,
+							reader->entry->nrows - vector * HONE_VECTOR_ROWS);
+	MemoryContext old;
+
+	if (TupleDescAttr(desc, attribute)->attisdropped ||
+		attribute >= reader->entry->natts)
+	{
+		bool		null = true;
+		Datum		value = 0;
+
+		if (!TupleDescAttr(desc, attribute)->attisdropped)
+			value = getmissingattr(desc, attribute + 1, &null);
+		for (int i = 0; i < nrows; i++)
+		{
+			values[i] = value;
+			isnull[i] = null;
+		}
+		return nrows;
+	}
+
+	old = MemoryContextSwitchTo(reader->context);
+	if (reader->columns[attribute] == NULL)
+		reader->columns[attribute] = open_column(reader, attribute);
+	nrows = hone_codec_read(reader->columns[attribute], vector, values, isnull);
+	MemoryContextSwitchTo(old);
+	return nrows;
+}
+
+void
+hone_reader_close(HoneBatchReader *reader)
+{
+	for (int i = 0; i < reader->entry->natts; i++)
+	{
+		if (reader->columns[i] != NULL)
+			hone_codec_close(reader->columns[i]);
+	}
+	MemoryContextDelete(reader->context);
+}

@@ -1,0 +1,74 @@
+/*-------------------------------------------------------------------------
+ *
+ * batch.h
+ *	  A batch: some thousands of rows turned into columns, as one stream.
+ *
+ * Stream: a header, one HoneColumnDetail per attribute of the table as it was
+ * when the batch was written, then the column blobs (codec.h). Both directions
+ * are here: rows -> stream and stream -> vectors of datums.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HONE_TIERED_BATCH_H
+#define HONE_TIERED_BATCH_H
+
+#include "access/tupdesc.h"
+#include "lib/stringinfo.h"
+
+#include "tiered/codec.h"
+#include "tiered/store.h"
+
+/* A batch is closed at the first of these. */
+#define HONE_BATCH_ROWS			10000
+#define HONE_BATCH_RAW_BYTES	(INT64CONST(32) * 1024 * 1024)
+
+/* Rows on their way into a batch; see hone_builder_create. */
+typedef struct HoneBatchBuilder
+{
+	Relation	rel;
+	MemoryContext context;		/* everything below, and the values */
+	Datum	  **values;			/* [attribute][row] */
+	bool	  **isnull;
+	ItemPointerData *tids;		/* where each row came from */
+	int			nrows;
+	int64		raw_bytes;
+} HoneBatchBuilder;
+
+/* Allocates in a child of CurrentMemoryContext. */
+extern HoneBatchBuilder *hone_builder_create(Relation rel);
+extern void hone_builder_add(HoneBatchBuilder *builder, TupleTableSlot *slot);
+extern bool hone_builder_full(const HoneBatchBuilder *builder);
+extern void hone_builder_free(HoneBatchBuilder *builder);
+
+/*
+ * Append the batch's stream to 'stream' and fill in 'entry' except for what
+ * the store assigns. level: zstd level.
+ */
+extern void hone_builder_encode(HoneBatchBuilder *builder, int level,
+								StringInfo stream, HoneBatchEntry *entry);
+
+/* One batch being read; everything in a context of its own. */
+typedef struct HoneBatchReader HoneBatchReader;
+
+/* entry must stay valid while the reader is used. */
+extern HoneBatchReader *hone_reader_open(HoneStore *store, Snapshot snapshot,
+										 const HoneBatchEntry *entry);
+
+/*
+ * Values of one attribute (0-based) for the rows of a vector; returns how
+ * many rows. By-reference datums stay valid until the next call for the same
+ * attribute. Attributes younger than the batch have their default, dropped
+ * ones are NULL.
+ */
+extern int	hone_reader_vector(HoneBatchReader *reader, int attribute,
+							   int vector, Datum *values, bool *isnull);
+extern void hone_reader_close(HoneBatchReader *reader);
+
+/*
+ * A type whose values order as 64-bit integers, so that min and max can be
+ * kept in the directory: integers, date, timestamp, timestamptz.
+ */
+extern bool hone_key_type(Oid type);
+extern int64 hone_key_value(Oid type, Datum value);
+
+#endif							/* HONE_TIERED_BATCH_H */

@@ -1,0 +1,257 @@
+/*-------------------------------------------------------------------------
+ *
+ * cursor.c
+ *	  Walk the compressed rows that a snapshot sees.
+ *
+ * The directory is read once per cursor; batches are opened one at a time,
+ * columns on first use, vectors of 1,024 rows decoded as they are reached.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "tiered/cursor.h"
+
+HoneCursor *
+hone_cursor_open(Relation rel, Snapshot snapshot, const Bitmapset *attributes)
+{
+	MemoryContext context;
+	MemoryContext old;
+	HoneCursor *cursor;
+	int			natts = RelationGetDescr(rel)->natts;
+
+	if (!OidIsValid(rel->rd_rel->reltoastrelid))
+		return NULL;
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "hone cursor",
+									ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	cursor = palloc0(sizeof(HoneCursor));
+	cursor->context = context;
+	cursor->store = hone_store_open(rel, AccessShareLock);
+	cursor->snapshot = snapshot;
+	cursor->values = palloc0(natts * sizeof(Datum *));
+	cursor->isnull = palloc0(natts * sizeof(bool *));
+	for (int i = 0; i < natts; i++)
+	{
+		if (attributes != NULL && !bms_is_member(i, attributes))
+			continue;
+		cursor->attributes = bms_add_member(cursor->attributes, i);
+		cursor->values[i] = palloc(HONE_VECTOR_ROWS * sizeof(Datum));
+		cursor->isnull[i] = palloc(HONE_VECTOR_ROWS * sizeof(bool));
+	}
+	cursor->directory = hone_store_read_directory(cursor->store, snapshot,
+												  &cursor->nbatches);
+	cursor->batch = -1;
+	cursor->vector = -1;
+	MemoryContextSwitchTo(old);
+	return cursor;
+}
+
+static void
+close_batch(HoneCursor *cursor)
+{
+	if (cursor->reader != NULL)
+		hone_reader_close(cursor->reader);
+	cursor->reader = NULL;
+	cursor->vector = -1;
+}
+
+void
+hone_cursor_rewind(HoneCursor *cursor, const HoneKeyBounds *bounds)
+{
+	close_batch(cursor);
+	cursor->batch = -1;
+	cursor->row = 0;
+	if (bounds != NULL)
+		cursor->bounds = *bounds;
+	else
+		memset(&cursor->bounds, 0, sizeof(cursor->bounds));
+}
+
+static bool
+may_match(const HoneKeyBounds *bounds, const HoneBatchEntry *entry)
+{
+	if (bounds->attnum == 0)
+		return true;
+	if (bounds->nothing)
+		return false;
+	if (entry->key_attnum != bounds->attnum || entry->key_type != bounds->type)
+		return true;
+	return entry->key_max >= bounds->low && entry->key_min <= bounds->high;
+}
+
+/*
+ * Decode the vector of the current row, if it is not the one at hand.
+ */
+static void
+load_vector(HoneCursor *cursor)
+{
+	int			vector = cursor->row / HONE_VECTOR_ROWS;
+	MemoryContext old;
+	int			i = -1;
+
+	if (vector == cursor->vector)
+		return;
+
+	old = MemoryContextSwitchTo(cursor->context);
+	if (cursor->reader == NULL && !bms_is_empty(cursor->attributes))
+		cursor->reader = hone_reader_open(cursor->store, cursor->snapshot,
+										  &cursor->directory[cursor->batch]);
+	while ((i = bms_next_member(cursor->attributes, i)) >= 0)
+		hone_reader_vector(cursor->reader, i, vector,
+						   cursor->values[i], cursor->isnull[i]);
+	cursor->vector = vector;
+	MemoryContextSwitchTo(old);
+	CHECK_FOR_INTERRUPTS();
+}
+
+bool
+hone_cursor_next(HoneCursor *cursor, bool forward)
+{
+	int			step = forward ? 1 : -1;
+
+	if (cursor->batch >= 0 && cursor->batch < cursor->nbatches)
+	{
+		cursor->row += step;
+		if (cursor->row >= 0 &&
+			cursor->row < cursor->directory[cursor->batch].nrows)
+		{
+			load_vector(cursor);
+			return true;
+		}
+	}
+
+	close_batch(cursor);
+	for (cursor->batch += step;
+		 cursor->batch >= 0 && cursor->batch < cursor->nbatches;
+		 cursor->batch += step)
+	{
+		HoneBatchEntry *entry = &cursor->directory[cursor->batch];
+
+		if (!may_match(&cursor->bounds, entry))
+		{
+			cursor->batches_skipped++;
+			continue;
+		}
+		cursor->batches_read++;
+		cursor->row = forward ? 0 : entry->nrows - 1;
+		load_vector(cursor);
+		return true;
+	}
+	cursor->batch = forward ? cursor->nbatches : -1;
+	return false;
+}
+
+bool
+hone_cursor_seek(HoneCursor *cursor, ItemPointer tid)
+{
+	int32		id = (int32) (ItemPointerGetBlockNumberNoCheck(tid) - HONE_FIRST_COMPRESSED_BLOCK);
+	int			row = ItemPointerGetOffsetNumberNoCheck(tid) - 1;
+	int			low = 0;
+	int			high = cursor->nbatches - 1;
+
+	while (low <= high)
+	{
+		int			middle = low + (high - low) / 2;
+		HoneBatchEntry *entry = &cursor->directory[middle];
+
+		if (entry->batch < id)
+			low = middle + 1;
+		else if (entry->batch > id)
+			high = middle - 1;
+		else
+		{
+			if (row < 0 || row >= entry->nrows)
+				return false;
+			if (middle != cursor->batch)
+				close_batch(cursor);
+			cursor->batch = middle;
+			cursor->row = row;
+			load_vector(cursor);
+			return true;
+		}
+	}
+	return false;
+}
+
+void
+hone_cursor_tid(HoneCursor *cursor, ItemPointer tid)
+{
+	ItemPointerSet(tid,
+				   HONE_FIRST_COMPRESSED_BLOCK + cursor->directory[cursor->batch].batch,
+				   cursor->row + 1);
+}
+
+void
+hone_cursor_store_virtual(HoneCursor *cursor, TupleTableSlot *slot)
+{
+	int			row = cursor->row % HONE_VECTOR_ROWS;
+	int			natts = slot->tts_tupleDescriptor->natts;
+
+	ExecClearTuple(slot);
+	for (int i = 0; i < natts; i++)
+	{
+		if (cursor->values[i] != NULL)
+		{
+			slot->tts_values[i] = cursor->values[i][row];
+			slot->tts_isnull[i] = cursor->isnull[i][row];
+		}
+		else
+		{
+			slot->tts_values[i] = (Datum) 0;
+			slot->tts_isnull[i] = true;
+		}
+	}
+	ExecStoreVirtualTuple(slot);
+	slot->tts_tableOid = RelationGetRelid(cursor->store->rel);
+	hone_cursor_tid(cursor, &slot->tts_tid);
+}
+
+/*
+ * The row's xmin is shown as frozen: every snapshot that sees the batch sees
+ * all of its rows.
+ */
+HeapTuple
+hone_cursor_form_tuple(HoneCursor *cursor)
+{
+	TupleDesc	desc = RelationGetDescr(cursor->store->rel);
+	int			row = cursor->row % HONE_VECTOR_ROWS;
+	Datum	   *values = palloc(desc->natts * sizeof(Datum));
+	bool	   *isnull = palloc(desc->natts * sizeof(bool));
+	HeapTuple	tuple;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		isnull[i] = cursor->values[i] == NULL || cursor->isnull[i][row];
+		values[i] = isnull[i] ? (Datum) 0 : cursor->values[i][row];
+	}
+	tuple = heap_form_tuple(desc, values, isnull);
+	pfree(values);
+	pfree(isnull);
+
+	hone_cursor_tid(cursor, &tuple->t_self);
+	tuple->t_tableOid = RelationGetRelid(cursor->store->rel);
+	tuple->t_data->t_ctid = tuple->t_self;
+	HeapTupleHeaderSetXmin(tuple->t_data, FrozenTransactionId);
+	HeapTupleHeaderSetXmax(tuple->t_data, InvalidTransactionId);
+	HeapTupleHeaderSetCmin(tuple->t_data, FirstCommandId);
+	tuple->t_data->t_infomask |= HEAP_XMIN_FROZEN | HEAP_XMAX_INVALID;
+	return tuple;
+}
+
+void
+hone_cursor_close(HoneCursor *cursor)
+{
+	close_batch(cursor);
+	hone_store_close(cursor->store);
+	MemoryContextDelete(cursor->context);
+}

@@ -1,0 +1,494 @@
+/*-------------------------------------------------------------------------
+ *
+ * custom_scan.c
+ *	  The custom scan "HoneTieredScan": plain rows, then batches.
+ *
+ * For an open tiered relation (am.h) set_rel_pathlist_hook drops every path:
+ * an index knows nothing of compressed rows. What remains is this scan, which
+ * decodes only the columns that the query names and skips batches whose order
+ * key cannot match. (Where system columns other than ctid and tableoid are
+ * asked for, a plain sequential scan through the access method.)
+ *
+ * Skipping compares stored min and max with the bounds that conditions of the
+ * form "key operator expression" give; the conditions themselves are always
+ * evaluated by the executor, in its order, so skipping shows nothing to
+ * anybody. Expressions are evaluated at every rescan: they hold no columns,
+ * no volatile functions and no subqueries.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/heapam.h"
+#include "access/stratnum.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "commands/explain.h"
+#include "executor/executor.h"
+#include "nodes/extensible.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/paths.h"
+#include "optimizer/restrictinfo.h"
+#include "parser/parsetree.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/spccache.h"
+
+#include "tiered/am.h"
+#include "tiered/cursor.h"
+#include "tiered/custom_scan.h"
+
+typedef struct TieredScanState
+{
+	CustomScanState css;		/* must be first */
+	TableScanDesc heap;
+	TupleTableSlot *heap_slot;
+	HoneCursor *cursor;
+	bool		in_batches;
+	bool		bounds_known;	/* since the last rescan */
+	Bitmapset  *attributes;		/* 0-based */
+
+	/* conditions on the order key, evaluated at (re)scan */
+	AttrNumber	key;
+	Oid			key_type;
+	List	   *strategies;		/* of int */
+	List	   *types;			/* of Oid: the expressions' */
+	List	   *expressions;	/* of ExprState */
+} TieredScanState;
+
+static set_rel_pathlist_hook_type previous_set_rel_pathlist_hook = NULL;
+
+static Plan *plan_tiered_path(PlannerInfo *root, RelOptInfo *rel,
+							  struct CustomPath *path, List *tlist,
+							  List *clauses, List *custom_plans);
+static Node *create_tiered_scan_state(CustomScan *scan);
+static void begin_tiered_scan(CustomScanState *node, EState *estate, int eflags);
+static TupleTableSlot *exec_tiered_scan(CustomScanState *node);
+static void end_tiered_scan(CustomScanState *node);
+static void rescan_tiered_scan(CustomScanState *node);
+static void explain_tiered_scan(CustomScanState *node, List *ancestors, ExplainState *es);
+
+static const CustomPathMethods path_methods = {
+	.CustomName = "HoneTieredScan",
+	.PlanCustomPath = plan_tiered_path,
+};
+
+static const CustomScanMethods scan_methods = {
+	.CustomName = "HoneTieredScan",
+	.CreateCustomScanState = create_tiered_scan_state,
+};
+
+static const CustomExecMethods exec_methods = {
+	.CustomName = "HoneTieredScan",
+	.BeginCustomScan = begin_tiered_scan,
+	.ExecCustomScan = exec_tiered_scan,
+	.EndCustomScan = end_tiered_scan,
+	.ReScanCustomScan = rescan_tiered_scan,
+	.ExplainCustomScan = explain_tiered_scan,
+};
+
+/* ------------------------------------------------------------------------
+ * Planning
+ * ------------------------------------------------------------------------
+ */
+
+/*
+ * True when the query needs xmin, xmax, cmin or cmax of the relation.
+ */
+static bool
+needs_system_columns(RelOptInfo *rel)
+{
+	Bitmapset  *used = NULL;
+	ListCell   *lc;
+	int			i = -1;
+
+	pull_varattnos((Node *) rel->reltarget->exprs, rel->relid, &used);
+	foreach(lc, rel->baserestrictinfo)
+		pull_varattnos((Node *) lfirst_node(RestrictInfo, lc)->clause, rel->relid, &used);
+	while ((i = bms_next_member(used, i)) >= 0)
+	{
+		int			attnum = i + FirstLowInvalidHeapAttributeNumber;
+
+		if (attnum < 0 && attnum != SelfItemPointerAttributeNumber &&
+			attnum != TableOidAttributeNumber)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Cost: the pages (batches are counted among them) once, in order, and the
+ * conditions on every row.
+ */
+static void
+cost_tiered_scan(PlannerInfo *root, RelOptInfo *rel, Path *path)
+{
+	double		page_cost;
+	Cost		per_tuple;
+
+	get_tablespace_page_costs(rel->reltablespace, NULL, &page_cost);
+	path->rows = path->param_info ? path->param_info->ppi_rows : rel->rows;
+	per_tuple = cpu_tuple_cost + rel->baserestrictcost.per_tuple;
+	path->startup_cost = rel->baserestrictcost.startup + path->pathtarget->cost.startup;
+	path->total_cost = path->startup_cost + page_cost * rel->pages +
+		per_tuple * rel->tuples + path->pathtarget->cost.per_tuple * path->rows;
+}
+
+static void
+add_tiered_path(PlannerInfo *root, RelOptInfo *rel)
+{
+	CustomPath *path = makeNode(CustomPath);
+
+	path->path.pathtype = T_CustomScan;
+	path->path.parent = rel;
+	path->path.pathtarget = rel->reltarget;
+	path->path.param_info = get_baserel_parampathinfo(root, rel, rel->lateral_relids);
+	path->path.parallel_aware = false;
+	path->path.parallel_safe = rel->consider_parallel;
+	path->path.parallel_workers = 0;
+	path->path.pathkeys = NIL;
+	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
+	path->methods = &path_methods;
+	cost_tiered_scan(root, rel, &path->path);
+	add_path(rel, &path->path);
+}
+
+static void
+tiered_set_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
+						RangeTblEntry *rte)
+{
+	Relation	relation;
+	bool		open;
+
+	if (previous_set_rel_pathlist_hook)
+		previous_set_rel_pathlist_hook(root, rel, rti, rte);
+
+	if (rte->rtekind != RTE_RELATION || rte->relkind != RELKIND_RELATION ||
+		rte->inh || IS_DUMMY_REL(rel))
+		return;
+	relation = table_open(rte->relid, NoLock);
+	open = hone_is_tiered(relation) && hone_is_open(relation);
+	table_close(relation, NoLock);
+	if (!open)
+		return;
+	if (rte->tablesample != NULL)
+		return;					/* the access method refuses it */
+
+	rel->pathlist = NIL;
+	rel->partial_pathlist = NIL;
+	if (needs_system_columns(rel))
+		add_path(rel, create_seqscan_path(root, rel, rel->lateral_relids, 0));
+	else
+		add_tiered_path(root, rel);
+}
+
+/*
+ * If clause bounds an order-key column, append strategy, type, expression and
+ * attribute to the lists. One attribute only: the caller picks.
+ */
+static bool
+match_key_clause(Expr *clause, Index rti, AttrNumber *attnum, int *strategy,
+				 Oid *type, Expr **expression)
+{
+	OpExpr	   *op = (OpExpr *) clause;
+	Node	   *left;
+	Node	   *right;
+	Oid			opno;
+	Oid			opclass;
+	Var		   *var;
+
+	if (!IsA(clause, OpExpr) || list_length(op->args) != 2)
+		return false;
+	left = linitial(op->args);
+	right = lsecond(op->args);
+	opno = op->opno;
+	if (!(IsA(left, Var) && ((Var *) left)->varno == rti))
+	{
+		Node	   *swap = left;
+
+		left = right;
+		right = swap;
+		opno = get_commutator(opno);
+	}
+	if (!OidIsValid(opno) || !IsA(left, Var) || ((Var *) left)->varno != rti ||
+		((Var *) left)->varlevelsup != 0)
+		return false;
+	var = (Var *) left;
+	*type = exprType(right);
+	if (var->varattno <= 0 || !hone_key_type(var->vartype) || !hone_key_type(*type) ||
+		contain_var_clause(right) || contain_volatile_functions(right) ||
+		contain_subplans(right))
+		return false;
+
+	/* dates and timestamps count in different units, integers in one */
+	opclass = GetDefaultOpClass(var->vartype, BTREE_AM_OID);
+	if (*type != var->vartype && get_opclass_family(opclass) !=
+		get_opclass_family(GetDefaultOpClass(INT8OID, BTREE_AM_OID)))
+		return false;
+	*strategy = get_op_opfamily_strategy(opno, get_opclass_family(opclass));
+	*attnum = var->varattno;
+	*expression = (Expr *) right;
+	return *strategy != InvalidStrategy;
+}
+
+/*
+ * custom_private: the wanted attributes (integer list), the order-key
+ * attribute, the strategies, the types; custom_exprs: the expressions.
+ */
+static Plan *
+plan_tiered_path(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
+				 List *tlist, List *clauses, List *custom_plans)
+{
+	CustomScan *scan = makeNode(CustomScan);
+	List	   *quals = extract_actual_clauses(clauses, false);
+	Bitmapset  *used = NULL;
+	List	   *attributes = NIL;
+	List	   *strategies = NIL;
+	List	   *types = NIL;
+	List	   *expressions = NIL;
+	AttrNumber	key = 0;
+	bool		whole_row;
+	ListCell   *lc;
+	int			natts = rel->max_attr;
+
+	pull_varattnos((Node *) tlist, rel->relid, &used);
+	pull_varattnos((Node *) quals, rel->relid, &used);
+	whole_row = bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, used);
+	for (int i = 1; i <= natts; i++)
+	{
+		if (whole_row || bms_is_member(i - FirstLowInvalidHeapAttributeNumber, used))
+			attributes = lappend_int(attributes, i - 1);
+	}
+
+	foreach(lc, quals)
+	{
+		AttrNumber	attnum;
+		int			strategy;
+		Oid			type;
+		Expr	   *expression;
+
+		if (!match_key_clause(lfirst(lc), rel->relid, &attnum, &strategy, &type, &expression))
+			continue;
+
+		/* the store has one order key a batch; the oldest column is likely it */
+		if (key != 0 && attnum != key)
+		{
+			if (attnum > key)
+				continue;
+			strategies = types = expressions = NIL;
+		}
+		key = attnum;
+		strategies = lappend_int(strategies, strategy);
+		types = lappend_oid(types, type);
+		expressions = lappend(expressions, expression);
+	}
+
+	scan->scan.plan.targetlist = tlist;
+	scan->scan.plan.qual = quals;
+	scan->scan.scanrelid = rel->relid;
+	scan->flags = path->flags;
+	scan->custom_exprs = expressions;
+	scan->custom_private = list_make4(attributes, list_make1_int(key), strategies, types);
+	scan->methods = &scan_methods;
+	return &scan->scan.plan;
+}
+
+/* ------------------------------------------------------------------------
+ * Execution
+ * ------------------------------------------------------------------------
+ */
+
+static Node *
+create_tiered_scan_state(CustomScan *scan)
+{
+	TieredScanState *state = (TieredScanState *) newNode(sizeof(TieredScanState),
+														 T_CustomScanState);
+
+	state->css.methods = &exec_methods;
+	return (Node *) state;
+}
+
+static void
+begin_tiered_scan(CustomScanState *node, EState *estate, int eflags)
+{
+	TieredScanState *state = (TieredScanState *) node;
+	CustomScan *scan = (CustomScan *) node->ss.ps.plan;
+	Relation	rel = node->ss.ss_currentRelation;
+	ListCell   *lc;
+
+	/* not NULL, even where no column is wanted */
+	state->attributes = bms_make_singleton(RelationGetDescr(rel)->natts);
+	foreach(lc, linitial(scan->custom_private))
+		state->attributes = bms_add_member(state->attributes, lfirst_int(lc));
+	state->key = linitial_int(lsecond(scan->custom_private));
+	state->strategies = lthird(scan->custom_private);
+	state->types = lfourth(scan->custom_private);
+	if (state->key > 0)
+		state->key_type = TupleDescAttr(RelationGetDescr(rel), state->key - 1)->atttypid;
+	foreach(lc, scan->custom_exprs)
+		state->expressions = lappend(state->expressions,
+									 ExecInitExpr(lfirst(lc), &node->ss.ps));
+
+	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
+		return;
+	state->heap = heap_beginscan(rel, estate->es_snapshot, 0, NULL, NULL,
+								 SO_TYPE_SEQSCAN | SO_ALLOW_STRAT |
+								 SO_ALLOW_SYNC | SO_ALLOW_PAGEMODE);
+	state->heap_slot = ExecAllocTableSlot(&estate->es_tupleTable,
+										  RelationGetDescr(rel), &TTSOpsBufferHeapTuple);
+	state->cursor = hone_cursor_open(rel, estate->es_snapshot, state->attributes);
+}
+
+/*
+ * Narrow bounds by "key strategy value".
+ */
+static void
+apply_bound(HoneKeyBounds *bounds, int strategy, int64 value)
+{
+	if ((strategy == BTLessStrategyNumber && value == PG_INT64_MIN) ||
+		(strategy == BTGreaterStrategyNumber && value == PG_INT64_MAX))
+	{
+		bounds->nothing = true;
+		return;
+	}
+	if (strategy == BTLessStrategyNumber)
+		bounds->high = Min(bounds->high, value - 1);
+	else if (strategy == BTLessEqualStrategyNumber || strategy == BTEqualStrategyNumber)
+		bounds->high = Min(bounds->high, value);
+	if (strategy == BTGreaterStrategyNumber)
+		bounds->low = Max(bounds->low, value + 1);
+	else if (strategy == BTGreaterEqualStrategyNumber || strategy == BTEqualStrategyNumber)
+		bounds->low = Max(bounds->low, value);
+}
+
+static void
+find_bounds(TieredScanState *state)
+{
+	ExprContext *econtext = state->css.ss.ps.ps_ExprContext;
+	HoneKeyBounds bounds = {
+		.attnum = state->expressions != NIL ? state->key : 0,
+		.type = state->key_type,
+		.low = PG_INT64_MIN,
+		.high = PG_INT64_MAX
+	};
+
+	for (int i = 0; i < list_length(state->expressions); i++)
+	{
+		bool		isnull;
+		Datum		value = ExecEvalExprSwitchContext(list_nth(state->expressions, i),
+													  econtext, &isnull);
+
+		/* the operators are strict: no row matches NULL */
+		if (isnull)
+			bounds.nothing = true;
+		else
+			apply_bound(&bounds, list_nth_int(state->strategies, i),
+						hone_key_value(list_nth_oid(state->types, i), value));
+	}
+	hone_cursor_rewind(state->cursor, &bounds);
+	state->bounds_known = true;
+}
+
+/* A plain row's columns into the scan's virtual slot; the heap slot pins it. */
+static TupleTableSlot *
+store_plain(TieredScanState *state, TupleTableSlot *slot)
+{
+	TupleTableSlot *heap = state->heap_slot;
+	int			natts = slot->tts_tupleDescriptor->natts;
+
+	slot_getallattrs(heap);
+	ExecClearTuple(slot);
+	memcpy(slot->tts_values, heap->tts_values, natts * sizeof(Datum));
+	memcpy(slot->tts_isnull, heap->tts_isnull, natts * sizeof(bool));
+	ExecStoreVirtualTuple(slot);
+	slot->tts_tid = heap->tts_tid;
+	slot->tts_tableOid = heap->tts_tableOid;
+	return slot;
+}
+
+static TupleTableSlot *
+next_row(ScanState *node)
+{
+	TieredScanState *state = (TieredScanState *) node;
+	TupleTableSlot *slot = node->ss_ScanTupleSlot;
+
+	if (!state->in_batches)
+	{
+		if (heap_getnextslot(state->heap, ForwardScanDirection, state->heap_slot))
+			return store_plain(state, slot);
+		state->in_batches = true;
+		ExecClearTuple(state->heap_slot);
+	}
+	if (state->cursor == NULL)
+		return ExecClearTuple(slot);
+	if (!state->bounds_known)
+		find_bounds(state);
+	if (!hone_cursor_next(state->cursor, true))
+		return ExecClearTuple(slot);
+	hone_cursor_store_virtual(state->cursor, slot);
+	return slot;
+}
+
+/* All conditions are in the plan's qual, which ExecScan checks again. */
+static bool
+recheck_row(ScanState *node, TupleTableSlot *slot)
+{
+	return true;
+}
+
+static TupleTableSlot *
+exec_tiered_scan(CustomScanState *node)
+{
+	return ExecScan(&node->ss, next_row, recheck_row);
+}
+
+static void
+end_tiered_scan(CustomScanState *node)
+{
+	TieredScanState *state = (TieredScanState *) node;
+
+	if (state->cursor != NULL)
+		hone_cursor_close(state->cursor);
+	if (state->heap != NULL)
+		heap_endscan(state->heap);
+}
+
+static void
+rescan_tiered_scan(CustomScanState *node)
+{
+	TieredScanState *state = (TieredScanState *) node;
+
+	heap_rescan(state->heap, NULL, false, false, false, false);
+	state->in_batches = false;
+	state->bounds_known = false;
+	ExecScanReScan(&node->ss);
+}
+
+static void
+explain_tiered_scan(CustomScanState *node, List *ancestors, ExplainState *es)
+{
+	TieredScanState *state = (TieredScanState *) node;
+
+	if (!es->analyze || state->cursor == NULL)
+		return;
+	ExplainPropertyInteger("Batches Read", NULL, state->cursor->batches_read, es);
+	ExplainPropertyInteger("Batches Skipped", NULL, state->cursor->batches_skipped, es);
+}
+
+void
+hone_custom_scan_init(void)
+{
+	RegisterCustomScanMethods(&scan_methods);
+	previous_set_rel_pathlist_hook = set_rel_pathlist_hook;
+	set_rel_pathlist_hook = tiered_set_rel_pathlist;
+}

@@ -1,0 +1,544 @@
+/*-------------------------------------------------------------------------
+ *
+ * functions.c
+ *	  compress, decompress, decompress_all and tiered_stats; and the loop
+ *	  over steps that the lifecycle worker shares with them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/multixact.h"
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/catalog.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_namespace.h"
+#include "commands/defrem.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "optimizer/plancat.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "common/toplevel.h"
+#include "tiered/am.h"
+#include "tiered/fold.h"
+#include "tiered/store.h"
+#include "tiered/tiered.h"
+
+/* Steps that may fail for a lock or changed rows before it is an error. */
+#define MAX_ATTEMPTS		20
+#define RETRY_PAUSE_MS		100
+
+/* zstd level of the warm tier. */
+#define WARM_LEVEL			3
+
+/* Locks of a compression called by hand wait for each try this long. */
+#define DEFAULT_LOCK_TIMEOUT_MS	100
+
+PG_FUNCTION_INFO_V1(hone_compress);
+PG_FUNCTION_INFO_V1(hone_decompress);
+PG_FUNCTION_INFO_V1(hone_decompress_all);
+PG_FUNCTION_INFO_V1(hone_tiered_stats);
+
+typedef HoneStepResult (*StepFunction) (HoneFoldState *state);
+
+/* ------------------------------------------------------------------------
+ * What can be compressed
+ * ------------------------------------------------------------------------
+ */
+
+static void
+refuse_relation(Relation rel, int code, const char *why, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(code),
+			 errmsg("cannot compress \"%s\": %s", RelationGetRelationName(rel), why),
+			 errhint("%s", hint)));
+}
+
+static void
+check_kind(Relation rel)
+{
+	if (rel->rd_rel->relkind != RELKIND_RELATION)
+		refuse_relation(rel, ERRCODE_WRONG_OBJECT_TYPE, "it is not a table",
+						"Only ordinary tables and partitions of partitioned tables can be compressed.");
+	if (IsSystemRelation(rel) || IsCatalogNamespace(RelationGetNamespace(rel)) ||
+		RelationGetNamespace(rel) == get_namespace_oid("information_schema", true) ||
+		RelationGetNamespace(rel) == hone_schema_oid())
+		refuse_relation(rel, ERRCODE_WRONG_OBJECT_TYPE, "it is a system table",
+						"Only user tables can be compressed.");
+	if (!HONE_OWNS_RELATION(RelationGetRelid(rel)))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, RelationGetRelationName(rel));
+	if (RelationUsesLocalBuffers(rel))
+		refuse_relation(rel, ERRCODE_FEATURE_NOT_SUPPORTED, "it is a temporary table",
+						"Use a permanent table.");
+	if (!hone_is_tiered(rel) && rel->rd_rel->relam != HEAP_TABLE_AM_OID)
+		refuse_relation(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
+						"its access method is neither heap nor tiered",
+						"ALTER TABLE ... SET ACCESS METHOD heap first.");
+}
+
+void
+hone_tiered_check_compressible(Relation rel)
+{
+	List	   *indexes;
+	ListCell   *lc;
+
+	check_kind(rel);
+	if (rel->rd_rel->relhastriggers && RelationGetFKeyList(rel) != NIL)
+		refuse_relation(rel, ERRCODE_FEATURE_NOT_SUPPORTED, "it has a foreign key",
+						"Drop the foreign key, or leave the table uncompressed.");
+
+	/* a referenced table has a unique index too */
+	indexes = RelationGetIndexList(rel);
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+		bool		unique = index->rd_index->indisunique;
+		bool		exclusion = index->rd_index->indisexclusion;
+
+		index_close(index, AccessShareLock);
+		if (unique)
+			refuse_relation(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
+							"it has a primary key or unique index",
+							"Drop the unique index or constraint, or leave the table uncompressed.");
+		if (exclusion)
+			refuse_relation(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
+							"it has an exclusion constraint",
+							"Drop the exclusion constraint, or leave the table uncompressed.");
+	}
+	list_free(indexes);
+}
+
+/* ------------------------------------------------------------------------
+ * The loop over steps
+ * ------------------------------------------------------------------------
+ */
+
+static void
+next_step(HoneTieredNextTransaction next_transaction, void *arg)
+{
+	next_transaction(arg);
+
+	/* a step's snapshots are its own; and it must not fail to serialize */
+	XactIsoLevel = XACT_READ_COMMITTED;
+	CHECK_FOR_INTERRUPTS();
+}
+
+static void
+report_locked(Oid relid, HoneStepResult result)
+{
+	char	   *name = get_rel_name(relid);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 result == HONE_STEP_LOCKED ?
+			 errmsg("could not lock table \"%s\": other sessions are using it",
+					name ? name : "?") :
+			 errmsg("rows of table \"%s\" keep changing", name ? name : "?"),
+			 errdetail("What was done so far stays; nothing is lost."),
+			 errhint("Try again when the table is less busy.")));
+}
+
+/*
+ * Run step until nothing is left, a transaction each.
+ */
+static void
+run_steps(HoneFoldState *state, StepFunction step,
+		  HoneTieredNextTransaction next_transaction, void *arg)
+{
+	int			attempts = 0;
+
+	for (;;)
+	{
+		HoneStepResult result;
+
+		next_step(next_transaction, arg);
+		result = step(state);
+		if (result == HONE_STEP_LAST)
+			return;
+		if (result == HONE_STEP_MORE)
+		{
+			attempts = 0;
+			continue;
+		}
+		if (++attempts >= MAX_ATTEMPTS)
+			report_locked(state->relid, result);
+		next_step(next_transaction, arg);
+		pg_usleep(RETRY_PAUSE_MS * 1000L);
+	}
+}
+
+/* Steps of the signature that run_steps wants. */
+static HoneStepResult
+open_step(HoneFoldState *state)
+{
+	HoneStepResult result = hone_switch_open(state->relid, state->lock_timeout_ms);
+
+	return result == HONE_STEP_MORE ? HONE_STEP_LAST : result;
+}
+
+static HoneStepResult
+unfold_all_step(HoneFoldState *state)
+{
+	HoneStepResult result = hone_unfold_step(state);
+
+	if (result == HONE_STEP_LAST)
+		result = hone_switch_to_heap(state->relid, state->lock_timeout_ms);
+	return result;
+}
+
+static int64
+relation_total_size(Oid relid)
+{
+	return DatumGetInt64(DirectFunctionCall1(pg_total_relation_size,
+											 ObjectIdGetDatum(relid)));
+}
+
+/*
+ * Give space back at the end: VACUUM the table (and its TOAST table), rebuild
+ * its indexes, which are all but empty after compressing. In background
+ * workers: VACUUM only runs at top level. Holds no lock and no snapshot while
+ * it waits. Returns what went wrong, or NULL.
+ */
+static char *
+give_space_back(Oid relid, bool rebuild_indexes, int lock_timeout_ms,
+				HoneTieredNextTransaction next_transaction, void *arg)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	Oid			owner = rel->rd_rel->relowner;
+	char	   *name = hone_qualified_name(relid);
+	List	   *indexes = RelationGetIndexList(rel);
+	List	   *commands = NIL;
+	ListCell   *lc;
+	char	   *error = NULL;
+
+	commands = lappend(commands, psprintf("VACUUM (ANALYZE, INDEX_CLEANUP ON) %s", name));
+	if (rebuild_indexes)
+	{
+		foreach(lc, indexes)
+			commands = lappend(commands, psprintf("REINDEX INDEX %s",
+												  hone_qualified_name(lfirst_oid(lc))));
+	}
+	table_close(rel, AccessShareLock);
+	next_step(next_transaction, arg);
+
+	foreach(lc, commands)
+	{
+		char	   *result = hone_toplevel_run(MyDatabaseId, owner, lfirst(lc),
+											   lock_timeout_ms * MAX_ATTEMPTS);
+
+		if (result != NULL && error == NULL)
+			error = result;
+	}
+	return error;
+}
+
+void
+hone_tiered_compress(Oid relid, int lock_timeout_ms,
+					 HoneTieredNextTransaction next_transaction, void *arg,
+					 HoneTieredResult *result)
+{
+	HoneFoldState state = {.relid = relid, .lock_timeout_ms = lock_timeout_ms,
+	.level = WARM_LEVEL};
+	Relation	rel;
+	bool		open;
+
+	memset(result, 0, sizeof(*result));
+	rel = table_open(relid, AccessShareLock);
+	hone_tiered_check_compressible(rel);
+	open = hone_holds_meta(rel);
+	table_close(rel, AccessShareLock);
+	result->bytes_before = relation_total_size(relid);
+
+	if (!open)
+		run_steps(&state, open_step, next_transaction, arg);
+	run_steps(&state, hone_fold_step, next_transaction, arg);
+	next_step(next_transaction, arg);
+	if (state.batches > 0)
+		result->vacuum_error = give_space_back(relid, true, lock_timeout_ms,
+											   next_transaction, arg);
+	result->rows = state.rows;
+	result->batches = state.batches;
+	result->bytes_after = relation_total_size(relid);
+}
+
+void
+hone_tiered_decompress(Oid relid, int lock_timeout_ms,
+					   HoneTieredNextTransaction next_transaction, void *arg,
+					   HoneTieredResult *result)
+{
+	HoneFoldState state = {.relid = relid, .lock_timeout_ms = lock_timeout_ms,
+	.level = WARM_LEVEL};
+	Relation	rel;
+	bool		tiered;
+
+	memset(result, 0, sizeof(*result));
+	rel = table_open(relid, AccessShareLock);
+	check_kind(rel);
+	tiered = hone_is_tiered(rel);
+	table_close(rel, AccessShareLock);
+	result->bytes_before = relation_total_size(relid);
+	if (tiered)
+	{
+		run_steps(&state, unfold_all_step, next_transaction, arg);
+		next_step(next_transaction, arg);
+		if (state.batches > 0)
+			result->vacuum_error = give_space_back(relid, false, lock_timeout_ms,
+												   next_transaction, arg);
+	}
+	result->rows = state.rows;
+	result->batches = state.batches;
+	result->bytes_after = relation_total_size(relid);
+}
+
+/* ------------------------------------------------------------------------
+ * Procedures
+ * ------------------------------------------------------------------------
+ */
+
+static void
+commit_in_procedure(void *arg)
+{
+	SPI_commit();
+}
+
+static void
+begin_procedure(FunctionCallInfo fcinfo, const char *name)
+{
+	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
+		((CallContext *) fcinfo->context)->atomic)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+				 errmsg("hone.%s cannot run inside a transaction block or function", name),
+				 errhint("CALL hone.%s() by itself: it commits as it goes.", name)));
+	PreventCommandIfReadOnly(psprintf("CALL hone.%s", name));
+	PreventCommandDuringRecovery(psprintf("CALL hone.%s", name));
+	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect_ext failed");
+}
+
+static int
+lock_timeout_setting(void)
+{
+	const char *value = GetConfigOption("hone.lock_timeout", true, false);
+	int			timeout;
+
+	if (value == NULL || !parse_int(value, &timeout, GUC_UNIT_MS, NULL))
+		return DEFAULT_LOCK_TIMEOUT_MS;
+	return timeout;
+}
+
+/*
+ * The table itself, or the leaf partitions of a partitioned one.
+ */
+static List *
+leaf_tables(Oid relid)
+{
+	List	   *leaves = NIL;
+	ListCell   *lc;
+
+	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
+		return list_make1_oid(relid);
+	foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
+	{
+		if (get_rel_relkind(lfirst_oid(lc)) != RELKIND_PARTITIONED_TABLE)
+			leaves = lappend_oid(leaves, lfirst_oid(lc));
+	}
+	return leaves;
+}
+
+static void
+report_result(const char *done, Oid relid, const HoneTieredResult *result)
+{
+	char	   *name = hone_qualified_name(relid);
+
+	ereport(INFO,
+			(errmsg("%s %s: " INT64_FORMAT " rows, " INT64_FORMAT " batches, %s -> %s",
+					name ? name : "table", done, result->rows, result->batches,
+					text_to_cstring(DatumGetTextPP(DirectFunctionCall1(pg_size_pretty,
+																	   Int64GetDatum(result->bytes_before)))),
+					text_to_cstring(DatumGetTextPP(DirectFunctionCall1(pg_size_pretty,
+																	   Int64GetDatum(result->bytes_after)))))));
+	if (result->vacuum_error != NULL)
+		ereport(WARNING,
+				(errmsg("space of %s was not all given back: %s",
+						name ? name : "the table", result->vacuum_error),
+				 errhint("VACUUM and REINDEX the table later; the rows are safe.")));
+}
+
+Datum
+hone_compress(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
+	int			timeout = lock_timeout_setting();
+	List	   *leaves;
+	ListCell   *lc;
+
+	begin_procedure(fcinfo, "compress");
+	if (get_rel_name(relid) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the table to compress does not exist"),
+				 errhint("Give its name: CALL hone.compress('schema.table').")));
+	leaves = leaf_tables(relid);
+	foreach(lc, leaves)
+	{
+		/* all of them before the first is touched */
+		Relation	rel = relation_open(lfirst_oid(lc), AccessShareLock);
+
+		hone_tiered_check_compressible(rel);
+		relation_close(rel, AccessShareLock);
+	}
+	foreach(lc, leaves)
+	{
+		HoneTieredResult result;
+
+		hone_tiered_compress(lfirst_oid(lc), timeout, commit_in_procedure, NULL, &result);
+		report_result("compressed", lfirst_oid(lc), &result);
+	}
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+Datum
+hone_decompress(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
+	int			timeout = lock_timeout_setting();
+	ListCell   *lc;
+
+	begin_procedure(fcinfo, "decompress");
+	if (get_rel_name(relid) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the table to decompress does not exist"),
+				 errhint("Give its name: CALL hone.decompress('schema.table').")));
+	foreach(lc, leaf_tables(relid))
+	{
+		HoneTieredResult result;
+
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
+			continue;
+		hone_tiered_decompress(lfirst_oid(lc), timeout, commit_in_procedure, NULL, &result);
+		report_result("decompressed", lfirst_oid(lc), &result);
+	}
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/*
+ * All tables of access method tiered in this database.
+ */
+static List *
+tiered_tables(void)
+{
+	Oid			am = hone_tiered_am_oid();
+	Relation	pg_class = table_open(RelationRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(pg_class, InvalidOid, false, NULL, 0, NULL);
+	List	   *tables = NIL;
+	HeapTuple	tuple;
+
+	while ((tuple = systable_getnext(scan)) != NULL)
+	{
+		Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
+
+		CHECK_FOR_INTERRUPTS();
+		if (OidIsValid(am) && form->relam == am && form->relkind == RELKIND_RELATION)
+			tables = lappend_oid(tables, form->oid);
+	}
+	systable_endscan(scan);
+	table_close(pg_class, AccessShareLock);
+	return tables;
+}
+
+Datum
+hone_decompress_all(PG_FUNCTION_ARGS)
+{
+	int			timeout = lock_timeout_setting();
+	ListCell   *lc;
+
+	begin_procedure(fcinfo, "decompress_all");
+	foreach(lc, tiered_tables())
+	{
+		HoneTieredResult result;
+
+		/* dropped meanwhile */
+		if (get_rel_name(lfirst_oid(lc)) == NULL)
+			continue;
+		hone_tiered_decompress(lfirst_oid(lc), timeout, commit_in_procedure, NULL, &result);
+		report_result("decompressed", lfirst_oid(lc), &result);
+	}
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/* ------------------------------------------------------------------------
+ * Figures
+ * ------------------------------------------------------------------------
+ */
+
+/*
+ * tiered_stats(regclass) -> batches, compressed_rows, plain_rows (estimate),
+ * raw_bytes, compressed_bytes, heap_bytes (before the first fold). No row for
+ * a table that is not tiered; NULL figures never.
+ */
+Datum
+hone_tiered_stats(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	Relation	rel = try_relation_open(relid, AccessShareLock);
+	TupleDesc	desc;
+	Datum		values[6];
+	bool		nulls[6] = {false};
+	HoneStoreMeta meta;
+	HoneStore  *store;
+	BlockNumber pages;
+	double		tuples;
+	double		allvisible;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	if (rel == NULL)
+		PG_RETURN_NULL();
+	if (!hone_is_tiered(rel))
+	{
+		relation_close(rel, AccessShareLock);
+		PG_RETURN_NULL();
+	}
+
+	memset(&meta, 0, sizeof(meta));
+	store = hone_store_open(rel, AccessShareLock);
+	if (store != NULL)
+	{
+		if (!hone_store_read_meta(store, GetActiveSnapshot(), &meta))
+			memset(&meta, 0, sizeof(meta));
+		hone_store_close(store);
+	}
+	table_relation_estimate_size(rel, NULL, &pages, &tuples, &allvisible);
+	values[0] = Int64GetDatum(meta.batches);
+	values[1] = Int64GetDatum(meta.rows);
+	values[2] = Int64GetDatum((int64) Max(0, tuples - meta.rows));
+	values[3] = Int64GetDatum(meta.raw_bytes);
+	values[4] = Int64GetDatum(meta.stored_bytes);
+	values[5] = Int64GetDatum(meta.heap_bytes);
+	relation_close(rel, AccessShareLock);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}

@@ -1,0 +1,143 @@
+/*-------------------------------------------------------------------------
+ *
+ * store.h
+ *	  Batches as rows of the table's own TOAST table.
+ *
+ * Under value ids that PostgreSQL never assigns (below 10000):
+ *
+ *	  HONE_VALUE_META       one row, chunk_seq 0: HoneStoreMeta
+ *	  HONE_VALUE_DIRECTORY  chunk_seq = batch id: HoneBatchEntry
+ *	  HONE_VALUE_STREAM ..  a batch's detail and column blobs, cut into chunks
+ *
+ * A batch is visible exactly when its directory row is; its chunks are read
+ * with the snapshot that saw the directory row.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HONE_TIERED_STORE_H
+#define HONE_TIERED_STORE_H
+
+#include "access/relation.h"
+#include "utils/snapshot.h"
+
+#include "common/hone.h"
+
+#define HONE_VALUE_META			1
+#define HONE_VALUE_DIRECTORY	2
+#define HONE_VALUE_STREAM		16
+#define HONE_VALUE_LIMIT		10000
+
+/*
+ * Bytes of a stream chunk: with the TOAST row's header and its two integers
+ * one chunk fills a page.
+ */
+#define HONE_CHUNK_BYTES		8120
+
+/* Chunk numbers per value id; a batch never crosses from one to the next. */
+#define HONE_CHUNKS_PER_VALUE	(INT64CONST(1) << 30)
+
+/* Batch ids fit into the block numbers from 0x80000000 up. */
+#define HONE_MAX_BATCH_ID		0x7FFFFFF0
+
+/* Totals and high-water marks of one table; rewritten by every fold. */
+typedef struct HoneStoreMeta
+{
+	uint32		magic;
+	uint32		version;
+	int64		next_batch;		/* never given twice */
+	int64		next_chunk;		/* likewise */
+	int64		batches;		/* now in the directory */
+	int64		rows;			/* in those batches */
+	int64		raw_bytes;		/* their column values, uncompressed */
+	int64		stored_bytes;	/* their streams */
+	int64		heap_bytes;		/* total size with indexes before the first fold */
+	uint32		pad;
+	uint32		crc;			/* CRC-32C of all before it */
+} HoneStoreMeta;
+
+/* The directory row of one batch. */
+typedef struct HoneBatchEntry
+{
+	uint32		magic;
+	uint32		version;
+	int64		first_chunk;
+	int64		stored_bytes;	/* length of the stream */
+	int64		raw_bytes;
+	int64		key_min;		/* of the order key, as int64 */
+	int64		key_max;
+	Oid			key_type;		/* InvalidOid: no usable order key */
+	int32		batch;
+	int32		nrows;
+	int32		natts;			/* of the table when written */
+	int32		detail_bytes;	/* length of the stream's first part */
+	int16		key_attnum;
+	int16		pad;
+	uint32		pad2;
+	uint32		crc;
+} HoneBatchEntry;
+
+/* A table's TOAST table, opened. */
+typedef struct HoneStore
+{
+	Relation	rel;			/* the table, the caller's */
+	Relation	toast;
+	Relation   *indexes;
+	int			nindexes;
+	Relation	index;			/* the valid one of them */
+} HoneStore;
+
+/*
+ * Open the TOAST table of rel with the given lock, which is kept to the end
+ * of the transaction. NULL when it has none.
+ */
+extern HoneStore *hone_store_open(Relation rel, LOCKMODE lockmode);
+extern void hone_store_close(HoneStore *store);
+
+/*
+ * Whether the table holds, or may hold, batches: whether any version of the
+ * meta row exists. A false answer stays true while a lock that conflicts
+ * with ACCESS EXCLUSIVE is held.
+ */
+extern bool hone_store_exists(Relation rel);
+
+/* False when the snapshot sees no meta row. */
+extern bool hone_store_read_meta(HoneStore *store, Snapshot snapshot,
+								 HoneStoreMeta *meta);
+
+/* Replace the meta row that snapshot sees, or write the first. */
+extern void hone_store_write_meta(HoneStore *store, Snapshot snapshot,
+								  HoneStoreMeta *meta);
+extern void hone_store_delete_meta(HoneStore *store, Snapshot snapshot);
+
+/* All batches that the snapshot sees, in the order of their ids. */
+extern HoneBatchEntry *hone_store_read_directory(HoneStore *store,
+												 Snapshot snapshot,
+												 int *nentries);
+
+/* One batch; false when the snapshot does not see it. */
+extern bool hone_store_find_batch(HoneStore *store, Snapshot snapshot,
+								  int32 batch, HoneBatchEntry *entry);
+
+/*
+ * Write a batch: its stream first, then its directory row. Fills in
+ * entry->batch and entry->first_chunk and counts it in meta, which the
+ * caller writes back. Needs an EXCLUSIVE lock on the table.
+ */
+extern void hone_store_write_batch(HoneStore *store, HoneStoreMeta *meta,
+								   HoneBatchEntry *entry,
+								   const char *stream);
+
+/* Delete a batch that the snapshot sees; counts it out of meta. */
+extern void hone_store_delete_batch(HoneStore *store, Snapshot snapshot,
+									HoneStoreMeta *meta,
+									const HoneBatchEntry *entry);
+
+/*
+ * Copy length bytes of the batch's stream from offset to dest. A missing or
+ * malformed chunk is ERRCODE_DATA_CORRUPTED.
+ */
+extern void hone_store_read_stream(HoneStore *store, Snapshot snapshot,
+								   const HoneBatchEntry *entry,
+								   int64 offset, int64 length, char *dest);
+
+#endif							/* HONE_TIERED_STORE_H */

@@ -1,0 +1,64 @@
+/*-------------------------------------------------------------------------
+ *
+ * switch.h
+ *	  Turning a heap table into a tiered one and back, and the locks and
+ *	  roles that folding and unfolding share.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HONE_TIERED_SWITCH_H
+#define HONE_TIERED_SWITCH_H
+
+#include "storage/lock.h"
+#include "utils/relcache.h"
+
+#include "common/hone.h"
+
+/* How a step of compressing or decompressing ended. */
+typedef enum HoneStepResult
+{
+	HONE_STEP_MORE,				/* done; there may be more to do */
+	HONE_STEP_LAST,				/* nothing left */
+	HONE_STEP_LOCKED,			/* the lock did not come; nothing changed */
+	HONE_STEP_CHANGED			/* rows changed under it; nothing changed */
+} HoneStepResult;
+
+/* Role and security context to come back to. */
+typedef struct HoneSavedRole
+{
+	Oid			userid;
+	int			sec_context;
+	int			guc_level;
+} HoneSavedRole;
+
+/*
+ * Act as the owner of rel in a security-restricted context with a pinned
+ * search_path, until hone_leave_owner in the same transaction. After an
+ * error the abort of the transaction restores all of it.
+ */
+extern void hone_enter_owner(Relation rel, HoneSavedRole *saved);
+extern void hone_leave_owner(const HoneSavedRole *saved);
+
+/*
+ * Take a lock without ever queueing for it: tries every few milliseconds,
+ * timeout_ms long. False when it did not come.
+ */
+extern bool hone_try_lock(Oid relid, LOCKMODE mode, int timeout_ms);
+
+/* Whether rel is tiered and a meta row is there now: ready to be folded. */
+extern bool hone_holds_meta(Relation rel);
+
+/*
+ * One step: make the table tiered, if it is not, and open it for batches,
+ * under ACCESS EXCLUSIVE. Readers that planned before cannot be in flight
+ * then, and plans made later know.
+ */
+extern HoneStepResult hone_switch_open(Oid relid, int lock_timeout_ms);
+
+/*
+ * One step: when no batch is left, make the table a heap table. MORE: there
+ * are batches still.
+ */
+extern HoneStepResult hone_switch_to_heap(Oid relid, int lock_timeout_ms);
+
+#endif							/* HONE_TIERED_SWITCH_H */

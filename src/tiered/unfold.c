@@ -1,0 +1,123 @@
+/*-------------------------------------------------------------------------
+ *
+ * unfold.c
+ *	  Decompressing, one batch a transaction.
+ *
+ * Under EXCLUSIVE, as folding: every row of the batch becomes a plain heap
+ * row with its index entries, and the batch is deleted. Older snapshots go on
+ * seeing the batch. No triggers fire, no constraint is checked again and
+ * logical decoding sees nothing: the rows were there all the time. Index
+ * expressions are evaluated as the table's owner.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "tiered/am.h"
+#include "tiered/cursor.h"
+#include "tiered/fold.h"
+
+/* Index entries for one tuple just inserted, within estate. */
+static void
+insert_index_entries(EState *estate, ResultRelInfo *info, TupleTableSlot *slot)
+{
+	if (info->ri_NumIndices > 0)
+		list_free(hone_compat_insert_index_tuples(info, slot, estate));
+}
+
+static int64
+insert_rows(HoneCursor *cursor, Relation rel, int32 batch, int nrows)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *info = makeNode(ResultRelInfo);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
+	CommandId	cid = GetCurrentCommandId(true);
+	int64		inserted = 0;
+
+	InitResultRelInfo(info, rel, 1, NULL, 0);
+	ExecOpenIndices(info, false);
+	GetPerTupleExprContext(estate)->ecxt_scantuple = slot;
+
+	for (int row = 0; row < nrows; row++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
+		ItemPointerData tid;
+		HeapTuple	tuple;
+
+		CHECK_FOR_INTERRUPTS();
+		ItemPointerSet(&tid, HONE_FIRST_COMPRESSED_BLOCK + batch, row + 1);
+		if (!hone_cursor_seek(cursor, &tid))
+			elog(ERROR, "row %d of batch %d is missing", row, batch);
+		tuple = hone_cursor_form_tuple(cursor);
+		heap_insert(rel, tuple, cid, HEAP_INSERT_NO_LOGICAL, NULL);
+		ExecStoreHeapTuple(tuple, slot, false);
+		insert_index_entries(estate, info, slot);
+		ExecClearTuple(slot);
+		MemoryContextSwitchTo(old);
+		ResetPerTupleExprContext(estate);
+		inserted++;
+	}
+
+	ExecCloseIndices(info);
+	ExecDropSingleTupleTableSlot(slot);
+	FreeExecutorState(estate);
+	return inserted;
+}
+
+static HoneStepResult
+unfold_first_batch(HoneFoldState *state, Relation rel)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+	HoneCursor *cursor = hone_cursor_open(rel, snapshot, NULL);
+	HoneStore  *store;
+	HoneStoreMeta meta;
+	HoneBatchEntry entry;
+
+	if (cursor == NULL || cursor->nbatches == 0)
+		return HONE_STEP_LAST;
+	entry = cursor->directory[0];
+	state->rows += insert_rows(cursor, rel, entry.batch, entry.nrows);
+	state->batches++;
+	hone_cursor_close(cursor);
+
+	store = hone_store_open(rel, RowExclusiveLock);
+	if (!hone_store_read_meta(store, snapshot, &meta))
+		elog(ERROR, "compressed table \"%s\" has no meta row", RelationGetRelationName(rel));
+	hone_store_delete_batch(store, snapshot, &meta, &entry);
+	hone_store_write_meta(store, snapshot, &meta);
+	hone_store_close(store);
+	return HONE_STEP_MORE;
+}
+
+HoneStepResult
+hone_unfold_step(HoneFoldState *state)
+{
+	HoneStepResult result;
+	HoneSavedRole saved;
+	Relation	rel;
+
+	if (!hone_try_lock(state->relid, ExclusiveLock, state->lock_timeout_ms))
+		return HONE_STEP_LOCKED;
+	rel = table_open(state->relid, NoLock);
+	if (!hone_is_tiered(rel))
+	{
+		table_close(rel, NoLock);
+		return HONE_STEP_LAST;
+	}
+	hone_enter_owner(rel, &saved);
+	PushActiveSnapshot(GetLatestSnapshot());
+	result = unfold_first_batch(state, rel);
+	PopActiveSnapshot();
+	hone_leave_owner(&saved);
+	table_close(rel, NoLock);
+	return result;
+}
