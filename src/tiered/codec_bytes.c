@@ -33,20 +33,6 @@ hone_codec_arena(HoneArena *arena, Size size)
 	return arena->data;
 }
 
-/* First byte of value i as it is stored. */
-static const char *
-value_bytes(const HoneColumnInput *in, int i, char *store)
-{
-	uint64		v;
-
-	if (!in->shape->typbyval)
-		return in->data[i];
-	v = (uint64) in->ints[i];
-	for (int k = 0; k < in->shape->typlen; k++)
-		store[k] = (char) (v >> (8 * k));
-	return store;
-}
-
 /* Append values first .. first + n - 1, of a fixed length. */
 void
 hone_codec_fixed_encode(HoneBytes *out, const HoneColumnInput *in,
@@ -54,18 +40,20 @@ hone_codec_fixed_encode(HoneBytes *out, const HoneColumnInput *in,
 {
 	int			size = in->shape->typlen;
 	char	   *to = hone_codec_reserve(out, (Size) n * size);
-	char		store[8];
 
-	for (int i = 0; i < n; i++)
-	{
-		const char *from = value_bytes(in, first + i, store);
+	if (in->shape->typbyval)
+		hone_codec_planes_pack(to, (const uint64 *) in->ints + first, n, size);
+	else
+		for (int i = 0; i < n; i++)
+		{
+			const char *from = in->data[first + i];
 
-		if (split)
-			for (int k = 0; k < size; k++)
-				to[(Size) k * n + i] = from[k];
-		else
-			memcpy(to + (Size) i * size, from, size);
-	}
+			if (split)
+				for (int k = 0; k < size; k++)
+					to[(Size) k * n + i] = from[k];
+			else
+				memcpy(to + (Size) i * size, from, size);
+		}
 	out->len += (Size) n * size;
 }
 
@@ -107,21 +95,7 @@ hone_codec_ints_to_datums(Datum *values, const uint64 *v, int n, int typlen)
 	}
 }
 
-/* By-value values from n * typlen bytes. */
-static void
-fixed_by_value(const char *from, int size, bool split, Datum *values, int n)
-{
-	for (int i = 0; i < n; i++)
-	{
-		uint64		v = 0;
-
-		for (int k = 0; k < size; k++)
-			v |= (uint64) (uint8) (split ? from[(Size) k * n + i] : from[(Size) i * size + k]) << (8 * k);
-		values[i] = hone_codec_int_datum(v, size);
-	}
-}
-
-/* n values of a fixed length; by reference ones go into the arena. */
+/* n by-reference values of a fixed length. */
 void
 hone_codec_fixed_decode(HoneCursor *in, const HoneColumnShape *shape, bool split,
 						HoneArena *arena, Datum *values, int n)
@@ -129,15 +103,8 @@ hone_codec_fixed_decode(HoneCursor *in, const HoneColumnShape *shape, bool split
 	int			size = shape->typlen;
 	Size		stride = MAXALIGN(size);
 	const char *from = hone_codec_take(in, (Size) n * size);
-	char	   *to;
+	char	   *to = hone_codec_arena(arena, n * stride);
 
-	if (shape->typbyval)
-	{
-		fixed_by_value(from, size, split, values, n);
-		return;
-	}
-
-	to = hone_codec_arena(arena, n * stride);
 	if (split)
 		for (int k = 0; k < size; k++, from += n)
 			for (int i = 0; i < n; i++)

@@ -73,7 +73,7 @@ typedef enum HoneEncoding
 	HONE_ENC_INTS = 1,			/* by value: integers */
 	HONE_ENC_DECIMAL = 2,		/* float4, float8: scaled integers */
 	HONE_ENC_SPLIT = 3,			/* fixed length: byte planes */
-	HONE_ENC_FIXED = 4,			/* fixed length: as they are */
+	HONE_ENC_FIXED = 4,			/* fixed length, by reference: as they are */
 	HONE_ENC_VARIABLE = 5,		/* varlena, cstring: lengths, then bytes */
 	HONE_ENC_DICT = 6			/* numbers of entries of the frame's dictionary */
 } HoneEncoding;

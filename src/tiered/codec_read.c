@@ -256,9 +256,16 @@ read_values(HoneColumnReader *reader, HoneCursor *in, HoneEncoding encoding,
 		hone_codec_decimal_decode(in, vector_numbers, n, shape->typlen);
 		hone_codec_ints_to_datums(values, vector_numbers, n, shape->typlen);
 	}
+	else if (encoding == HONE_ENC_SPLIT && shape->typbyval)
+	{
+		hone_codec_planes_unpack(hone_codec_take(in, (Size) n * shape->typlen),
+								 vector_numbers, n, shape->typlen);
+		hone_codec_ints_to_datums(values, vector_numbers, n, shape->typlen);
+	}
 	else if (encoding == HONE_ENC_DICT)
 		read_codes(reader, in, values, n);
-	else if ((encoding == HONE_ENC_SPLIT || encoding == HONE_ENC_FIXED) && shape->typlen > 0)
+	else if ((encoding == HONE_ENC_SPLIT || encoding == HONE_ENC_FIXED) &&
+			 !shape->typbyval && shape->typlen > 0)
 		hone_codec_fixed_decode(in, shape, encoding == HONE_ENC_SPLIT,
 								&reader->values, values, n);
 	else if (encoding == HONE_ENC_VARIABLE && shape->typlen < 0)
