@@ -40,11 +40,12 @@ hone_cursor_open(Relation rel, Snapshot snapshot, const Bitmapset *attributes)
 	cursor->snapshot = snapshot;
 	cursor->values = palloc0(natts * sizeof(Datum *));
 	cursor->isnull = palloc0(natts * sizeof(bool *));
+	cursor->wanted = palloc(Max(natts, 1) * sizeof(int));
 	for (int i = 0; i < natts; i++)
 	{
 		if (attributes != NULL && !bms_is_member(i, attributes))
 			continue;
-		cursor->attributes = bms_add_member(cursor->attributes, i);
+		cursor->wanted[cursor->nwanted++] = i;
 		cursor->values[i] = palloc(HONE_VECTOR_ROWS * sizeof(Datum));
 		cursor->isnull[i] = palloc(HONE_VECTOR_ROWS * sizeof(bool));
 	}
@@ -97,18 +98,21 @@ load_vector(HoneCursor *cursor)
 {
 	int			vector = cursor->row / HONE_VECTOR_ROWS;
 	MemoryContext old;
-	int			i = -1;
 
 	if (vector == cursor->vector)
 		return;
 
 	old = MemoryContextSwitchTo(cursor->context);
-	if (cursor->reader == NULL && !bms_is_empty(cursor->attributes))
+	if (cursor->reader == NULL && cursor->nwanted > 0)
 		cursor->reader = hone_reader_open(cursor->store, cursor->snapshot,
 										  &cursor->directory[cursor->batch]);
-	while ((i = bms_next_member(cursor->attributes, i)) >= 0)
-		hone_reader_vector(cursor->reader, i, vector,
-						   cursor->values[i], cursor->isnull[i]);
+	for (int i = 0; i < cursor->nwanted; i++)
+	{
+		int			attribute = cursor->wanted[i];
+
+		hone_reader_vector(cursor->reader, attribute, vector,
+						   cursor->values[attribute], cursor->isnull[attribute]);
+	}
 	cursor->vector = vector;
 	MemoryContextSwitchTo(old);
 	CHECK_FOR_INTERRUPTS();
@@ -195,21 +199,14 @@ void
 hone_cursor_store_virtual(HoneCursor *cursor, TupleTableSlot *slot)
 {
 	int			row = cursor->row % HONE_VECTOR_ROWS;
-	int			natts = slot->tts_tupleDescriptor->natts;
 
 	ExecClearTuple(slot);
-	for (int i = 0; i < natts; i++)
+	for (int i = 0; i < cursor->nwanted; i++)
 	{
-		if (cursor->values[i] != NULL)
-		{
-			slot->tts_values[i] = cursor->values[i][row];
-			slot->tts_isnull[i] = cursor->isnull[i][row];
-		}
-		else
-		{
-			slot->tts_values[i] = (Datum) 0;
-			slot->tts_isnull[i] = true;
-		}
+		int			attribute = cursor->wanted[i];
+
+		slot->tts_values[attribute] = cursor->values[attribute][row];
+		slot->tts_isnull[attribute] = cursor->isnull[attribute][row];
 	}
 	ExecStoreVirtualTuple(slot);
 	slot->tts_tableOid = RelationGetRelid(cursor->store->rel);

@@ -39,7 +39,8 @@ typedef struct HoneCursor
 {
 	HoneStore  *store;
 	Snapshot	snapshot;
-	Bitmapset  *attributes;		/* wanted, 0-based; others come out NULL */
+	int		   *wanted;			/* attributes, 0-based; others come out NULL */
+	int			nwanted;
 	HoneKeyBounds bounds;
 
 	HoneBatchEntry *directory;
@@ -59,8 +60,9 @@ typedef struct HoneCursor
 
 /*
  * rel stays the caller's; the snapshot must stay registered or active while
- * the cursor is used. attributes: NULL = all. Returns NULL when the table
- * cannot hold batches (no TOAST table).
+ * the cursor is used. attributes: 0-based, NULL = all; members past the last
+ * attribute are ignored. Returns NULL when the table cannot hold batches (no
+ * TOAST table).
  */
 extern HoneCursor *hone_cursor_open(Relation rel, Snapshot snapshot,
 									const Bitmapset *attributes);
@@ -74,7 +76,10 @@ extern bool hone_cursor_next(HoneCursor *cursor, bool forward);
 /* Go to one row; false when the snapshot does not see it. */
 extern bool hone_cursor_seek(HoneCursor *cursor, ItemPointer tid);
 
-/* Current row into a virtual slot; valid until the next step. */
+/*
+ * Current row into a virtual slot; valid until the next step. Only the wanted
+ * attributes are written: the caller has set all others to NULL before.
+ */
 extern void hone_cursor_store_virtual(HoneCursor *cursor, TupleTableSlot *slot);
 
 /* Current row as a heap tuple with system columns, palloc'd. */

@@ -428,6 +428,9 @@ next_row(ScanState *node)
 			return store_plain(state, slot);
 		state->in_batches = true;
 		ExecClearTuple(state->heap_slot);
+		ExecClearTuple(slot);
+		memset(slot->tts_isnull, true,
+			   slot->tts_tupleDescriptor->natts * sizeof(bool));
 	}
 	if (state->cursor == NULL)
 		return ExecClearTuple(slot);
