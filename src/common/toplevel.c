@@ -109,7 +109,12 @@ hone_toplevel_main(Datum main_arg)
 	dsm_pin_mapping(segment);
 	request = dsm_segment_address(segment);
 
-	BackgroundWorkerInitializeConnectionByOid(request->dbid, request->userid, 0);
+	/*
+	 * The role may be one that cannot log in: connect as the bootstrap
+	 * superuser and take the role, restricted, before the first transaction.
+	 */
+	BackgroundWorkerInitializeConnectionByOid(request->dbid, InvalidOid, 0);
+	SetUserIdAndSecContext(request->userid, SECURITY_RESTRICTED_OPERATION);
 	pgstat_report_activity(STATE_RUNNING, request->sql);
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);

@@ -16,7 +16,8 @@
 #define HONE_TOPLEVEL_ERR_MAX	512
 
 /*
- * Run one command in database dbid as role userid and wait for its end.
+ * Run one command in database dbid as role userid, in a security-restricted
+ * context, and wait for its end. The role need not be able to log in.
  *
  * sql: one command, at most HONE_TOPLEVEL_SQL_MAX - 1 bytes, with every name
  * schema-qualified (search_path is pg_catalog there). lock_timeout_ms: for

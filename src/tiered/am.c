@@ -210,7 +210,7 @@ tiered_scan_rescan(TableScanDesc sscan, struct ScanKeyData *key,
 	}
 	heap_rescan(scan->heap, key, set_params, allow_strat, allow_sync, allow_pagemode);
 	if (scan->cursor != NULL)
-		hone_cursor_rewind(scan->cursor, NULL);
+		hone_cursor_rewind(scan->cursor, NULL, 0);
 	scan->in_batches = false;
 }
 

@@ -67,27 +67,30 @@ close_batch(HoneCursor *cursor)
 }
 
 void
-hone_cursor_rewind(HoneCursor *cursor, const HoneKeyBounds *bounds)
+hone_cursor_rewind(HoneCursor *cursor, HoneKeyBounds *bounds, int nbounds)
 {
 	close_batch(cursor);
 	cursor->batch = -1;
 	cursor->row = 0;
-	if (bounds != NULL)
-		cursor->bounds = *bounds;
-	else
-		memset(&cursor->bounds, 0, sizeof(cursor->bounds));
+	cursor->bounds = bounds;
+	cursor->nbounds = nbounds;
 }
 
 static bool
-may_match(const HoneKeyBounds *bounds, const HoneBatchEntry *entry)
+may_match(const HoneCursor *cursor, const HoneBatchEntry *entry)
 {
-	if (bounds->attnum == 0)
-		return true;
-	if (bounds->nothing)
-		return false;
-	if (entry->key_attnum != bounds->attnum || entry->key_type != bounds->type)
-		return true;
-	return entry->key_max >= bounds->low && entry->key_min <= bounds->high;
+	for (int i = 0; i < cursor->nbounds; i++)
+	{
+		const HoneKeyBounds *bounds = &cursor->bounds[i];
+
+		if (bounds->nothing)
+			return false;
+		if (entry->key_attnum == bounds->attnum &&
+			entry->key_type == bounds->type &&
+			(entry->key_max < bounds->low || entry->key_min > bounds->high))
+			return false;
+	}
+	return true;
 }
 
 /*
@@ -141,7 +144,7 @@ hone_cursor_next(HoneCursor *cursor, bool forward)
 	{
 		HoneBatchEntry *entry = &cursor->directory[cursor->batch];
 
-		if (!may_match(&cursor->bounds, entry))
+		if (!may_match(cursor, entry))
 		{
 			cursor->batches_skipped++;
 			continue;

@@ -25,10 +25,13 @@ hone_tid_is_compressed(ItemPointer tid)
 		ItemPointerGetBlockNumberNoCheck(tid) != InvalidBlockNumber;
 }
 
-/* Bounds, both inclusive, that a batch's key range must meet to be read. */
+/*
+ * Bounds, both inclusive, on one attribute. A batch whose order key it is
+ * must meet them to be read.
+ */
 typedef struct HoneKeyBounds
 {
-	AttrNumber	attnum;			/* 0 = no bounds */
+	AttrNumber	attnum;
 	Oid			type;
 	int64		low;
 	int64		high;
@@ -41,7 +44,8 @@ typedef struct HoneCursor
 	Snapshot	snapshot;
 	int		   *wanted;			/* attributes, 0-based; others come out NULL */
 	int			nwanted;
-	HoneKeyBounds bounds;
+	HoneKeyBounds *bounds;		/* the caller's */
+	int			nbounds;
 
 	HoneBatchEntry *directory;
 	int			nbatches;
@@ -67,8 +71,12 @@ typedef struct HoneCursor
 extern HoneCursor *hone_cursor_open(Relation rel, Snapshot snapshot,
 									const Bitmapset *attributes);
 
-/* Before the first row again, with new bounds (NULL = none). */
-extern void hone_cursor_rewind(HoneCursor *cursor, const HoneKeyBounds *bounds);
+/*
+ * Before the first row again, with new bounds: an array, which must stay
+ * valid while the cursor walks; at most one element an attribute.
+ */
+extern void hone_cursor_rewind(HoneCursor *cursor, HoneKeyBounds *bounds,
+							   int nbounds);
 
 /* Step to the next or previous row; false at the end. */
 extern bool hone_cursor_next(HoneCursor *cursor, bool forward);

@@ -58,12 +58,12 @@ typedef struct TieredScanState
 	bool		bounds_known;	/* since the last rescan */
 	Bitmapset  *attributes;		/* 0-based */
 
-	/* conditions on the order key, evaluated at (re)scan */
-	AttrNumber	key;
-	Oid			key_type;
+	/* conditions that may bound an order key, evaluated at (re)scan */
+	List	   *keys;			/* of int: attribute numbers */
 	List	   *strategies;		/* of int */
 	List	   *types;			/* of Oid: the expressions' */
 	List	   *expressions;	/* of ExprState */
+	HoneKeyBounds *bounds;		/* one an attribute, room for all */
 } TieredScanState;
 
 static set_rel_pathlist_hook_type previous_set_rel_pathlist_hook = NULL;
@@ -193,8 +193,8 @@ tiered_set_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 }
 
 /*
- * If clause bounds an order-key column, append strategy, type, expression and
- * attribute to the lists. One attribute only: the caller picks.
+ * True when clause compares a column that may be an order key with an
+ * expression that can be evaluated ahead of the scan.
  */
 static bool
 match_key_clause(Expr *clause, Index rti, AttrNumber *attnum, int *strategy,
@@ -242,8 +242,9 @@ match_key_clause(Expr *clause, Index rti, AttrNumber *attnum, int *strategy,
 }
 
 /*
- * custom_private: the wanted attributes (integer list), the order-key
- * attribute, the strategies, the types; custom_exprs: the expressions.
+ * custom_private: the wanted attributes; then of each condition that may
+ * bound an order key the attribute, the strategy and the expression's type.
+ * custom_exprs: the expressions.
  */
 static Plan *
 plan_tiered_path(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
@@ -253,10 +254,10 @@ plan_tiered_path(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 	List	   *quals = extract_actual_clauses(clauses, false);
 	Bitmapset  *used = NULL;
 	List	   *attributes = NIL;
+	List	   *keys = NIL;
 	List	   *strategies = NIL;
 	List	   *types = NIL;
 	List	   *expressions = NIL;
-	AttrNumber	key = 0;
 	bool		whole_row;
 	ListCell   *lc;
 	int			natts = rel->max_attr;
@@ -280,14 +281,7 @@ plan_tiered_path(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 		if (!match_key_clause(lfirst(lc), rel->relid, &attnum, &strategy, &type, &expression))
 			continue;
 
-		/* the store has one order key a batch; the oldest column is likely it */
-		if (key != 0 && attnum != key)
-		{
-			if (attnum > key)
-				continue;
-			strategies = types = expressions = NIL;
-		}
-		key = attnum;
+		keys = lappend_int(keys, attnum);
 		strategies = lappend_int(strategies, strategy);
 		types = lappend_oid(types, type);
 		expressions = lappend(expressions, expression);
@@ -298,7 +292,7 @@ plan_tiered_path(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 	scan->scan.scanrelid = rel->relid;
 	scan->flags = path->flags;
 	scan->custom_exprs = expressions;
-	scan->custom_private = list_make4(attributes, list_make1_int(key), strategies, types);
+	scan->custom_private = list_make4(attributes, keys, strategies, types);
 	scan->methods = &scan_methods;
 	return &scan->scan.plan;
 }
@@ -330,11 +324,10 @@ begin_tiered_scan(CustomScanState *node, EState *estate, int eflags)
 	state->attributes = bms_make_singleton(RelationGetDescr(rel)->natts);
 	foreach(lc, linitial(scan->custom_private))
 		state->attributes = bms_add_member(state->attributes, lfirst_int(lc));
-	state->key = linitial_int(lsecond(scan->custom_private));
+	state->keys = lsecond(scan->custom_private);
 	state->strategies = lthird(scan->custom_private);
 	state->types = lfourth(scan->custom_private);
-	if (state->key > 0)
-		state->key_type = TupleDescAttr(RelationGetDescr(rel), state->key - 1)->atttypid;
+	state->bounds = palloc(Max(list_length(state->keys), 1) * sizeof(HoneKeyBounds));
 	foreach(lc, scan->custom_exprs)
 		state->expressions = lappend(state->expressions,
 									 ExecInitExpr(lfirst(lc), &node->ss.ps));
@@ -371,31 +364,50 @@ apply_bound(HoneKeyBounds *bounds, int strategy, int64 value)
 		bounds->low = Max(bounds->low, value);
 }
 
+/*
+ * The bounds of an attribute, added without limits where there are none yet.
+ */
+static HoneKeyBounds *
+bounds_of(TieredScanState *state, AttrNumber attnum, int *nbounds)
+{
+	TupleDesc	desc = RelationGetDescr(state->css.ss.ss_currentRelation);
+	HoneKeyBounds *bounds;
+
+	for (int i = 0; i < *nbounds; i++)
+	{
+		if (state->bounds[i].attnum == attnum)
+			return &state->bounds[i];
+	}
+	bounds = &state->bounds[(*nbounds)++];
+	bounds->attnum = attnum;
+	bounds->type = TupleDescAttr(desc, attnum - 1)->atttypid;
+	bounds->low = PG_INT64_MIN;
+	bounds->high = PG_INT64_MAX;
+	bounds->nothing = false;
+	return bounds;
+}
+
 static void
 find_bounds(TieredScanState *state)
 {
 	ExprContext *econtext = state->css.ss.ps.ps_ExprContext;
-	HoneKeyBounds bounds = {
-		.attnum = state->expressions != NIL ? state->key : 0,
-		.type = state->key_type,
-		.low = PG_INT64_MIN,
-		.high = PG_INT64_MAX
-	};
+	int			nbounds = 0;
 
 	for (int i = 0; i < list_length(state->expressions); i++)
 	{
+		HoneKeyBounds *bounds = bounds_of(state, list_nth_int(state->keys, i), &nbounds);
 		bool		isnull;
 		Datum		value = ExecEvalExprSwitchContext(list_nth(state->expressions, i),
 													  econtext, &isnull);
 
 		/* the operators are strict: no row matches NULL */
 		if (isnull)
-			bounds.nothing = true;
+			bounds->nothing = true;
 		else
-			apply_bound(&bounds, list_nth_int(state->strategies, i),
+			apply_bound(bounds, list_nth_int(state->strategies, i),
 						hone_key_value(list_nth_oid(state->types, i), value));
 	}
-	hone_cursor_rewind(state->cursor, &bounds);
+	hone_cursor_rewind(state->cursor, state->bounds, nbounds);
 	state->bounds_known = true;
 }
 

@@ -82,8 +82,13 @@ unfold_first_batch(HoneFoldState *state, Relation rel)
 	HoneStoreMeta meta;
 	HoneBatchEntry entry;
 
-	if (cursor == NULL || cursor->nbatches == 0)
+	if (cursor == NULL)
 		return HONE_STEP_LAST;
+	if (cursor->nbatches == 0)
+	{
+		hone_cursor_close(cursor);
+		return HONE_STEP_LAST;
+	}
 	entry = cursor->directory[0];
 	state->rows += insert_rows(cursor, rel, entry.batch, entry.nrows);
 	state->batches++;
