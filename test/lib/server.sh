@@ -101,13 +101,14 @@ hone_stop() {
 # The server is halted first, so that no process of it can be born between
 # the listing and the kill.
 hone_kill() {
-    local postmaster child stat
+    local postmaster stat line parent
     postmaster=$(head -1 "$1/postmaster.pid") || return 1
     kill -STOP "$postmaster"
     for stat in /proc/[0-9]*/stat; do
-        child=${stat#/proc/}; child=${child%/stat}
-        [ "$(sed 's/^.*) . \([0-9]*\) .*/\1/' "$stat" 2>/dev/null)" = "$postmaster" ] || continue
-        kill -9 "$child" 2>/dev/null || true
+        # PID (NAME) STATE PARENT ...; the name may hold anything
+        read -r line 2>/dev/null <"$stat" || continue
+        read -r _ parent _ <<<"${line##*) }"
+        if [ "$parent" = "$postmaster" ]; then kill -9 "${line%% *}" 2>/dev/null || true; fi
     done
     kill -9 "$postmaster"
     while kill -0 "$postmaster" 2>/dev/null; do sleep 0.02; done
