@@ -10,7 +10,9 @@ PGFILEDESC = "pg_hone - query and data-lifecycle tuning"
 
 COMMON_OBJS = \
 	src/common/catalog.o \
+	src/common/maintenance.o \
 	src/common/observer.o \
+	src/common/procedure.o \
 	src/common/toplevel.o \
 	src/compat/compat.o
 
@@ -43,9 +45,21 @@ TIERED_OBJS = \
 	src/tiered/tiered.o \
 	src/tiered/unfold.o
 
-LIFECYCLE_OBJS =
+LIFECYCLE_OBJS = \
+	src/lifecycle/bounds.o \
+	src/lifecycle/launcher.o \
+	src/lifecycle/lifecycle.o \
+	src/lifecycle/log.o \
+	src/lifecycle/move.o \
+	src/lifecycle/owner.o \
+	src/lifecycle/policy.o \
+	src/lifecycle/run.o \
+	src/lifecycle/worker.o
 
-BATCH_OBJS =
+BATCH_OBJS = \
+	src/batch/condition.o \
+	src/batch/delete.o \
+	src/batch/target.o
 
 OBJS = src/pg_hone.o $(COMMON_OBJS) $(STATS_OBJS) $(CAPTURE_OBJS) \
 	$(ADVISE_OBJS) $(TIERED_OBJS) $(LIFECYCLE_OBJS) $(BATCH_OBJS)

@@ -15,7 +15,9 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "batch/batch.h"
 #include "common/hone.h"
+#include "lifecycle/lifecycle.h"
 #include "tiered/tiered.h"
 
 PG_MODULE_MAGIC;
@@ -29,6 +31,8 @@ _PG_init(void)
 
 	/* one line per area, bottom of the ladder first */
 	hone_tiered_init();
+	hone_lifecycle_init();
+	hone_batch_init();
 
 	MarkGUCPrefixReserved("hone");
 }

@@ -10,7 +10,7 @@
 
 #include "common/hone.h"
 
-/* Defines settings, installs hooks. Called once from _PG_init. */
+/* Called once from _PG_init. Batching has no settings and no hooks. */
 extern void hone_batch_init(void);
 
 #endif							/* HONE_BATCH_H */

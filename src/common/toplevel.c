@@ -42,10 +42,10 @@ typedef struct ToplevelRequest
 PGDLLEXPORT void hone_toplevel_main(Datum main_arg);
 
 /*
- * Execute one command as exec_simple_query() would, without a client.
+ * As exec_simple_query() does it, without a client.
  */
-static void
-execute_command(const char *sql)
+void
+hone_toplevel_execute(const char *sql)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
 												  "hone top-level command",
@@ -123,7 +123,7 @@ hone_toplevel_main(Datum main_arg)
 
 	PG_TRY();
 	{
-		execute_command(request->sql);
+		hone_toplevel_execute(request->sql);
 	}
 	PG_CATCH();
 	{

@@ -29,4 +29,11 @@
 extern char *hone_toplevel_run(Oid dbid, Oid userid, const char *sql,
 							   int lock_timeout_ms);
 
+/*
+ * Run one command as a client's statement in this background worker, which
+ * must be outside a transaction. Throws what the command throws, inside its
+ * transaction.
+ */
+extern void hone_toplevel_execute(const char *sql);
+
 #endif							/* HONE_TOPLEVEL_H */

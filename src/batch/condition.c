@@ -1,0 +1,113 @@
+/*-------------------------------------------------------------------------
+ *
+ * condition.c
+ *	  SQL conditions that come as text.
+ *
+ * The text is handed to the server's own grammar on its own, in the mode that
+ * PL/pgSQL uses for expressions. What parses there as a single target without
+ * any clause is one expression, and no quoting or bracketing trick in it can
+ * reach beyond the parentheses that it is then put into.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "nodes/nodeFuncs.h"
+#include "nodes/parsenodes.h"
+#include "parser/parser.h"
+
+#include "batch/condition.h"
+
+#define CONDITION_HINT \
+	"Pass one boolean SQL expression over the table's columns, for example 'created_at < now() - interval ''1 year'''."
+
+/*
+ * Error context: syntax errors point into the condition, not into the CALL.
+ */
+static void
+condition_error_context(void *arg)
+{
+	const char *condition = arg;
+	int			position = geterrposition();
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery(condition);
+	}
+	errhint(CONDITION_HINT);
+}
+
+static List *
+parse_expression(const char *condition)
+{
+	ErrorContextCallback callback;
+	List	   *parsed;
+
+	callback.callback = condition_error_context;
+	callback.arg = (void *) condition;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	parsed = raw_parser(condition, RAW_PARSE_PLPGSQL_EXPR);
+	error_context_stack = callback.previous;
+	return parsed;
+}
+
+/*
+ * Nothing but one unnamed expression: no FROM, WHERE, ORDER BY and so on,
+ * which the grammar would take as well.
+ */
+static bool
+is_bare_expression(SelectStmt *select)
+{
+	ResTarget  *target;
+
+	if (list_length(select->targetList) != 1 ||
+		select->distinctClause != NIL || select->intoClause != NULL ||
+		select->fromClause != NIL || select->whereClause != NULL ||
+		select->groupClause != NIL || select->havingClause != NULL ||
+		select->windowClause != NIL || select->valuesLists != NIL ||
+		select->sortClause != NIL || select->limitOffset != NULL ||
+		select->limitCount != NULL || select->lockingClause != NIL ||
+		select->withClause != NULL || select->op != SETOP_NONE)
+		return false;
+	target = linitial_node(ResTarget, select->targetList);
+	return target->name == NULL && target->indirection == NIL;
+}
+
+static bool
+contains_parameter(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, ParamRef))
+		return true;
+	return raw_expression_tree_walker(node, contains_parameter, context);
+}
+
+void
+hone_check_condition(const char *condition)
+{
+	List	   *parsed = parse_expression(condition);
+	RawStmt    *raw;
+
+	if (list_length(parsed) == 1)
+	{
+		raw = linitial_node(RawStmt, parsed);
+		if (IsA(raw->stmt, SelectStmt) &&
+			is_bare_expression((SelectStmt *) raw->stmt))
+		{
+			if (!contains_parameter(raw->stmt, NULL))
+				return;
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_PARAMETER),
+					 errmsg("the condition must not contain parameters"),
+					 errhint("Write the values into the condition, for example with format('%%I < %%L', ...).")));
+		}
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_SYNTAX_ERROR),
+			 errmsg("the condition is not a single expression"),
+			 errhint(CONDITION_HINT)));
+}

@@ -1,0 +1,43 @@
+/*-------------------------------------------------------------------------
+ *
+ * target.h
+ *	  The physical tables that a table name stands for, and how to reach each
+ *	  of them with the rights and triggers of the named one.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HONE_BATCH_TARGET_H
+#define HONE_BATCH_TARGET_H
+
+#include "nodes/pg_list.h"
+
+#include "common/hone.h"
+
+typedef struct HoneBatchTarget
+{
+	Oid			relid;			/* a plain table that holds rows */
+	char	   *from;			/* FROM item, with the named table as alias */
+	char	   *restriction;	/* "(...) AND " that limits it, or "" */
+} HoneBatchTarget;
+
+/*
+ * Raise an error unless rows of relid can be changed batch by batch by the
+ * current user: a table of its own or partitioned, no system catalog, no
+ * foreign partitions, with SELECT (on ctid) and the given privilege.
+ */
+extern void hone_batch_check_relation(Oid relid, AclMode privilege);
+
+/*
+ * Tables below relid that hold rows, itself included, as a list of OIDs.
+ * Takes and keeps AccessShareLock on each.
+ */
+extern List *hone_batch_leaves(Oid relid);
+
+/*
+ * How to reach the rows of 'leaf' as a part of 'root'. Returns false when it
+ * is no part of it any more.
+ */
+extern bool hone_batch_target(Oid root, Oid leaf, AclMode privilege,
+							  HoneBatchTarget *target);
+
+#endif							/* HONE_BATCH_TARGET_H */

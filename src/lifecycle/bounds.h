@@ -1,0 +1,54 @@
+/*-------------------------------------------------------------------------
+ *
+ * bounds.h
+ *	  The time range of a partition, read from the catalogs.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HONE_LIFECYCLE_BOUNDS_H
+#define HONE_LIFECYCLE_BOUNDS_H
+
+#include "datatype/timestamp.h"
+
+#include "common/hone.h"
+
+/* Upper bounds after the year 200000 and waits beyond this never come due. */
+#define HONE_MAX_WAIT_YEARS 10000
+
+/* What keeps a partitioned table from being aged by time. */
+typedef enum HoneTimeKeyProblem
+{
+	HONE_KEY_OK,
+	HONE_KEY_NOT_PARTITIONED,
+	HONE_KEY_NOT_RANGE,			/* list or hash */
+	HONE_KEY_MANY_COLUMNS,
+	HONE_KEY_EXPRESSION,
+	HONE_KEY_NOT_TIME,
+	HONE_KEY_OPCLASS			/* not the type's default order */
+} HoneTimeKeyProblem;
+
+/*
+ * Is relid partitioned by RANGE on one date, timestamp or timestamptz column?
+ * Then its number and type are returned through column and type. Takes no
+ * lock and throws nothing.
+ */
+extern HoneTimeKeyProblem hone_time_key(Oid relid, AttrNumber *column, Oid *type);
+
+/* Lower and upper bound; see hone_partition_range. */
+typedef struct HoneTimeRange
+{
+	Oid			parent;			/* partitioned table whose key counts */
+	bool		bounded;		/* false for DEFAULT partitions */
+	TimestampTz start;			/* inclusive; -infinity for MINVALUE */
+	TimestampTz end;			/* exclusive; infinity for MAXVALUE */
+} HoneTimeRange;
+
+/*
+ * The time range of a leaf partition below 'parent'; if that is InvalidOid,
+ * below its topmost ancestor partitioned by time. Ranges of all levels over
+ * the same column are intersected. date and timestamp bounds count as UTC.
+ * Returns false when there is no such ancestor (any more). Takes no lock.
+ */
+extern bool hone_partition_range(Oid leaf, Oid parent, HoneTimeRange *range);
+
+#endif							/* HONE_LIFECYCLE_BOUNDS_H */

@@ -1,0 +1,365 @@
+/*-------------------------------------------------------------------------
+ *
+ * launcher.c
+ *	  Starts a short-lived worker per database, every hone.naptime.
+ *
+ * The launcher itself is connected to no database, so it stands in nobody's
+ * way; it reads pg_database, which is shared. Which databases have the
+ * extension only a worker inside can tell. One that finds none says so and
+ * exits, and its database is left alone until ABSENT_SECONDS have passed or a
+ * session asks the launcher to forget (add_tier_policy does).
+ *
+ * CREATE DATABASE ... TEMPLATE, DROP, RENAME and ALTER DATABASE lock the
+ * database and then wait five seconds for its sessions to end. So while
+ * workers run, the launcher tries once a second to get the lock every new
+ * session takes, and terminates the worker of a database where it cannot.
+ *
+ * State lives in the launcher's memory; when it ends and starts again, the
+ * only loss is that databases without the extension are visited once more.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/latch.h"
+#include "storage/lock.h"
+#include "tcop/tcopprot.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "common/maintenance.h"
+#include "lifecycle/shared.h"
+
+#define ABSENT_SECONDS	600
+#define POLL_MS			1000
+
+/* A database seen without the extension. */
+typedef struct AbsentDatabase
+{
+	Oid			dbid;			/* hash key */
+	TimestampTz until;			/* look again then */
+} AbsentDatabase;
+
+typedef struct RunningWorker
+{
+	BackgroundWorkerHandle *handle; /* NULL = the slot is free */
+} RunningWorker;
+
+static RunningWorker running[HONE_WORKER_SLOTS];
+static HTAB *absent = NULL;
+static uint32 absent_generation = 0;
+static List *waiting = NIL;		/* databases of this round, to be visited */
+static MemoryContext round_context = NULL;	/* holds 'waiting' */
+static bool slots_exhausted = false;	/* reported already */
+
+/*
+ * Databases that may be connected to, templates excepted; in round_context.
+ */
+static List *
+database_oids(void)
+{
+	List	   *result = NIL;
+	Relation	rel;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	StartTransactionCommand();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
+		MemoryContext old;
+
+		/* A negative limit other than -1 marks a half-dropped database. */
+		if (!form->datallowconn || form->datistemplate || form->datconnlimit < -1)
+			continue;
+		old = MemoryContextSwitchTo(round_context);
+		result = lappend_oid(result, form->oid);
+		MemoryContextSwitchTo(old);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(round_context);
+	return result;
+}
+
+/*
+ * Does a command hold or want the database for itself?
+ */
+static bool
+database_is_claimed(Oid dbid)
+{
+	LOCKTAG		tag;
+	bool		claimed;
+
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, dbid, 0);
+	StartTransactionCommand();
+	claimed = LockAcquire(&tag, RowExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL;
+	CommitTransactionCommand();
+	return claimed;
+}
+
+static void
+make_absent_table(void)
+{
+	HASHCTL		control;
+
+	memset(&control, 0, sizeof(control));
+	control.keysize = sizeof(Oid);
+	control.entrysize = sizeof(AbsentDatabase);
+	control.hcxt = TopMemoryContext;
+	absent = hash_create("hone databases without the extension", 64, &control,
+						 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+/*
+ * Forget everything if asked to, and what has gone stale in any case.
+ */
+static void
+refresh_absent(TimestampTz now)
+{
+	uint32		generation = pg_atomic_read_u32(&hone_lifecycle_shared->forget);
+	bool		all = generation != absent_generation;
+	HASH_SEQ_STATUS status;
+	AbsentDatabase *entry;
+
+	absent_generation = generation;
+	hash_seq_init(&status, absent);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		if (all || entry->until <= now)
+			(void) hash_search(absent, &entry->dbid, HASH_REMOVE, NULL);
+	}
+}
+
+static bool
+has_worker(Oid dbid)
+{
+	for (int i = 0; i < HONE_WORKER_SLOTS; i++)
+	{
+		if (running[i].handle != NULL &&
+			hone_lifecycle_shared->slots[i].dbid == dbid)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Plan the next round: maintenance, and the databases to be visited.
+ */
+static void
+begin_round(void)
+{
+	List	   *all;
+	ListCell   *lc;
+
+	hone_maintenance_run();
+	refresh_absent(GetCurrentTimestamp());
+
+	MemoryContextReset(round_context);
+	waiting = NIL;
+	all = database_oids();
+	foreach(lc, all)
+	{
+		Oid			dbid = lfirst_oid(lc);
+
+		if (hash_search(absent, &dbid, HASH_FIND, NULL) == NULL &&
+			!has_worker(dbid))
+			waiting = lappend_oid(waiting, dbid);
+	}
+}
+
+/*
+ * Start a worker for the database in a free slot. Returns false when the
+ * server has no room for one more background worker.
+ */
+static bool
+start_worker(int slot, Oid dbid)
+{
+	BackgroundWorker worker;
+	MemoryContext old;
+	bool		started;
+
+	hone_lifecycle_shared->slots[slot].dbid = dbid;
+	pg_atomic_write_u32(&hone_lifecycle_shared->slots[slot].outcome,
+						HONE_WORKER_UNFINISHED);
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_library_name, HONE_LIBRARY, BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "hone_lifecycle_worker_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "pg_hone worker", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "pg_hone worker", BGW_MAXLEN);
+	worker.bgw_main_arg = Int32GetDatum(slot);
+	memcpy(worker.bgw_extra, &dbid, sizeof(dbid));
+	worker.bgw_notify_pid = MyProcPid;
+
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	started = RegisterDynamicBackgroundWorker(&worker, &running[slot].handle);
+	MemoryContextSwitchTo(old);
+	if (!started)
+		running[slot].handle = NULL;
+	return started;
+}
+
+/*
+ * Start workers for the waiting databases while there are free slots.
+ */
+static void
+start_workers(void)
+{
+	for (int i = 0; i < HONE_WORKER_SLOTS && waiting != NIL; i++)
+	{
+		Oid			dbid;
+
+		if (running[i].handle != NULL)
+			continue;
+		dbid = linitial_oid(waiting);
+		waiting = list_delete_first(waiting);
+		if (database_is_claimed(dbid))
+			continue;
+		if (start_worker(i, dbid))
+		{
+			slots_exhausted = false;
+			continue;
+		}
+		if (!slots_exhausted)
+			ereport(LOG,
+					(errmsg("pg_hone: no background worker slot is free, so no partition moves"),
+					 errhint("Raise max_worker_processes and restart the server.")));
+		slots_exhausted = true;
+		waiting = NIL;
+	}
+}
+
+/*
+ * Remember for a while that a database does not have the extension.
+ */
+static void
+remember_absent(Oid dbid)
+{
+	AbsentDatabase *entry = hash_search(absent, &dbid, HASH_ENTER, NULL);
+
+	entry->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+											   ABSENT_SECONDS * INT64CONST(1000));
+}
+
+/*
+ * Free the slots of workers that have ended. Returns how many still run.
+ */
+static int
+reap_workers(void)
+{
+	int			count = 0;
+
+	for (int i = 0; i < HONE_WORKER_SLOTS; i++)
+	{
+		HoneWorkerSlot *slot = &hone_lifecycle_shared->slots[i];
+		pid_t		pid;
+
+		if (running[i].handle == NULL)
+			continue;
+		if (GetBackgroundWorkerPid(running[i].handle, &pid) != BGWH_STOPPED)
+		{
+			count++;
+			continue;
+		}
+		if (pg_atomic_read_u32(&slot->outcome) == HONE_WORKER_NO_EXTENSION)
+			remember_absent(slot->dbid);
+		pfree(running[i].handle);
+		running[i].handle = NULL;
+	}
+	return count;
+}
+
+/*
+ * End the workers that stand in somebody's way, or all of them.
+ */
+static void
+stop_workers(bool all)
+{
+	for (int i = 0; i < HONE_WORKER_SLOTS; i++)
+	{
+		if (running[i].handle != NULL &&
+			(all || database_is_claimed(hone_lifecycle_shared->slots[i].dbid)))
+			TerminateBackgroundWorker(running[i].handle);
+	}
+}
+
+static void
+sleep_until(TimestampTz wakeup, bool polling)
+{
+	long		ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), wakeup);
+
+	if (polling && ms > POLL_MS)
+		ms = POLL_MS;
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 ms, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+}
+
+void
+hone_launcher_main(Datum main_arg)
+{
+	TimestampTz next_round;
+
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+
+	round_context = AllocSetContextCreate(TopMemoryContext, "hone launcher round",
+										  ALLOCSET_SMALL_SIZES);
+	MemoryContextSwitchTo(round_context);
+	make_absent_table();
+	next_round = GetCurrentTimestamp();
+
+	for (;;)
+	{
+		TimestampTz now;
+		int			busy;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			/* a shorter nap counts at once */
+			next_round = Min(next_round,
+							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														 hone_naptime * INT64CONST(1000)));
+		}
+
+		busy = reap_workers();
+		if (busy > 0)
+			stop_workers(!hone_worker_enabled);
+		now = GetCurrentTimestamp();
+		if (now >= next_round)
+		{
+			next_round = TimestampTzPlusMilliseconds(now, hone_naptime * INT64CONST(1000));
+			if (hone_worker_enabled)
+				begin_round();
+		}
+		if (hone_worker_enabled)
+			start_workers();
+		sleep_until(next_round, busy > 0 || waiting != NIL);
+	}
+}

@@ -1,0 +1,122 @@
+/*-------------------------------------------------------------------------
+ *
+ * lifecycle.c
+ *	  Settings, shared memory and registration of the launcher.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/guc.h"
+
+#include "lifecycle/lifecycle.h"
+#include "lifecycle/shared.h"
+
+/* Seconds until a launcher that ended by an error is started again. */
+#define LAUNCHER_RESTART	10
+
+HoneLifecycleShared *hone_lifecycle_shared = NULL;
+
+int			hone_naptime = 60;
+bool		hone_worker_enabled = true;
+int			hone_lock_timeout = 100;
+
+static shmem_request_hook_type previous_shmem_request = NULL;
+static shmem_startup_hook_type previous_shmem_startup = NULL;
+
+static void
+define_settings(void)
+{
+	DefineCustomIntVariable("hone.lock_timeout",
+							"How long a move waits for a lock before it gives way and tries again later.",
+							NULL, &hone_lock_timeout, 100, 1, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("hone.naptime",
+							"Time between the rounds in which the worker moves the partitions that are due.",
+							NULL, &hone_naptime, 60, 1, 86400,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomBoolVariable("hone.worker",
+							 "Moves partitions and does maintenance in the background.",
+							 "When it is switched off, moves in progress are ended after their last committed step.",
+							 &hone_worker_enabled, true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+static void
+request_shmem(void)
+{
+	if (previous_shmem_request)
+		previous_shmem_request();
+	RequestAddinShmemSpace(MAXALIGN(sizeof(HoneLifecycleShared)));
+}
+
+static void
+startup_shmem(void)
+{
+	bool		found;
+
+	if (previous_shmem_startup)
+		previous_shmem_startup();
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	hone_lifecycle_shared = ShmemInitStruct("pg_hone lifecycle",
+											sizeof(HoneLifecycleShared), &found);
+	if (!found)
+	{
+		pg_atomic_init_u32(&hone_lifecycle_shared->forget, 0);
+		for (int i = 0; i < HONE_WORKER_SLOTS; i++)
+		{
+			hone_lifecycle_shared->slots[i].dbid = InvalidOid;
+			pg_atomic_init_u32(&hone_lifecycle_shared->slots[i].outcome,
+							   HONE_WORKER_UNFINISHED);
+		}
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/*
+ * The launcher starts when the server accepts writes, hence never on a
+ * standby; the postmaster starts none in single-user mode.
+ */
+static void
+register_launcher(void)
+{
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = LAUNCHER_RESTART;
+	strlcpy(worker.bgw_library_name, HONE_LIBRARY, BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "hone_launcher_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "pg_hone launcher", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "pg_hone launcher", BGW_MAXLEN);
+	RegisterBackgroundWorker(&worker);
+}
+
+void
+hone_lifecycle_init(void)
+{
+	define_settings();
+	if (!hone_preloaded)
+		return;
+
+	previous_shmem_request = shmem_request_hook;
+	shmem_request_hook = request_shmem;
+	previous_shmem_startup = shmem_startup_hook;
+	shmem_startup_hook = startup_shmem;
+	if (!IsBinaryUpgrade)
+		register_launcher();
+}
+
+void
+hone_launcher_forget(void)
+{
+	if (hone_lifecycle_shared != NULL)
+		pg_atomic_fetch_add_u32(&hone_lifecycle_shared->forget, 1);
+}

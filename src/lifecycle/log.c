@@ -1,0 +1,158 @@
+/*-------------------------------------------------------------------------
+ *
+ * log.c
+ *	  The log of moves, and the back-off of those that failed.
+ *
+ * After n failures in a row a partition rests for 2^(n-1) naps, at most
+ * MAX_REST seconds. The log keeps its last KEPT_MOVES entries.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/elog.h"
+#include "utils/timestamp.h"
+
+#include "lifecycle/log.h"
+#include "lifecycle/owner.h"
+#include "lifecycle/shared.h"
+
+#define KEPT_MOVES	10000
+#define MAX_REST	3600
+
+/*
+ * Run one statement on the extension's tables; 'expected' is its SPI result.
+ */
+static void
+run(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls,
+	int expected)
+{
+	int			result = SPI_execute_with_args(sql, nargs, types, values,
+											   nulls, false, 0);
+
+	if (result != expected)
+		elog(ERROR, "unexpected SPI result %d", result);
+}
+
+static void
+write_log(const HoneMoveRecord *record)
+{
+	Oid			types[] = {TIMESTAMPTZOID, REGCLASSOID, TEXTOID, TEXTOID, BOOLOID,
+	INT8OID, INT8OID, INT8OID, TEXTOID, TEXTOID};
+	Datum		values[10];
+	char		nulls[10];
+
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = TimestampTzGetDatum(record->started);
+	values[1] = ObjectIdGetDatum(record->partition);
+	values[2] = CStringGetTextDatum(record->name);
+	values[3] = CStringGetTextDatum(record->to_tier);
+	values[4] = BoolGetDatum(record->by_worker);
+	values[5] = Int64GetDatum(record->rows);
+	values[6] = Int64GetDatum(record->bytes_before);
+	values[7] = Int64GetDatum(record->bytes_after);
+	values[8] = values[9] = (Datum) 0;
+	if (record->error == NULL)
+		nulls[8] = nulls[9] = 'n';
+	else
+	{
+		nulls[5] = nulls[6] = nulls[7] = 'n';
+		values[8] = CStringGetTextDatum(unpack_sql_state(record->sqlstate));
+		values[9] = CStringGetTextDatum(record->error);
+	}
+	run("INSERT INTO hone._tier_log (started_at, duration, partition, partition_name,"
+		" to_tier, by_worker, rows, bytes_before, bytes_after, sqlstate, error)"
+		" VALUES ($1, clock_timestamp() - $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+		10, types, values, nulls, SPI_OK_INSERT);
+	run("DELETE FROM hone._tier_log WHERE id <="
+		" (SELECT max(id) FROM hone._tier_log) - " CppAsString2(KEPT_MOVES),
+		0, NULL, NULL, NULL, SPI_OK_DELETE);
+}
+
+static void
+note_failure(const HoneMoveRecord *record)
+{
+	Oid			types[] = {OIDOID, TEXTOID, INT4OID};
+	Datum		values[3];
+
+	values[0] = ObjectIdGetDatum(record->partition);
+	values[1] = CStringGetTextDatum(record->error);
+	values[2] = Int32GetDatum(hone_naptime);
+	run("INSERT INTO hone._tier_state AS s (partition, failures, last_error, retry_at)"
+		" VALUES ($1, 1, $2, clock_timestamp() + make_interval(secs => $3))"
+		" ON CONFLICT (partition) DO UPDATE SET failures = s.failures + 1, last_error = $2,"
+		" retry_at = clock_timestamp() + make_interval(secs =>"
+		"  least($3 * power(2, least(s.failures, 20)), greatest($3, " CppAsString2(MAX_REST) ")))",
+		3, types, values, NULL, SPI_OK_INSERT);
+}
+
+static void
+clear_failure(Oid partition)
+{
+	Oid			types[] = {OIDOID};
+	Datum		values[1];
+
+	values[0] = ObjectIdGetDatum(partition);
+	run("UPDATE hone._tier_state SET failures = 0, last_error = NULL, retry_at = NULL"
+		" WHERE partition = $1 AND retry_at IS NOT NULL",
+		1, types, values, NULL, SPI_OK_UPDATE);
+}
+
+void
+hone_log_empty(Oid partition)
+{
+	Oid			types[] = {OIDOID};
+	Datum		values[1];
+	HoneRole	saved;
+
+	values[0] = ObjectIdGetDatum(partition);
+	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
+	run("INSERT INTO hone._tier_state AS s (partition, retry_at)"
+		" VALUES ($1, clock_timestamp() + interval '1 day')"
+		" ON CONFLICT (partition) DO UPDATE SET failures = 0, last_error = NULL,"
+		" retry_at = excluded.retry_at",
+		1, types, values, NULL, SPI_OK_INSERT);
+	hone_restore_role(&saved);
+}
+
+void
+hone_log_move(const HoneMoveRecord *record)
+{
+	HoneRole	saved;
+
+	hone_become_owner(hone_relation_oid("_tier_log"), &saved);
+	write_log(record);
+	if (record->error != NULL)
+		note_failure(record);
+	else
+		clear_failure(record->partition);
+	hone_restore_role(&saved);
+}
+
+void
+hone_refresh_state(void)
+{
+	HoneRole	saved;
+
+	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
+	run("DELETE FROM hone._tier_policy p"
+		" WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = p.parent)",
+		0, NULL, NULL, NULL, SPI_OK_DELETE);
+	run("DELETE FROM hone._tier_state s"
+		" WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = s.partition)",
+		0, NULL, NULL, NULL, SPI_OK_DELETE);
+	run("INSERT INTO hone._tier_state AS s (partition, scans)"
+		" SELECT DISTINCT t.relid::oid, pg_stat_get_numscans(t.relid) +"
+		"   coalesce((SELECT sum(pg_stat_get_numscans(i.indexrelid))"
+		"             FROM pg_index i WHERE i.indrelid = t.relid), 0)"
+		" FROM hone._tier_policy p, pg_partition_tree(p.parent) t"
+		" WHERE t.isleaf"
+		" ON CONFLICT (partition) DO UPDATE SET scans = excluded.scans,"
+		"  last_read = CASE WHEN excluded.scans > s.scans THEN now() ELSE s.last_read END"
+		" WHERE s.scans IS DISTINCT FROM excluded.scans",
+		0, NULL, NULL, NULL, SPI_OK_INSERT);
+	hone_restore_role(&saved);
+}

@@ -1,0 +1,48 @@
+/*-------------------------------------------------------------------------
+ *
+ * log.h
+ *	  The log of moves, and the back-off of those that failed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HONE_LIFECYCLE_LOG_H
+#define HONE_LIFECYCLE_LOG_H
+
+#include "datatype/timestamp.h"
+
+#include "common/hone.h"
+
+/* One finished or failed move. */
+typedef struct HoneMoveRecord
+{
+	Oid			partition;
+	const char *name;			/* of the partition, qualified */
+	const char *to_tier;
+	bool		by_worker;
+	TimestampTz started;
+	int64		rows;
+	int64		bytes_before;
+	int64		bytes_after;
+	int			sqlstate;		/* 0 = done */
+	const char *error;			/* NULL = done */
+} HoneMoveRecord;
+
+/*
+ * Write the record, and note or clear the partition's failure. Runs inside
+ * the current transaction, with SPI connected; the caller commits.
+ */
+extern void hone_log_move(const HoneMoveRecord *record);
+
+/*
+ * Note that there was nothing to move: the policies leave the partition alone
+ * for a day. Like above.
+ */
+extern void hone_log_empty(Oid partition);
+
+/*
+ * For all partitions under a policy, notice whether they were read since the
+ * last time; drop what is known of relations that are gone. Like above.
+ */
+extern void hone_refresh_state(void);
+
+#endif							/* HONE_LIFECYCLE_LOG_H */

@@ -1,0 +1,258 @@
+/*-------------------------------------------------------------------------
+ *
+ * move.c
+ *	  One move of one partition.
+ *
+ * tiered/ does the work in many short transactions; here is what surrounds
+ * it: the owner's role in each of them, one mover per partition, the log.
+ *
+ * One mover: a session-level lock in the lock manager, on the partition under
+ * a sub-id that nothing in PostgreSQL uses, so that it conflicts with movers
+ * only and users' advisory lock functions cannot reach it. It is held across
+ * the move's commits, and any abort, session end or crash releases it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/catalog.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/lock.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "common/procedure.h"
+#include "lifecycle/bounds.h"
+#include "lifecycle/log.h"
+#include "lifecycle/move.h"
+#include "lifecycle/owner.h"
+#include "lifecycle/shared.h"
+#include "tiered/tiered.h"
+
+#define MOVER_LOCK_SUBID	0x484F
+
+typedef struct MoveTransaction
+{
+	HoneMove   *move;
+	HoneRole	saved;
+} MoveTransaction;
+
+static const char *
+tier_name(HoneTier tier)
+{
+	return tier == HONE_TIER_WARM ? "warm" : "hot";
+}
+
+static void
+mover_lock_tag(LOCKTAG *tag, Oid partition)
+{
+	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, RelationRelationId, partition,
+					   MOVER_LOCK_SUBID);
+}
+
+/*
+ * Become the only mover of the partition, or throw 55P03.
+ */
+static void
+lock_partition(Oid partition)
+{
+	LOCKTAG		tag;
+
+	mover_lock_tag(&tag, partition);
+	if (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("partition \"%s\" is being moved by another session",
+						get_rel_name(partition)),
+				 errhint("Wait until it is done; the worker shows in pg_stat_activity as \"pg_hone worker\".")));
+}
+
+static void
+unlock_partition(Oid partition)
+{
+	LOCKTAG		tag;
+
+	mover_lock_tag(&tag, partition);
+	(void) LockRelease(&tag, ExclusiveLock, true);
+}
+
+void
+hone_check_movable(Oid relid, Oid caller)
+{
+	char		kind = get_rel_relkind(relid);
+	char	   *name = get_rel_name(relid);
+	HoneTimeRange range;
+
+	if (kind != '\0' && IsCatalogRelationOid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is a system catalog", name),
+				 errhint("Name one of the partitions in hone.partitions.")));
+	hone_require_owner(relid, caller);
+	if (kind == RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is a partitioned table", name),
+				 errhint("Move its partitions one by one, or set a policy with hone.add_tier_policy.")));
+	if (kind != RELKIND_RELATION || !get_rel_relispartition(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a partition that can be moved", name),
+				 errhint("Name one of the partitions in hone.partitions; a table of its own is compressed by CALL hone.compress(...).")));
+	if (get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("table \"%s\" is temporary", name),
+				 errhint("Only permanent partitions are moved.")));
+	if (!hone_partition_range(relid, InvalidOid, &range))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("partition \"%s\" is not one by time", name),
+				 errhint("Tiers are for tables partitioned by RANGE on one date, timestamp or timestamptz column; others are compressed by CALL hone.compress(...).")));
+	if (!range.bounded)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("partition \"%s\" is a default partition", name),
+				 errhint("A default partition has no age: move its rows into partitions of their own.")));
+}
+
+/*
+ * In each transaction of the move anew: is it still there and still the
+ * caller's, and then its owner's role.
+ */
+static void
+enter_transaction(MoveTransaction *transaction)
+{
+	HoneMove   *move = transaction->move;
+
+	if (!move->by_worker)
+		hone_require_owner(move->partition, move->caller);
+	hone_become_owner(move->partition, &transaction->saved);
+}
+
+static void
+next_transaction(void *arg)
+{
+	MoveTransaction *transaction = arg;
+
+	hone_restore_role(&transaction->saved);
+	hone_procedure_commit();
+	enter_transaction(transaction);
+}
+
+/*
+ * Do the policies still want this partition moved?
+ */
+static bool
+still_due(Oid partition)
+{
+	Oid			types[] = {OIDOID};
+	Datum		values[1];
+
+	values[0] = ObjectIdGetDatum(partition);
+	if (SPI_execute_with_args("SELECT FROM hone.tier_plan"
+							  " WHERE partition OPERATOR(pg_catalog.=) $1 AND due",
+							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read hone.tier_plan");
+	return SPI_processed > 0;
+}
+
+/*
+ * The move itself; throws. Returns false when there was nothing to do.
+ */
+static bool
+do_move(HoneMove *move, HoneMoveRecord *record)
+{
+	MoveTransaction transaction = {.move = move};
+	HoneTieredResult result;
+
+	memset(&result, 0, sizeof(result));
+	lock_partition(move->partition);
+	if (move->by_policy && !still_due(move->partition))
+	{
+		unlock_partition(move->partition);
+		return false;
+	}
+	hone_check_movable(move->partition,
+					   move->by_worker ? GetUserId() : move->caller);
+
+	/* Start the first step with no snapshot and no lock left from above. */
+	hone_procedure_commit();
+	enter_transaction(&transaction);
+	if (move->to == HONE_TIER_WARM)
+		hone_tiered_compress(move->partition, hone_lock_timeout,
+							 next_transaction, &transaction, &result);
+	else
+		hone_tiered_decompress(move->partition, hone_lock_timeout,
+							   next_transaction, &transaction, &result);
+	hone_restore_role(&transaction.saved);
+	unlock_partition(move->partition);
+
+	record->rows = result.rows;
+	record->bytes_before = result.bytes_before;
+	record->bytes_after = result.bytes_after;
+	return true;
+}
+
+/*
+ * Catch the error of a move and leave its transaction. A cancel request of a
+ * user's own session is no failure of the move, and goes on.
+ */
+static void
+leave_failed_move(HoneMove *move, HoneMoveRecord *record)
+{
+	MemoryContextSwitchTo(hone_procedure_context());
+	move->error = CopyErrorData();
+	if (!move->by_worker && move->error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		PG_RE_THROW();
+	FlushErrorState();
+	hone_procedure_rollback();
+	record->sqlstate = move->error->sqlerrcode;
+	record->error = move->error->message;
+}
+
+HoneMoveOutcome
+hone_move(HoneMove *move)
+{
+	HoneMoveRecord record;
+	volatile bool moved = false;
+	char	   *name = hone_qualified_name(move->partition);
+
+	if (name == NULL)
+		return HONE_MOVE_SKIPPED;
+	memset(&record, 0, sizeof(record));
+	record.partition = move->partition;
+	record.name = name;
+	record.to_tier = tier_name(move->to);
+	record.by_worker = move->by_worker;
+	record.started = GetCurrentTimestamp();
+	move->error = NULL;
+
+	PG_TRY();
+	{
+		moved = do_move(move, &record);
+	}
+	PG_CATCH();
+	{
+		leave_failed_move(move, &record);
+	}
+	PG_END_TRY();
+
+	if (move->error == NULL && !moved)
+		return HONE_MOVE_SKIPPED;
+	if (move->error == NULL && move->by_policy && record.rows == 0)
+	{
+		hone_log_empty(move->partition);
+		hone_procedure_commit();
+		return HONE_MOVE_SKIPPED;
+	}
+	hone_log_move(&record);
+	hone_procedure_commit();
+	return move->error == NULL ? HONE_MOVE_DONE : HONE_MOVE_FAILED;
+}

@@ -1,0 +1,48 @@
+/*-------------------------------------------------------------------------
+ *
+ * move.h
+ *	  One move of one partition.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HONE_LIFECYCLE_MOVE_H
+#define HONE_LIFECYCLE_MOVE_H
+
+#include "common/hone.h"
+
+typedef enum HoneTier
+{
+	HONE_TIER_HOT,				/* heap rows */
+	HONE_TIER_WARM				/* compressed */
+} HoneTier;
+
+typedef enum HoneMoveOutcome
+{
+	HONE_MOVE_DONE,
+	HONE_MOVE_FAILED,			/* logged; the error is handed back */
+	HONE_MOVE_SKIPPED			/* nothing to do (any more) */
+} HoneMoveOutcome;
+
+typedef struct HoneMove
+{
+	Oid			partition;
+	HoneTier	to;
+	bool		by_policy;		/* skip when it is no longer due */
+	bool		by_worker;		/* else the caller must own the partition */
+	Oid			caller;			/* role that asked for it */
+	ErrorData  *error;			/* out: why it failed */
+} HoneMove;
+
+/*
+ * Raise an error unless relid is a partition by time that 'caller' may move.
+ */
+extern void hone_check_movable(Oid relid, Oid caller);
+
+/*
+ * Move it, log it, commit. Must be called between hone_procedure_begin and
+ * hone_procedure_end. An error of the move is caught and handed back, except
+ * that a session's own cancel request is rethrown.
+ */
+extern HoneMoveOutcome hone_move(HoneMove *move);
+
+#endif							/* HONE_LIFECYCLE_MOVE_H */

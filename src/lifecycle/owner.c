@@ -1,0 +1,90 @@
+/*-------------------------------------------------------------------------
+ *
+ * owner.c
+ *	  Whose table it is, and acting as its owner.
+ *
+ * Code that a table's owner put into indexes, constraints and defaults must
+ * never run with the rights of whoever moves the table. Errors need no undo:
+ * aborting a (sub)transaction restores role, security context and settings.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "lifecycle/owner.h"
+
+/*
+ * Owner of a relation, or InvalidOid if it is gone.
+ */
+static Oid
+owner_of(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+bool
+hone_is_owner(Oid relid, Oid role)
+{
+	Oid			owner = owner_of(relid);
+
+	return OidIsValid(owner) && has_privs_of_role(role, owner);
+}
+
+void
+hone_require_owner(Oid relid, Oid role)
+{
+	char	   *name = get_rel_name(relid);
+
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid),
+				 errhint("It may have been dropped in the meantime.")));
+	if (!hone_is_owner(relid, role))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of relation \"%s\"", name),
+				 errhint("Only the owner of a table may change how it is stored: run it as that role.")));
+}
+
+void
+hone_become_owner(Oid relid, HoneRole *saved)
+{
+	Oid			owner = owner_of(relid);
+
+	if (!OidIsValid(owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid),
+				 errhint("It may have been dropped in the meantime.")));
+
+	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
+	SetUserIdAndSecContext(owner,
+						   saved->sec_context | SECURITY_RESTRICTED_OPERATION);
+	saved->guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+void
+hone_restore_role(const HoneRole *saved)
+{
+	AtEOXact_GUC(false, saved->guc_level);
+	SetUserIdAndSecContext(saved->userid, saved->sec_context);
+}

@@ -1,0 +1,170 @@
+/*-------------------------------------------------------------------------
+ *
+ * run.c
+ *	  Everything that is due, one after the other; and the procedures that a
+ *	  user calls for it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "pgstat.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "common/procedure.h"
+#include "lifecycle/move.h"
+#include "lifecycle/owner.h"
+#include "lifecycle/run.h"
+#include "lifecycle/shared.h"
+
+PG_FUNCTION_INFO_V1(hone_move_partition);
+PG_FUNCTION_INFO_V1(hone_run_tier_policies);
+
+/*
+ * Partitions that are due, the longest overdue first, as a list of OIDs in
+ * the procedure's memory context.
+ */
+static List *
+due_partitions(bool by_worker)
+{
+	MemoryContext old;
+	List	   *due = NIL;
+
+	if (SPI_execute(by_worker
+					? "SELECT partition::pg_catalog.oid FROM hone.tier_plan"
+					" WHERE due AND coalesce(retry_at OPERATOR(pg_catalog.<=) pg_catalog.now(), true)"
+					" ORDER BY due_at, 1"
+					: "SELECT partition::pg_catalog.oid FROM hone.tier_plan"
+					" WHERE due ORDER BY due_at, 1",
+					false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read hone.tier_plan");
+
+	old = MemoryContextSwitchTo(hone_procedure_context());
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		Oid			relid = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i],
+														   SPI_tuptable->tupdesc,
+														   1, &isnull));
+
+		if (by_worker || hone_is_owner(relid, GetUserId()))
+			due = lappend_oid(due, relid);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	MemoryContextSwitchTo(old);
+	return due;
+}
+
+static void
+report_failure(HoneMove *move, bool by_worker)
+{
+	char	   *name = hone_qualified_name(move->partition);
+
+	ereport(by_worker ? LOG : WARNING,
+			(errcode(move->error->sqlerrcode),
+			 errmsg("could not move partition %s: %s",
+					name ? name : "(dropped)", move->error->message),
+			 move->error->hint ? errhint("%s", move->error->hint) : 0));
+}
+
+void
+hone_run_due(bool by_worker, HoneRunResult *result)
+{
+	List	   *due = due_partitions(by_worker);
+	Oid			caller = GetUserId();
+	ListCell   *lc;
+
+	memset(result, 0, sizeof(*result));
+	hone_procedure_commit();
+	foreach(lc, due)
+	{
+		HoneMove	move = {.partition = lfirst_oid(lc),.to = HONE_TIER_WARM,
+			.by_policy = true,.by_worker = by_worker,.caller = caller};
+
+		CHECK_FOR_INTERRUPTS();
+		switch (hone_move(&move))
+		{
+			case HONE_MOVE_DONE:
+				result->moved++;
+				break;
+			case HONE_MOVE_FAILED:
+				result->failed++;
+				report_failure(&move, by_worker);
+				break;
+			case HONE_MOVE_SKIPPED:
+				break;
+		}
+	}
+}
+
+/*
+ * hone.run_tier_policies()
+ */
+Datum
+hone_run_tier_policies(PG_FUNCTION_ARGS)
+{
+	HoneRunResult result;
+
+	hone_procedure_begin(fcinfo, "hone.run_tier_policies");
+	hone_run_due(false, &result);
+	hone_procedure_end();
+
+	if (result.failed > 0)
+		ereport(NOTICE,
+				(errmsg("%d partitions moved, %d failed", result.moved, result.failed),
+				 errhint("The view hone.tier_log has the errors.")));
+	else
+		ereport(NOTICE,
+				(errmsg("%d partitions moved", result.moved)));
+	PG_RETURN_VOID();
+}
+
+static HoneTier
+parse_tier(FunctionCallInfo fcinfo)
+{
+	char	   *name = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("tier must not be null"),
+				 errhint("Tiers are 'hot' and 'warm'.")));
+	if (strcmp(name, "warm") == 0)
+		return HONE_TIER_WARM;
+	if (strcmp(name, "hot") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown tier \"%s\"", name),
+				 errhint("Tiers are 'hot' and 'warm'.")));
+	return HONE_TIER_HOT;
+}
+
+/*
+ * hone.move_partition(partition, tier)
+ */
+Datum
+hone_move_partition(PG_FUNCTION_ARGS)
+{
+	HoneMove	move = {.caller = GetUserId()};
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("partition must not be null"),
+				 errhint("Name one of the partitions in hone.partitions.")));
+	move.partition = PG_GETARG_OID(0);
+	move.to = parse_tier(fcinfo);
+	hone_check_movable(move.partition, move.caller);
+
+	hone_procedure_begin(fcinfo, "hone.move_partition");
+	if (hone_move(&move) == HONE_MOVE_FAILED)
+		ReThrowError(move.error);
+	hone_procedure_end();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,56 @@
+/*-------------------------------------------------------------------------
+ *
+ * shared.h
+ *	  What the launcher, its workers and the sessions tell each other.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HONE_LIFECYCLE_SHARED_H
+#define HONE_LIFECYCLE_SHARED_H
+
+#include "port/atomics.h"
+
+#include "common/hone.h"
+
+/* Databases that are worked on at the same time. */
+#define HONE_WORKER_SLOTS	3
+
+typedef enum HoneWorkerOutcome
+{
+	HONE_WORKER_UNFINISHED,		/* running, or ended by an error */
+	HONE_WORKER_DONE,
+	HONE_WORKER_NO_EXTENSION	/* the database does not have pg_hone */
+} HoneWorkerOutcome;
+
+typedef struct HoneWorkerSlot
+{
+	Oid			dbid;			/* set by the launcher before it starts one */
+	pg_atomic_uint32 outcome;	/* a HoneWorkerOutcome, set by the worker */
+} HoneWorkerSlot;
+
+typedef struct HoneLifecycleShared
+{
+	/* Raised to make the launcher look into every database again. */
+	pg_atomic_uint32 forget;
+	HoneWorkerSlot slots[HONE_WORKER_SLOTS];
+} HoneLifecycleShared;
+
+/* NULL when the library is not preloaded. */
+extern HoneLifecycleShared *hone_lifecycle_shared;
+
+/* Seconds between rounds; off switch; lock timeout in milliseconds. */
+extern int	hone_naptime;
+extern bool hone_worker_enabled;
+extern int	hone_lock_timeout;
+
+/*
+ * Let the launcher forget which databases lack the extension, so that this
+ * one is visited at the next nap. Does nothing when not preloaded.
+ */
+extern void hone_launcher_forget(void);
+
+/* Entry points of the background workers. */
+extern PGDLLEXPORT void hone_launcher_main(Datum main_arg);
+extern PGDLLEXPORT void hone_lifecycle_worker_main(Datum main_arg);
+
+#endif							/* HONE_LIFECYCLE_SHARED_H */

@@ -1,0 +1,121 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *	  The worker of one database: moves what is due, and exits.
+ *
+ * It connects as the bootstrap superuser, but every move runs as the owner of
+ * the partition (move.c). SIGTERM ends it at any point: what a move has
+ * committed so far stays, and the next worker goes on from there.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+
+#include "common/procedure.h"
+#include "common/toplevel.h"
+#include "lifecycle/log.h"
+#include "lifecycle/run.h"
+#include "lifecycle/shared.h"
+
+PG_FUNCTION_INFO_V1(hone_run_worker);
+
+/*
+ * What a database or role may have set otherwise must not reach the moves.
+ */
+static void
+pin_settings(void)
+{
+	static const char *const pinned[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"TimeZone", "UTC"},
+		{"session_replication_role", "origin"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"statement_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"row_security", "on"},
+		{"synchronize_seqscans", "off"},
+	};
+	char		timeout[32];
+
+	for (int i = 0; i < lengthof(pinned); i++)
+		SetConfigOption(pinned[i][0], pinned[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	snprintf(timeout, sizeof(timeout), "%d", hone_lock_timeout);
+	SetConfigOption("lock_timeout", timeout, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/*
+ * Is the extension here, with the tables that this library knows?
+ */
+static bool
+extension_is_here(void)
+{
+	bool		here;
+
+	StartTransactionCommand();
+	here = OidIsValid(hone_extension_oid()) &&
+		OidIsValid(hone_relation_oid("_tier_policy"));
+	CommitTransactionCommand();
+	return here;
+}
+
+/*
+ * hone._run_worker(): what the worker does in its database. A procedure, so
+ * that moves find the same surroundings here as in a session.
+ */
+Datum
+hone_run_worker(PG_FUNCTION_ARGS)
+{
+	HoneRunResult result;
+
+	hone_procedure_begin(fcinfo, "hone._run_worker");
+	hone_refresh_state();
+	hone_procedure_commit();
+	hone_run_due(true, &result);
+	hone_procedure_end();
+	PG_RETURN_VOID();
+}
+
+/*
+ * main_arg: number of the slot in shared memory that names the database.
+ */
+void
+hone_lifecycle_worker_main(Datum main_arg)
+{
+	HoneWorkerSlot *slot;
+	HoneWorkerOutcome outcome = HONE_WORKER_NO_EXTENSION;
+	Oid			dbid;
+
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGINT, StatementCancelHandler);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+
+	if (hone_lifecycle_shared == NULL)
+		proc_exit(0);
+	slot = &hone_lifecycle_shared->slots[DatumGetInt32(main_arg)];
+	memcpy(&dbid, MyBgworkerEntry->bgw_extra, sizeof(dbid));
+
+	BackgroundWorkerInitializeConnectionByOid(dbid, InvalidOid, 0);
+	pin_settings();
+	if (extension_is_here())
+	{
+		pgstat_report_activity(STATE_RUNNING, "moving partitions");
+		hone_toplevel_execute("CALL hone._run_worker()");
+		pgstat_report_activity(STATE_IDLE, NULL);
+		outcome = HONE_WORKER_DONE;
+	}
+	if (slot->dbid == dbid)
+		pg_atomic_write_u32(&slot->outcome, outcome);
+	proc_exit(0);
+}
