@@ -175,7 +175,7 @@ hone_fold_step(HoneFoldState *state)
 	if (lock_first &&
 		!hone_try_lock(state->relid, ExclusiveLock, state->lock_timeout_ms))
 		return HONE_STEP_LOCKED;
-	rel = table_open(state->relid, AccessShareLock);
+	rel = hone_reopen(state->relid, AccessShareLock);
 	if (!hone_holds_meta(rel))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

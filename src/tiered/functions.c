@@ -43,7 +43,7 @@
 #include "tiered/tiered.h"
 
 /* Steps that may fail for a lock or changed rows before it is an error. */
-#define MAX_ATTEMPTS		20
+#define MAX_ATTEMPTS		50
 #define RETRY_PAUSE_MS		100
 
 /* zstd level of the warm tier. */
@@ -158,6 +158,23 @@ report_locked(Oid relid, HoneStepResult result)
 }
 
 /*
+ * One step in a transaction and a memory context of its own.
+ */
+static HoneStepResult
+run_step(HoneFoldState *state, StepFunction step)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "hone fold step",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	HoneStepResult result = step(state);
+
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return result;
+}
+
+/*
  * Run step until nothing is left, a transaction each.
  */
 static void
@@ -171,7 +188,7 @@ run_steps(HoneFoldState *state, StepFunction step,
 		HoneStepResult result;
 
 		next_step(next_transaction, arg);
-		result = step(state);
+		result = run_step(state, step);
 		if (result == HONE_STEP_LAST)
 			return;
 		if (result == HONE_STEP_MORE)
@@ -215,30 +232,28 @@ relation_total_size(Oid relid)
 /*
  * Give space back at the end: VACUUM the table (and its TOAST table), rebuild
  * its indexes, which are all but empty after compressing. In background
- * workers: VACUUM only runs at top level. Holds no lock and no snapshot while
- * it waits. Returns what went wrong, or NULL.
+ * workers: VACUUM only runs at top level. Called at the start of a
+ * transaction: no lock is held, and no snapshot older than the last step,
+ * while it waits. Returns what went wrong, or NULL.
  */
 static char *
-give_space_back(Oid relid, bool rebuild_indexes, int lock_timeout_ms,
-				HoneTieredNextTransaction next_transaction, void *arg)
+give_space_back(Oid relid, bool rebuild_indexes, int lock_timeout_ms)
 {
-	Relation	rel = table_open(relid, AccessShareLock);
+	Relation	rel = hone_reopen(relid, AccessShareLock);
 	Oid			owner = rel->rd_rel->relowner;
-	char	   *name = hone_qualified_name(relid);
-	List	   *indexes = RelationGetIndexList(rel);
 	List	   *commands = NIL;
 	ListCell   *lc;
 	char	   *error = NULL;
 
-	commands = lappend(commands, psprintf("VACUUM (ANALYZE, INDEX_CLEANUP ON) %s", name));
+	commands = lappend(commands, psprintf("VACUUM (ANALYZE, INDEX_CLEANUP ON) %s",
+										  hone_qualified_name(relid)));
 	if (rebuild_indexes)
 	{
-		foreach(lc, indexes)
+		foreach(lc, RelationGetIndexList(rel))
 			commands = lappend(commands, psprintf("REINDEX INDEX %s",
 												  hone_qualified_name(lfirst_oid(lc))));
 	}
 	table_close(rel, AccessShareLock);
-	next_step(next_transaction, arg);
 
 	foreach(lc, commands)
 	{
@@ -273,8 +288,7 @@ hone_tiered_compress(Oid relid, int lock_timeout_ms,
 	run_steps(&state, hone_fold_step, next_transaction, arg);
 	next_step(next_transaction, arg);
 	if (state.batches > 0)
-		result->vacuum_error = give_space_back(relid, true, lock_timeout_ms,
-											   next_transaction, arg);
+		result->vacuum_error = give_space_back(relid, true, lock_timeout_ms);
 	result->rows = state.rows;
 	result->batches = state.batches;
 	result->bytes_after = relation_total_size(relid);
@@ -301,8 +315,7 @@ hone_tiered_decompress(Oid relid, int lock_timeout_ms,
 		run_steps(&state, unfold_all_step, next_transaction, arg);
 		next_step(next_transaction, arg);
 		if (state.batches > 0)
-			result->vacuum_error = give_space_back(relid, false, lock_timeout_ms,
-												   next_transaction, arg);
+			result->vacuum_error = give_space_back(relid, false, lock_timeout_ms);
 	}
 	result->rows = state.rows;
 	result->batches = state.batches;

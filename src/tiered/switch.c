@@ -62,6 +62,19 @@ hone_leave_owner(const HoneSavedRole *saved)
 	SetUserIdAndSecContext(saved->userid, saved->sec_context);
 }
 
+Relation
+hone_reopen(Oid relid, LOCKMODE mode)
+{
+	Relation	rel = try_table_open(relid, mode);
+
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the table was dropped meanwhile"),
+				 errhint("Nothing is left to do for it.")));
+	return rel;
+}
+
 bool
 hone_try_lock(Oid relid, LOCKMODE mode, int timeout_ms)
 {
@@ -154,7 +167,7 @@ hone_switch_open(Oid relid, int lock_timeout_ms)
 
 	if (!hone_try_lock(relid, AccessExclusiveLock, lock_timeout_ms))
 		return HONE_STEP_LOCKED;
-	rel = table_open(relid, NoLock);
+	rel = hone_reopen(relid, NoLock);
 	hone_tiered_check_compressible(rel);
 	CheckTableNotInUse(rel, "CALL hone.compress");
 	hone_enter_owner(rel, &saved);
@@ -192,7 +205,7 @@ hone_switch_to_heap(Oid relid, int lock_timeout_ms)
 
 	if (!hone_try_lock(relid, AccessExclusiveLock, lock_timeout_ms))
 		return HONE_STEP_LOCKED;
-	rel = table_open(relid, NoLock);
+	rel = hone_reopen(relid, NoLock);
 	CheckTableNotInUse(rel, "CALL hone.decompress");
 	hone_enter_owner(rel, &saved);
 	if (hone_is_tiered(rel))

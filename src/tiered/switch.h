@@ -40,6 +40,12 @@ extern void hone_enter_owner(Relation rel, HoneSavedRole *saved);
 extern void hone_leave_owner(const HoneSavedRole *saved);
 
 /*
+ * Open a table that was there in an earlier transaction; ERRCODE_UNDEFINED_TABLE
+ * when it has been dropped meanwhile.
+ */
+extern Relation hone_reopen(Oid relid, LOCKMODE mode);
+
+/*
  * Take a lock without ever queueing for it: tries every few milliseconds,
  * timeout_ms long. False when it did not come.
  */

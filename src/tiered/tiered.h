@@ -28,7 +28,8 @@ typedef struct HoneTieredResult
 	int64		batches;		/* batches written or unfolded */
 	int64		bytes_before;	/* total size with indexes, before */
 	int64		bytes_after;	/* and after (space given back included) */
-	char	   *vacuum_error;	/* why space was not given back, or NULL */
+	char	   *vacuum_error;	/* why space was not given back, or NULL;
+								 * lives as long as the last transaction */
 } HoneTieredResult;
 
 /*

@@ -112,7 +112,7 @@ hone_unfold_step(HoneFoldState *state)
 
 	if (!hone_try_lock(state->relid, ExclusiveLock, state->lock_timeout_ms))
 		return HONE_STEP_LOCKED;
-	rel = table_open(state->relid, NoLock);
+	rel = hone_reopen(state->relid, NoLock);
 	if (!hone_is_tiered(rel))
 	{
 		table_close(rel, NoLock);
