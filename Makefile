@@ -13,12 +13,25 @@ COMMON_OBJS = \
 	src/common/maintenance.o \
 	src/common/observer.o \
 	src/common/procedure.o \
+	src/common/sqltext.o \
 	src/common/toplevel.o \
 	src/compat/compat.o
 
-STATS_OBJS =
+STATS_OBJS = \
+	src/stats/functions.o \
+	src/stats/histogram.o \
+	src/stats/housekeeping.o \
+	src/stats/pending.o \
+	src/stats/shared.o \
+	src/stats/snapshot.o \
+	src/stats/stats.o \
+	src/stats/texts.o
 
-CAPTURE_OBJS =
+CAPTURE_OBJS = \
+	src/capture/capture.o \
+	src/capture/errors.o \
+	src/capture/executor.o \
+	src/capture/utility.o
 
 ADVISE_OBJS =
 

@@ -16,8 +16,10 @@
 #include "utils/guc.h"
 
 #include "batch/batch.h"
+#include "capture/capture.h"
 #include "common/hone.h"
 #include "lifecycle/lifecycle.h"
+#include "stats/stats.h"
 #include "tiered/tiered.h"
 
 PG_MODULE_MAGIC;
@@ -31,6 +33,8 @@ _PG_init(void)
 
 	/* one line per area, bottom of the ladder first */
 	hone_tiered_init();
+	hone_stats_init();
+	hone_capture_init();
 	hone_lifecycle_init();
 	hone_batch_init();
 

@@ -1,1 +1,225 @@
 -- Query statistics (src/stats, src/capture).
+
+CREATE FUNCTION hone.query_stats(
+    show_text boolean DEFAULT true,
+    OUT queryid bigint,
+    OUT query text,
+    OUT dbid oid,
+    OUT userid oid,
+    OUT toplevel boolean,
+    OUT calls bigint,
+    OUT errors bigint,
+    OUT rows bigint,
+    OUT total_exec_ms double precision,
+    OUT mean_exec_ms double precision,
+    OUT min_exec_ms double precision,
+    OUT max_exec_ms double precision,
+    OUT stddev_exec_ms double precision,
+    OUT p50_ms double precision,
+    OUT p90_ms double precision,
+    OUT p95_ms double precision,
+    OUT p99_ms double precision,
+    OUT p999_ms double precision,
+    OUT plans bigint,
+    OUT total_plan_ms double precision,
+    OUT shared_blks_hit bigint,
+    OUT shared_blks_read bigint,
+    OUT shared_blks_dirtied bigint,
+    OUT shared_blks_written bigint,
+    OUT temp_blks_read bigint,
+    OUT temp_blks_written bigint,
+    OUT blk_read_ms double precision,
+    OUT blk_write_ms double precision,
+    OUT wal_bytes bigint,
+    OUT cpu_user_ms double precision,
+    OUT cpu_sys_ms double precision,
+    OUT bound_by text,
+    OUT first_seen timestamptz,
+    OUT last_seen timestamptz
+) RETURNS SETOF record
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'hone_query_stats';
+COMMENT ON FUNCTION hone.query_stats(boolean) IS
+'execution statistics per database, role, query and level; show_text => false reads no query texts';
+
+CREATE VIEW hone.queries AS
+SELECT s.queryid, s.query, d.datname, r.rolname, s.toplevel,
+       s.calls, s.errors, s.rows,
+       s.total_exec_ms, s.mean_exec_ms, s.min_exec_ms, s.max_exec_ms, s.stddev_exec_ms,
+       s.p50_ms, s.p90_ms, s.p95_ms, s.p99_ms, s.p999_ms,
+       s.plans, s.total_plan_ms,
+       s.shared_blks_hit, s.shared_blks_read, s.shared_blks_dirtied, s.shared_blks_written,
+       s.temp_blks_read, s.temp_blks_written, s.blk_read_ms, s.blk_write_ms,
+       s.wal_bytes, s.cpu_user_ms, s.cpu_sys_ms, s.bound_by,
+       s.first_seen, s.last_seen
+FROM hone.query_stats(true) AS s
+LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.dbid
+LEFT JOIN pg_catalog.pg_roles AS r ON r.oid = s.userid;
+COMMENT ON VIEW hone.queries IS
+'execution statistics with latency percentiles: one row per database, role, query and level; times in ms';
+COMMENT ON COLUMN hone.queries.queryid IS 'as in pg_stat_activity and pg_stat_statements; 0 = <other>';
+COMMENT ON COLUMN hone.queries.toplevel IS 'sent by the client, not run by a function or another statement';
+COMMENT ON COLUMN hone.queries.calls IS 'finished and failed executions';
+COMMENT ON COLUMN hone.queries.errors IS 'failed executions: errors, cancellations, timeouts';
+COMMENT ON COLUMN hone.queries.total_exec_ms IS 'execution time, without parsing and planning';
+COMMENT ON COLUMN hone.queries.cpu_user_ms IS 'extrapolated from sampled executions; NULL when none was sampled';
+COMMENT ON COLUMN hone.queries.cpu_sys_ms IS 'extrapolated from sampled executions; NULL when none was sampled';
+COMMENT ON COLUMN hone.queries.bound_by IS
+'what most of the time goes to: cpu, io (timed with track_io_timing, else inferred from blocks), temp or wait; NULL while too few executions were sampled';
+
+CREATE VIEW hone.top AS
+SELECT round((100 * s.total_exec_ms / nullif(sum(s.total_exec_ms) OVER (), 0))::numeric, 1) AS share_pct,
+       round(s.total_exec_ms::numeric, 1) AS total_exec_ms,
+       s.calls,
+       round((s.calls / greatest(extract(epoch FROM s.last_seen - s.first_seen), 1))::numeric, 1) AS calls_per_s,
+       round(s.mean_exec_ms::numeric, 3) AS mean_ms,
+       round(s.p95_ms::numeric, 3) AS p95_ms,
+       round(s.p99_ms::numeric, 3) AS p99_ms,
+       s.errors, s.bound_by, s.datname,
+       CASE WHEN length(q.line) > 60 THEN left(q.line, 57) || '...' ELSE q.line END AS query,
+       s.queryid
+FROM hone.queries AS s
+CROSS JOIN LATERAL (SELECT regexp_replace(s.query, '\s+', ' ', 'g')) AS q(line)
+WHERE s.toplevel
+ORDER BY s.total_exec_ms DESC
+LIMIT 20;
+COMMENT ON VIEW hone.top IS
+'the twenty statements on which clients spent most time, with their share of it';
+
+CREATE FUNCTION hone._error_stats(
+    OUT queryid bigint, OUT query text, OUT dbid oid, OUT userid oid,
+    OUT toplevel boolean, OUT sqlstate text, OUT errors bigint,
+    OUT last_seen timestamptz
+) RETURNS SETOF record
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'hone_error_stats';
+COMMENT ON FUNCTION hone._error_stats() IS 'behind the view hone.errors';
+
+CREATE VIEW hone.errors AS
+SELECT e.queryid, e.query, d.datname, r.rolname, e.toplevel, e.sqlstate, e.errors, e.last_seen
+FROM hone._error_stats() AS e
+LEFT JOIN pg_catalog.pg_database AS d ON d.oid = e.dbid
+LEFT JOIN pg_catalog.pg_roles AS r ON r.oid = e.userid;
+COMMENT ON VIEW hone.errors IS
+'failed statements by query and SQLSTATE; queryid is NULL for parse, bind and commit errors, which have no statement';
+COMMENT ON COLUMN hone.errors.toplevel IS
+'true: the client saw it; false: a statement inside another one failed, which may have handled it';
+
+CREATE FUNCTION hone.percentile(queryid bigint, fraction double precision)
+RETURNS double precision
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'hone_percentile';
+COMMENT ON FUNCTION hone.percentile(bigint, double precision) IS
+'latency in ms below which this fraction of a query''s calls in this database stayed, within 1 %';
+
+CREATE FUNCTION hone.percentile(queryid bigint, fractions double precision[])
+RETURNS double precision[]
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'hone_percentiles';
+COMMENT ON FUNCTION hone.percentile(bigint, double precision[]) IS
+'several latency percentiles of a query in this database at once, in ms';
+
+CREATE FUNCTION hone.latency_histogram(
+    queryid bigint,
+    OUT lower_ms double precision,
+    OUT upper_ms double precision,
+    OUT calls bigint,
+    OUT bar text
+) RETURNS SETOF record
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'hone_latency_histogram';
+COMMENT ON FUNCTION hone.latency_histogram(bigint) IS
+'how a query''s latencies in this database are distributed, four rows for each doubling';
+
+CREATE FUNCTION hone.reset(queryid bigint DEFAULT NULL)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'hone_reset';
+COMMENT ON FUNCTION hone.reset(bigint) IS
+'forget the statistics of one query, or of all queries in all databases';
+
+CREATE FUNCTION hone._shared_status(
+    OUT preloaded boolean, OUT computes_queryid boolean,
+    OUT used_bytes bigint, OUT limit_bytes bigint,
+    OUT entries bigint, OUT texts bigint,
+    OUT evictions bigint, OUT dropped bigint, OUT other_calls bigint,
+    OUT unbucketed bigint, OUT texts_dropped bigint,
+    OUT internal_errors bigint, OUT last_flush timestamptz
+) RETURNS record
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'hone_shared_status';
+COMMENT ON FUNCTION hone._shared_status() IS 'behind the view hone.status';
+
+CREATE FUNCTION hone._evict() RETURNS bigint
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'hone_evict';
+COMMENT ON FUNCTION hone._evict() IS
+'make room in the statistics if they are nearly full, as the worker does at each nap';
+
+CREATE FUNCTION hone._sample_text(queryid bigint) RETURNS text
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'hone_sample_text';
+COMMENT ON FUNCTION hone._sample_text(bigint) IS
+'one original text of a query of this database, with its constants';
+
+CREATE FUNCTION hone._histogram_percentile(samples_ms double precision[], fraction double precision)
+RETURNS double precision
+LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'hone_sketch_percentile';
+COMMENT ON FUNCTION hone._histogram_percentile(double precision[], double precision) IS
+'percentile of samples as the statistics would report it';
+
+CREATE FUNCTION hone._histogram_percentile(a_ms double precision[], b_ms double precision[], fraction double precision)
+RETURNS double precision
+LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'hone_sketch_merged';
+COMMENT ON FUNCTION hone._histogram_percentile(double precision[], double precision[], double precision) IS
+'percentile of two histograms merged, as the statistics would report it';
+
+CREATE VIEW hone.status AS
+SELECT i.item, i.value, i.ok, CASE WHEN NOT i.ok THEN i.hint END AS hint
+FROM hone._shared_status() AS s
+CROSS JOIN LATERAL (
+    SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity
+                   WHERE backend_type = 'pg_hone launcher') AS launcher,
+           coalesce(pg_catalog.current_setting('hone.enabled', true), 'off') AS enabled,
+           coalesce(pg_catalog.current_setting('hone.track', true), 'none') AS track,
+           coalesce(pg_catalog.current_setting('hone.worker', true), 'off') AS worker
+) AS w
+CROSS JOIN LATERAL (VALUES
+    (1, 'preloaded', s.preloaded::text, s.preloaded,
+     'Set shared_preload_libraries = ''pg_hone'' in postgresql.conf and restart the server.'),
+    (2, 'enabled', w.enabled, w.enabled = 'on',
+     'ALTER SYSTEM SET hone.enabled = on; SELECT pg_reload_conf();'),
+    (3, 'track', w.track, w.track <> 'none',
+     'ALTER SYSTEM SET hone.track = ''top''; SELECT pg_reload_conf();'),
+    (4, 'queryid', CASE WHEN s.computes_queryid THEN 'computed' ELSE 'not computed' END, s.computes_queryid,
+     'ALTER SYSTEM SET compute_query_id = ''auto''; SELECT pg_reload_conf();'),
+    (5, 'worker', CASE WHEN w.launcher THEN 'running' WHEN w.worker = 'off' THEN 'switched off' ELSE 'not running' END, w.launcher,
+     CASE WHEN NOT s.preloaded THEN 'Set shared_preload_libraries = ''pg_hone'' in postgresql.conf and restart the server.'
+          WHEN w.worker = 'off' THEN 'ALTER SYSTEM SET hone.worker = on; SELECT pg_reload_conf();'
+          ELSE 'Look for its last error in the server log; raise max_worker_processes if it cannot start.' END),
+    (6, 'memory', format('%s of %s', pg_catalog.pg_size_pretty(s.used_bytes), pg_catalog.pg_size_pretty(s.limit_bytes)),
+     coalesce(s.used_bytes < s.limit_bytes * 0.95, false),
+     'Raise hone.max_memory in postgresql.conf and restart the server.'),
+    (7, 'entries', s.entries::text, true, NULL),
+    (8, 'texts', s.texts::text, true, NULL),
+    (9, 'flush lag', CASE WHEN s.last_flush IS NULL THEN NULL
+                          ELSE date_trunc('milliseconds', clock_timestamp() - s.last_flush)::text END, true, NULL),
+    (10, 'evictions', s.evictions::text, true, NULL),
+    (11, 'calls counted under <other>', s.other_calls::text, coalesce(s.other_calls, 0) = 0,
+     'Raise hone.max_memory in postgresql.conf and restart the server; SELECT hone.reset() clears the counter.'),
+    (12, 'dropped records', (s.dropped + s.unbucketed + s.texts_dropped)::text,
+     coalesce(s.dropped + s.unbucketed + s.texts_dropped, 0) = 0,
+     'Raise hone.max_memory in postgresql.conf and restart the server; SELECT hone.reset() clears the counter.'),
+    (13, 'internal errors', s.internal_errors::text, coalesce(s.internal_errors, 0) = 0,
+     'Look for messages of pg_hone in the server log and report them.')
+) AS i(place, item, value, ok, hint)
+ORDER BY i.place;
+COMMENT ON VIEW hone.status IS
+'is pg_hone working: one row per item, and for what is not ok the line that mends it';
+
+REVOKE ALL ON FUNCTION hone.reset(bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION hone._evict() FROM PUBLIC;
+REVOKE ALL ON FUNCTION hone._sample_text(bigint) FROM PUBLIC;
+GRANT SELECT ON hone.queries, hone.top, hone.errors, hone.status TO PUBLIC, pg_monitor;

@@ -62,4 +62,47 @@ extern List *hone_compat_insert_index_tuples(ResultRelInfo *info,
 											 TupleTableSlot *slot,
 											 EState *estate);
 
+/* 16 stores instr_time as nanoseconds; 15 as the system's struct. */
+#if PG_VERSION_NUM >= 160000
+#define HONE_INSTR_NS(t)	((uint64) INSTR_TIME_GET_NANOSEC(t))
+#else
+#define HONE_INSTR_NS(t) \
+	((uint64) (t).tv_sec * UINT64CONST(1000000000) + (uint64) (t).tv_nsec)
+#endif
+
+/* 17 numbers backends from 0 in MyProcNumber. */
+#if PG_VERSION_NUM >= 170000
+#define HONE_MY_PROC_INDEX	(MyProcNumber)
+#else
+#define HONE_MY_PROC_INDEX	(MyProc->pgprocno)
+#endif
+
+/* 17 split the block timings of BufferUsage into shared and local. */
+#if PG_VERSION_NUM >= 170000
+#define HONE_BLK_READ_TIME(usage)	((usage)->shared_blk_read_time)
+#define HONE_BLK_WRITE_TIME(usage)	((usage)->shared_blk_write_time)
+#else
+#define HONE_BLK_READ_TIME(usage)	((usage)->blk_read_time)
+#define HONE_BLK_WRITE_TIME(usage)	((usage)->blk_write_time)
+#endif
+
+/* 18 dropped execute_once from ExecutorRun. */
+#if PG_VERSION_NUM >= 180000
+#define HONE_EXECUTOR_RUN_ARGS \
+	QueryDesc *query_desc, ScanDirection direction, uint64 count
+#define HONE_EXECUTOR_RUN_PASS	query_desc, direction, count
+#else
+#define HONE_EXECUTOR_RUN_ARGS \
+	QueryDesc *query_desc, ScanDirection direction, uint64 count, \
+	bool execute_once
+#define HONE_EXECUTOR_RUN_PASS	query_desc, direction, count, execute_once
+#endif
+
+/* 18 records one place for a whole list of constants. */
+#if PG_VERSION_NUM >= 180000
+#define HONE_CONSTANT_SQUASHED(place)	((place)->squashed)
+#else
+#define HONE_CONSTANT_SQUASHED(place)	false
+#endif
+
 #endif							/* HONE_COMPAT_H */

@@ -1,7 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * stats.h
- *	  What others may ask of stats/.
+ *	  What others may ask of stats/: numbers and texts per query, and the
+ *	  worker's housekeeping.
+ *
+ * Numbers are those handed on by all backends, at most hone.flush_interval
+ * old while they are active. None of these functions throws but for lack of
+ * local memory; without preloading they find nothing.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,7 +15,45 @@
 
 #include "common/hone.h"
 
+/* Sums over a query's entries of all roles and levels. Times in ms. */
+typedef struct HoneStatsTotals
+{
+	int64		calls;
+	int64		errors;
+	int64		rows;
+	double		total_ms;
+	double		mean_ms;
+} HoneStatsTotals;
+
 /* Defines settings, installs hooks. Called once from _PG_init. */
 extern void hone_stats_init(void);
+
+/*
+ * Look a query's totals up: one shared lock, a few cache lines. False and
+ * zeros when there are none.
+ */
+extern bool hone_stats_totals(Oid dbid, uint64 queryid, HoneStatsTotals *totals);
+
+/* The query's text with constants as $n, palloc'd; NULL if none is kept. */
+extern char *hone_stats_text(Oid dbid, uint64 queryid);
+
+/*
+ * One original of the query, with its constants and without its comments,
+ * palloc'd; NULL if none is kept. To be shown only to those who may read the
+ * tables in it.
+ */
+extern char *hone_stats_sample_text(Oid dbid, uint64 queryid);
+
+/* Hand this backend's own pending counts on now. No LWLock may be held. */
+extern void hone_stats_flush(void);
+
+/*
+ * Make room when the memory is nearly full, the longest unused first; for
+ * the worker, at every nap. Returns the number of entries evicted.
+ */
+extern int64 hone_stats_evict(void);
+
+/* Count something that went wrong inside pg_hone and was let pass. */
+extern void hone_stats_internal_error(void);
 
 #endif							/* HONE_STATS_H */

@@ -1,0 +1,119 @@
+/*-------------------------------------------------------------------------
+ *
+ * errors.c
+ *	  Errors that belong to no statement, and sessions that end in one.
+ *
+ * emit_log_hook sees each error that the user sees exactly once, when it is
+ * reported, and never one that an exception block handled. If the statement
+ * it ended has been told to the observers (from a PG_CATCH, before this), it
+ * is done with; else it was a parse, bind or commit error, and a record
+ * without a queryid is made of it.
+ *
+ * The hook runs before the failed transaction has given its locks back: the
+ * observers' finished() takes none when sqlstate is set. Errors below
+ * log_min_messages never come here (as with log_min_messages = fatal).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "utils/elog.h"
+
+#include "capture/call.h"
+
+static emit_log_hook_type previous_emit_log = NULL;
+
+static bool error_told = false;
+static bool in_hook = false;
+static HoneRecord *open_record = NULL;
+static instr_time open_since;
+
+void
+hone_errors_statement(void)
+{
+	error_told = false;
+}
+
+void
+hone_errors_told(void)
+{
+	error_told = true;
+}
+
+void
+hone_errors_open(HoneRecord *record, instr_time since)
+{
+	open_record = record;
+	open_since = since;
+}
+
+/* The session is terminated in the middle of a statement. */
+static void
+close_open_record(int sqlstate)
+{
+	HoneRecord *record = open_record;
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	open_record = NULL;
+	record->elapsed_ns += HONE_INSTR_NS(now) - HONE_INSTR_NS(open_since);
+	record->has_rusage = false;
+	record->query_desc = NULL;
+	record->sqlstate = sqlstate;
+	hone_capture_finish(record);
+}
+
+static void
+count_error(ErrorData *edata)
+{
+	HoneRecord	record;
+
+	if (edata->elevel == FATAL && open_record != NULL)
+		close_open_record(edata->sqlerrcode);
+	else if (!error_told)
+	{
+		hone_capture_begin(&record, HONE_RECORD_EXEC, 0, CMD_UNKNOWN, NULL, -1, 0);
+		record.nest_level = 0;
+		record.toplevel = true;
+		record.sqlstate = edata->sqlerrcode;
+		hone_capture_finish(&record);
+	}
+	error_told = false;
+}
+
+/* Early in a session's life there is no role or database to count for. */
+static bool
+is_session(void)
+{
+	Oid			userid;
+	int			security_context;
+
+	if (MyBackendType != B_BACKEND || MyProc == NULL || proc_exit_inprogress)
+		return false;
+	GetUserIdAndSecContext(&userid, &security_context);
+	return OidIsValid(userid) && OidIsValid(MyDatabaseId);
+}
+
+static void
+emit_log(ErrorData *edata)
+{
+	if ((edata->elevel == ERROR || edata->elevel == FATAL) &&
+		hone_enabled && hone_track != HONE_TRACK_NONE && !in_hook && is_session())
+	{
+		in_hook = true;
+		count_error(edata);
+		in_hook = false;
+	}
+	if (previous_emit_log)
+		previous_emit_log(edata);
+}
+
+void
+hone_errors_init(void)
+{
+	previous_emit_log = emit_log_hook;
+	emit_log_hook = emit_log;
+}

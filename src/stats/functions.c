@@ -1,0 +1,562 @@
+/*-------------------------------------------------------------------------
+ *
+ * functions.c
+ *	  The SQL functions of the statistics.
+ *
+ * All of them read a snapshot (snapshot.h). What belongs to another role is
+ * masked, or left out where it would be merged, unless the caller has the
+ * privileges of pg_read_all_stats.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "stats/housekeeping.h"
+#include "stats/snapshot.h"
+
+#define MASKED_TEXT		"<insufficient privilege>"
+#define OTHER_TEXT		"<other>"
+
+/* bound_by needs this much to go by. */
+#define MIN_SAMPLES			5
+#define MIN_SAMPLED_NS		UINT64CONST(100000)
+#define LONG_SAMPLED_NS		UINT64CONST(1000000000)
+
+#define HISTOGRAM_BAR		40	/* characters */
+
+PG_FUNCTION_INFO_V1(hone_query_stats);
+PG_FUNCTION_INFO_V1(hone_error_stats);
+PG_FUNCTION_INFO_V1(hone_percentile);
+PG_FUNCTION_INFO_V1(hone_percentiles);
+PG_FUNCTION_INFO_V1(hone_latency_histogram);
+PG_FUNCTION_INFO_V1(hone_reset);
+PG_FUNCTION_INFO_V1(hone_shared_status);
+PG_FUNCTION_INFO_V1(hone_sketch_percentile);
+PG_FUNCTION_INFO_V1(hone_sketch_merged);
+PG_FUNCTION_INFO_V1(hone_evict);
+PG_FUNCTION_INFO_V1(hone_sample_text);
+
+static bool
+may_read_all(void)
+{
+	return has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
+}
+
+static double
+to_ms(double ns)
+{
+	return ns / 1e6;
+}
+
+/*
+ * Name what most of a query's time went to, or NULL when too few calls were
+ * sampled to say. CPU time is sampled together with the elapsed time of the
+ * same calls; I/O is timed (track_io_timing) or, when it is not, inferred
+ * from the blocks of a query that mostly waits.
+ */
+static const char *
+bound_by(const HoneStatsCounters *c)
+{
+	double		cpu;
+	double		io;
+	int64		temp = c->temp_read + c->temp_written;
+	int64		blocks = c->shared_read + c->shared_written;
+
+	if (c->sampled_ns < MIN_SAMPLED_NS ||
+		(c->sampled_calls < MIN_SAMPLES && c->sampled_ns < LONG_SAMPLED_NS))
+		return NULL;
+	cpu = (c->sampled_user_us + c->sampled_sys_us) * 1e3 / c->sampled_ns;
+	io = c->total_ns > 0 ? (double) (c->blk_read_ns + c->blk_write_ns) / c->total_ns : 0;
+	if (io >= 0.5)
+		return "io";
+	if (temp > 0 && temp >= blocks && cpu < 0.9)
+		return "temp";
+	if (cpu >= 0.5)
+		return "cpu";
+	if (io == 0 && blocks > 0 && blocks >= c->calls)
+		return "io";
+	return "wait";
+}
+
+/* A row of query_stats under construction. */
+typedef struct Row
+{
+	Datum		values[48];
+	bool		nulls[48];
+	int			count;
+} Row;
+
+static void
+put(Row *row, Datum value)
+{
+	row->nulls[row->count] = false;
+	row->values[row->count++] = value;
+}
+
+static void
+put_null(Row *row)
+{
+	row->nulls[row->count] = true;
+	row->values[row->count++] = (Datum) 0;
+}
+
+static void
+put_text(Row *row, const char *text)
+{
+	if (text != NULL)
+		put(row, CStringGetTextDatum(text));
+	else
+		put_null(row);
+}
+
+/* The queryid (0 = unknown) and text, as far as the caller may see them. */
+static void
+put_identity(Row *row, const HoneStatsKey *key, bool visible, bool show_text)
+{
+	bool		is_other = key->kind == HONE_STATS_QUERY && key->queryid == 0;
+
+	if (visible && (key->queryid != 0 || is_other))
+		put(row, Int64GetDatum((int64) key->queryid));
+	else
+		put_null(row);
+	if (!show_text)
+		put_null(row);
+	else if (is_other)
+		put_text(row, OTHER_TEXT);
+	else if (!visible)
+		put_text(row, MASKED_TEXT);
+	else
+		put_text(row, key->queryid != 0 ? hone_stats_text(key->dbid, key->queryid) : NULL);
+}
+
+static void
+put_latency(Row *row, const HoneSnapshotQuery *query)
+{
+	static const double fractions[] = {0.5, 0.9, 0.95, 0.99, 0.999};
+	const HoneStatsCounters *c = &query->counters;
+
+	put(row, Float8GetDatum(to_ms((double) c->total_ns)));
+	if (c->calls > 0)
+	{
+		put(row, Float8GetDatum(to_ms((double) c->total_ns / c->calls)));
+		put(row, Float8GetDatum(to_ms((double) c->min_ns)));
+		put(row, Float8GetDatum(to_ms((double) c->max_ns)));
+		put(row, Float8GetDatum(to_ms(sqrt(Max(c->m2_ns, 0) / c->calls))));
+	}
+	else
+		for (int i = 0; i < 4; i++)
+			put_null(row);
+	for (int i = 0; i < lengthof(fractions); i++)
+	{
+		if (query->histogram->used > 0)
+			put(row, Float8GetDatum(to_ms(hone_histogram_percentile(query->histogram,
+																	fractions[i],
+																	c->min_ns, c->max_ns))));
+		else
+			put_null(row);
+	}
+}
+
+/* CPU time of all calls, from the share that it had in the sampled ones. */
+static void
+put_cpu(Row *row, const HoneStatsCounters *c)
+{
+	double		factor;
+
+	if (c->sampled_ns == 0)
+	{
+		put_null(row);
+		put_null(row);
+		return;
+	}
+	factor = (double) c->total_ns / c->sampled_ns;
+	put(row, Float8GetDatum(c->sampled_user_us / 1e3 * factor));
+	put(row, Float8GetDatum(c->sampled_sys_us / 1e3 * factor));
+}
+
+static void
+put_resources(Row *row, const HoneStatsCounters *c)
+{
+	put(row, Int64GetDatum(c->plans));
+	put(row, Float8GetDatum(to_ms((double) c->plan_ns)));
+	put(row, Int64GetDatum(c->shared_hit));
+	put(row, Int64GetDatum(c->shared_read));
+	put(row, Int64GetDatum(c->shared_dirtied));
+	put(row, Int64GetDatum(c->shared_written));
+	put(row, Int64GetDatum(c->temp_read));
+	put(row, Int64GetDatum(c->temp_written));
+	put(row, Float8GetDatum(to_ms((double) c->blk_read_ns)));
+	put(row, Float8GetDatum(to_ms((double) c->blk_write_ns)));
+	put(row, Int64GetDatum((int64) c->wal_bytes));
+	put_cpu(row, c);
+}
+
+/* query_stats(show_text bool): one row per entry. */
+Datum
+hone_query_stats(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	bool		show_text = PG_GETARG_BOOL(0);
+	bool		all = may_read_all();
+	HoneSnapshotFilter filter = {0};
+	HoneSnapshot *snapshot;
+	HoneSnapshotQuery *query;
+
+	hone_require_preload("hone.query_stats");
+	InitMaterializedSRF(fcinfo, 0);
+	snapshot = hone_snapshot_take(&filter);
+	while ((query = hone_snapshot_next_query(snapshot)) != NULL)
+	{
+		const HoneStatsCounters *c = &query->counters;
+		Row			row = {.count = 0};
+
+		CHECK_FOR_INTERRUPTS();
+		if (c->calls == 0)
+			continue;
+		put_identity(&row, &query->key, all || query->key.userid == GetUserId(), show_text);
+		put(&row, ObjectIdGetDatum(query->key.dbid));
+		put(&row, ObjectIdGetDatum(query->key.userid));
+		put(&row, BoolGetDatum(query->key.toplevel));
+		put(&row, Int64GetDatum(c->calls));
+		put(&row, Int64GetDatum(c->errors));
+		put(&row, Int64GetDatum(c->rows));
+		put_latency(&row, query);
+		put_resources(&row, c);
+		put_text(&row, bound_by(c));
+		put(&row, TimestampTzGetDatum(c->first_seen));
+		put(&row, TimestampTzGetDatum(c->last_seen));
+		Assert(row.count == rsinfo->setDesc->natts);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row.values, row.nulls);
+	}
+	return (Datum) 0;
+}
+
+/* _error_stats(): one row per (database, role, query, level, SQLSTATE). */
+Datum
+hone_error_stats(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	bool		all = may_read_all();
+	HoneSnapshotFilter filter = {.errors = true};
+	HoneSnapshot *snapshot;
+	HoneSnapshotError *error;
+
+	hone_require_preload("hone.errors");
+	InitMaterializedSRF(fcinfo, 0);
+	snapshot = hone_snapshot_take(&filter);
+	while ((error = hone_snapshot_next_error(snapshot)) != NULL)
+	{
+		Row			row = {.count = 0};
+
+		CHECK_FOR_INTERRUPTS();
+		put_identity(&row, &error->key, all || error->key.userid == GetUserId(), true);
+		put(&row, ObjectIdGetDatum(error->key.dbid));
+		put(&row, ObjectIdGetDatum(error->key.userid));
+		put(&row, BoolGetDatum(error->key.toplevel));
+		put_text(&row, unpack_sql_state(error->key.sqlstate));
+		put(&row, Int64GetDatum(error->count));
+		put(&row, TimestampTzGetDatum(error->last_seen));
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row.values, row.nulls);
+	}
+	return (Datum) 0;
+}
+
+/*
+ * The numbers of one query in the current database, over the roles that the
+ * caller may see and both levels. NULL when there are none.
+ */
+static HoneSnapshotQuery *
+merged_query(int64 queryid, const char *caller)
+{
+	bool		all = may_read_all();
+	HoneSnapshotFilter filter = {.one_query = true};
+	HoneSnapshot *snapshot;
+	HoneSnapshotQuery *part;
+	HoneSnapshotQuery *whole = NULL;
+
+	hone_require_preload(caller);
+	filter.dbid = MyDatabaseId;
+	filter.queryid = (uint64) queryid;
+	snapshot = hone_snapshot_take(&filter);
+	while ((part = hone_snapshot_next_query(snapshot)) != NULL)
+	{
+		if (!all && part->key.userid != GetUserId())
+			continue;
+		if (whole == NULL)
+		{
+			whole = part;
+			continue;
+		}
+		hone_stats_counters_add(&whole->counters, &part->counters);
+		hone_histogram_add(whole->histogram, part->histogram);
+	}
+	return whole != NULL && whole->histogram->used > 0 ? whole : NULL;
+}
+
+static void
+check_fraction(double fraction)
+{
+	if (isnan(fraction) || fraction < 0 || fraction > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("fraction %g is not between 0 and 1", fraction),
+				 errhint("The 95th percentile is the fraction 0.95.")));
+}
+
+static double
+percentile_ms(const HoneSnapshotQuery *query, double fraction)
+{
+	return to_ms(hone_histogram_percentile(query->histogram, fraction,
+										   query->counters.min_ns,
+										   query->counters.max_ns));
+}
+
+/* percentile(queryid bigint, fraction float8): ms, NULL for no calls. */
+Datum
+hone_percentile(PG_FUNCTION_ARGS)
+{
+	double		fraction = PG_GETARG_FLOAT8(1);
+	HoneSnapshotQuery *query;
+
+	check_fraction(fraction);
+	query = merged_query(PG_GETARG_INT64(0), "hone.percentile");
+	if (query == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_FLOAT8(percentile_ms(query, fraction));
+}
+
+/* percentile(queryid bigint, fractions float8[]): an array of the same length. */
+Datum
+hone_percentiles(PG_FUNCTION_ARGS)
+{
+	ArrayType  *fractions = PG_GETARG_ARRAYTYPE_P(1);
+	HoneSnapshotQuery *query;
+	Datum	   *values;
+	bool	   *nulls;
+	int			count;
+	int			dims[1];
+	int			lower[1] = {1};
+
+	if (ARR_NDIM(fractions) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("fractions must be a one-dimensional array"),
+				 errhint("For example: hone.percentile(queryid, ARRAY[0.5, 0.95, 0.99]).")));
+	deconstruct_array(fractions, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL,
+					  TYPALIGN_DOUBLE, &values, &nulls, &count);
+	for (int i = 0; i < count; i++)
+		if (!nulls[i])
+			check_fraction(DatumGetFloat8(values[i]));
+	query = merged_query(PG_GETARG_INT64(0), "hone.percentile");
+	if (query == NULL)
+		PG_RETURN_NULL();
+	for (int i = 0; i < count; i++)
+		if (!nulls[i])
+			values[i] = Float8GetDatum(percentile_ms(query, DatumGetFloat8(values[i])));
+	dims[0] = count;
+	if (count == 0)
+		PG_RETURN_ARRAYTYPE_P(construct_empty_array(FLOAT8OID));
+	PG_RETURN_ARRAYTYPE_P(construct_md_array(values, nulls, 1, dims, lower, FLOAT8OID,
+											 sizeof(float8), FLOAT8PASSBYVAL,
+											 TYPALIGN_DOUBLE));
+}
+
+/* A printed bucket is a quarter of an octave. */
+#define PRINTED_PER_OCTAVE	4
+#define TO_PRINTED(bucket)	((bucket) / (HONE_HISTOGRAM_SUB / PRINTED_PER_OCTAVE))
+
+static void
+put_printed(ReturnSetInfo *rsinfo, int printed, uint64 calls, uint64 most)
+{
+	int			first = printed * (HONE_HISTOGRAM_SUB / PRINTED_PER_OCTAVE);
+	int			last = first + HONE_HISTOGRAM_SUB / PRINTED_PER_OCTAVE - 1;
+	int			length = (int) ceil((double) calls * HISTOGRAM_BAR / most);
+	Row			row = {.count = 0};
+	char		bar[HISTOGRAM_BAR + 1];
+
+	memset(bar, '#', length);
+	bar[length] = '\0';
+	put(&row, Float8GetDatum(to_ms((double) hone_histogram_lower(first))));
+	put(&row, Float8GetDatum(to_ms((double) hone_histogram_lower(last) +
+								   (double) hone_histogram_width(last))));
+	put(&row, Int64GetDatum((int64) calls));
+	put_text(&row, bar);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row.values, row.nulls);
+}
+
+/* latency_histogram(queryid bigint): from the fastest call to the slowest. */
+Datum
+hone_latency_histogram(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	uint64		calls[TO_PRINTED(HONE_HISTOGRAM_BUCKETS) + 1] = {0};
+	HoneSnapshotQuery *query;
+	uint64		most = 1;
+	int			first;
+	int			last;
+
+	InitMaterializedSRF(fcinfo, 0);
+	query = merged_query(PG_GETARG_INT64(0), "hone.latency_histogram");
+	if (query == NULL)
+		return (Datum) 0;
+	first = TO_PRINTED(query->histogram->bucket[0]);
+	last = TO_PRINTED(query->histogram->bucket[query->histogram->used - 1]);
+	for (int i = 0; i < query->histogram->used; i++)
+	{
+		int			printed = TO_PRINTED(query->histogram->bucket[i]);
+
+		calls[printed] += query->histogram->count[i];
+		most = Max(most, calls[printed]);
+	}
+	for (int printed = first; printed <= last; printed++)
+		put_printed(rsinfo, printed, calls[printed], most);
+	return (Datum) 0;
+}
+
+/* reset(queryid bigint): NULL = all. */
+Datum
+hone_reset(PG_FUNCTION_ARGS)
+{
+	hone_require_preload("hone.reset");
+	hone_stats_reset(PG_ARGISNULL(0), PG_ARGISNULL(0) ? 0 : (uint64) PG_GETARG_INT64(0));
+	PG_RETURN_VOID();
+}
+
+/* _evict(): what the worker does at each nap. */
+Datum
+hone_evict(PG_FUNCTION_ARGS)
+{
+	hone_require_preload("hone._evict");
+	PG_RETURN_INT64(hone_stats_evict());
+}
+
+/* _sample_text(queryid): the original kept for a query of this database. */
+Datum
+hone_sample_text(PG_FUNCTION_ARGS)
+{
+	char	   *text;
+
+	hone_require_preload("hone._sample_text");
+	text = hone_stats_sample_text(MyDatabaseId, (uint64) PG_GETARG_INT64(0));
+	if (text == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(text));
+}
+
+/* _shared_status(): one row of figures; a first false when not preloaded. */
+Datum
+hone_shared_status(PG_FUNCTION_ARGS)
+{
+	HoneStatsShared *shared = hone_stats_shared;
+	TupleDesc	desc;
+	Row			row = {.count = 0};
+	TimestampTz last_flush;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	put(&row, BoolGetDatum(shared != NULL));
+	put(&row, BoolGetDatum(IsQueryIdEnabled()));
+	if (shared == NULL)
+	{
+		while (row.count < desc->natts)
+			put_null(&row);
+		PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, row.values, row.nulls)));
+	}
+	last_flush = (TimestampTz) pg_atomic_read_u64(&shared->last_flush);
+	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->used_bytes)));
+	put(&row, Int64GetDatum((int64) shared->memory_limit));
+	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->entries) - 1));
+	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->texts)));
+	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->evictions)));
+	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->dropped)));
+	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->other_calls)));
+	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->unbucketed)));
+	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->texts_dropped)));
+	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->internal_errors)));
+	if (last_flush != 0)
+		put(&row, TimestampTzGetDatum(last_flush));
+	else
+		put_null(&row);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, row.values, row.nulls)));
+}
+
+/* A histogram of samples in ms, for the tests of the error bound. */
+static HoneHistogram *
+sketch_of(ArrayType *samples, uint64 *min_ns, uint64 *max_ns)
+{
+	uint64	   *counts = palloc0(HONE_HISTOGRAM_BUCKETS * sizeof(uint64));
+	HoneHistogram *histogram = hone_histogram_create(HONE_HISTOGRAM_BUCKETS);
+	Datum	   *values;
+	bool	   *nulls;
+	int			count;
+
+	deconstruct_array(samples, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL,
+					  TYPALIGN_DOUBLE, &values, &nulls, &count);
+	*min_ns = PG_UINT64_MAX;
+	*max_ns = 0;
+	for (int i = 0; i < count; i++)
+	{
+		double		ns = nulls[i] ? 0 : rint(DatumGetFloat8(values[i]) * 1e6);
+		uint64		whole = ns > 0 && ns < 1e19 ? (uint64) ns : 0;
+
+		counts[hone_histogram_bucket(whole)]++;
+		*min_ns = Min(*min_ns, whole);
+		*max_ns = Max(*max_ns, whole);
+	}
+	for (int i = 0; i < HONE_HISTOGRAM_BUCKETS; i++)
+		if (counts[i] > 0)
+		{
+			histogram->bucket[histogram->used] = i;
+			histogram->count[histogram->used++] = counts[i];
+		}
+	return histogram;
+}
+
+/* _histogram_percentile(samples_ms float8[], fraction float8) */
+Datum
+hone_sketch_percentile(PG_FUNCTION_ARGS)
+{
+	double		fraction = PG_GETARG_FLOAT8(1);
+	HoneHistogram *histogram;
+	uint64		min_ns;
+	uint64		max_ns;
+
+	check_fraction(fraction);
+	histogram = sketch_of(PG_GETARG_ARRAYTYPE_P(0), &min_ns, &max_ns);
+	if (histogram->used == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_FLOAT8(to_ms(hone_histogram_percentile(histogram, fraction, min_ns, max_ns)));
+}
+
+/* _histogram_percentile(a float8[], b float8[], fraction): of both, merged. */
+Datum
+hone_sketch_merged(PG_FUNCTION_ARGS)
+{
+	double		fraction = PG_GETARG_FLOAT8(2);
+	HoneHistogram *a;
+	HoneHistogram *b;
+	uint64		min_ns[2];
+	uint64		max_ns[2];
+
+	check_fraction(fraction);
+	a = sketch_of(PG_GETARG_ARRAYTYPE_P(0), &min_ns[0], &max_ns[0]);
+	b = sketch_of(PG_GETARG_ARRAYTYPE_P(1), &min_ns[1], &max_ns[1]);
+	hone_histogram_add(a, b);
+	if (a->used == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_FLOAT8(to_ms(hone_histogram_percentile(a, fraction,
+													 Min(min_ns[0], min_ns[1]),
+													 Max(max_ns[0], max_ns[1]))));
+}

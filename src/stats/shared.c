@@ -1,0 +1,479 @@
+/*-------------------------------------------------------------------------
+ *
+ * shared.c
+ *	  Shared memory of the statistics: layout, allocation, the hash table.
+ *
+ * Everything is one block of the server's main shared memory, reserved at
+ * start: a header, the bucket array, one slot pointer per backend, and a DSA
+ * area that fills the rest and never grows by segments. Memory that was not
+ * touched costs nothing, and no statement can meet the errors of creating or
+ * mapping a segment (a full /dev/shm among them). All allocations return
+ * "no" instead of raising an error.
+ *
+ * The hash table is chained and of fixed width. Its bucket is chosen by
+ * (database, query) alone, so that a query's entries of all roles, its errors
+ * and its text are neighbours and one lock covers them. Lock order and rules:
+ * shared.h.
+ *
+ * A backend that is killed makes the server restart and this memory be built
+ * anew; one that ends by FATAL gives its slot up in its exit callback.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "utils/memutils.h"
+
+#include "stats/shared.h"
+
+#define LOCK_COUNT		(1 + HONE_STATS_PARTITIONS)
+#define TRANCHE_NAME	"pg_hone statistics"
+
+/* The <other> entry must take any histogram without asking for memory. */
+#define OTHER_CAPACITY	HONE_HISTOGRAM_BUCKETS
+
+HoneStatsShared *hone_stats_shared = NULL;
+dsa_area   *hone_stats_area = NULL;
+
+static shmem_request_hook_type previous_shmem_request = NULL;
+static shmem_startup_hook_type previous_shmem_startup = NULL;
+
+static Size
+limit_bytes(void)
+{
+	return (Size) hone_max_memory_kb * 1024;
+}
+
+static uint32
+bucket_count(void)
+{
+	uint32		count = 1024;
+
+	while (count < limit_bytes() / 2048 && count < (1 << 24))
+		count <<= 1;
+	return count;
+}
+
+static int
+slot_count(void)
+{
+	/* Client backends come first in the array of processes. */
+	return MaxBackends;
+}
+
+static Size
+header_size(void)
+{
+	return MAXALIGN(sizeof(HoneStatsShared)) +
+		MAXALIGN(bucket_count() * sizeof(dsa_pointer)) +
+		MAXALIGN(slot_count() * sizeof(dsa_pointer));
+}
+
+/* The area holds hone.max_memory and what the allocator itself needs. */
+static Size
+area_size(void)
+{
+	return MAXALIGN(limit_bytes() + limit_bytes() / 64 + 1024 * 1024);
+}
+
+static dsa_pointer *
+buckets(void)
+{
+	return (dsa_pointer *) ((char *) hone_stats_shared +
+							MAXALIGN(sizeof(HoneStatsShared)));
+}
+
+static dsa_pointer *
+slots(void)
+{
+	return (dsa_pointer *) ((char *) buckets() +
+							MAXALIGN(hone_stats_shared->bucket_count * sizeof(dsa_pointer)));
+}
+
+static char *
+area_place(void)
+{
+	return (char *) slots() +
+		MAXALIGN(hone_stats_shared->slot_count * sizeof(dsa_pointer));
+}
+
+static void
+request_shared_memory(void)
+{
+	if (previous_shmem_request)
+		previous_shmem_request();
+	RequestAddinShmemSpace(add_size(header_size(), area_size()));
+	RequestNamedLWLockTranche(TRANCHE_NAME, LOCK_COUNT);
+}
+
+/* The entry under which calls are counted that found no room. */
+static void
+create_other(void)
+{
+	HoneStatsKey key;
+	uint32		bucket = hone_stats_bucket(InvalidOid, 0);
+	HoneStatsQuery *other;
+	Size		size = OTHER_CAPACITY * (sizeof(uint64) + sizeof(uint16));
+
+	hone_stats_key_init(&key, HONE_STATS_QUERY, InvalidOid, InvalidOid, 0, true, 0);
+	other = (HoneStatsQuery *) hone_stats_insert(bucket, &key, sizeof(HoneStatsQuery));
+	if (other == NULL)
+		elog(ERROR, "hone.max_memory is too small");
+	other->histogram = hone_stats_allocate(size);
+	other->histogram_capacity = DsaPointerIsValid(other->histogram) ? OTHER_CAPACITY : 0;
+	hone_stats_shared->other = *hone_stats_chain(bucket);
+}
+
+static void
+create_area(void)
+{
+	int			tranche = hone_stats_shared->locks[0].lock.tranche;
+
+	hone_stats_area = dsa_create_in_place(area_place(), area_size(), tranche, NULL);
+	dsa_pin(hone_stats_area);
+	dsa_set_size_limit(hone_stats_area, area_size());
+	create_other();
+
+	/* The postmaster does not use it; each process attaches on its own. */
+	dsa_detach(hone_stats_area);
+	hone_stats_area = NULL;
+}
+
+static void
+init_counters(HoneStatsShared *shared)
+{
+	pg_atomic_init_u64(&shared->used_bytes, 0);
+	pg_atomic_init_u64(&shared->slot_bytes, 0);
+	pg_atomic_init_u64(&shared->entries, 0);
+	pg_atomic_init_u64(&shared->texts, 0);
+	pg_atomic_init_u64(&shared->evictions, 0);
+	pg_atomic_init_u64(&shared->dropped, 0);
+	pg_atomic_init_u64(&shared->other_calls, 0);
+	pg_atomic_init_u64(&shared->unbucketed, 0);
+	pg_atomic_init_u64(&shared->texts_dropped, 0);
+	pg_atomic_init_u64(&shared->internal_errors, 0);
+	pg_atomic_init_u64(&shared->last_flush, 0);
+	pg_atomic_init_u32(&shared->out_of_memory, 0);
+	pg_atomic_init_u32(&shared->text_epoch, 1);
+	pg_atomic_init_u32(&shared->reset_epoch, 1);
+}
+
+static void
+startup_shared_memory(void)
+{
+	bool		found;
+
+	if (previous_shmem_startup)
+		previous_shmem_startup();
+
+	hone_stats_area = NULL;
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	hone_stats_shared = ShmemInitStruct("pg_hone statistics",
+										add_size(header_size(), area_size()),
+										&found);
+	if (!found)
+	{
+		memset(hone_stats_shared, 0, header_size());
+		hone_stats_shared->locks = GetNamedLWLockTranche(TRANCHE_NAME);
+		hone_stats_shared->bucket_count = bucket_count();
+		hone_stats_shared->slot_count = slot_count();
+		hone_stats_shared->area_size = area_size();
+		hone_stats_shared->memory_limit = limit_bytes();
+		hone_stats_shared->started = GetCurrentTimestamp();
+		init_counters(hone_stats_shared);
+		create_area();
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+hone_stats_shared_init(void)
+{
+	previous_shmem_request = shmem_request_hook;
+	shmem_request_hook = request_shared_memory;
+	previous_shmem_startup = shmem_startup_hook;
+	shmem_startup_hook = startup_shared_memory;
+}
+
+static void
+detach_area(int code, Datum arg)
+{
+	if (hone_stats_area == NULL)
+		return;
+	dsa_detach(hone_stats_area);
+	dsa_release_in_place(area_place());
+	hone_stats_area = NULL;
+}
+
+bool
+hone_stats_attach(void)
+{
+	MemoryContext old;
+
+	if (hone_stats_area != NULL)
+		return true;
+	if (hone_stats_shared == NULL || MyProc == NULL || proc_exit_inprogress)
+		return false;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	hone_stats_area = dsa_attach_in_place(area_place(), NULL);
+	dsa_pin_mapping(hone_stats_area);
+	MemoryContextSwitchTo(old);
+	on_shmem_exit(detach_area, 0);
+	return true;
+}
+
+dsa_pointer *
+hone_stats_slot(int index)
+{
+	return &slots()[index];
+}
+
+void
+hone_stats_key_init(HoneStatsKey *key, HoneStatsKind kind, Oid dbid,
+					Oid userid, uint64 queryid, bool toplevel, int sqlstate)
+{
+	memset(key, 0, sizeof(*key));
+	key->queryid = queryid;
+	key->dbid = dbid;
+	key->userid = userid;
+	key->sqlstate = sqlstate;
+	key->kind = kind;
+	key->toplevel = toplevel;
+}
+
+uint32
+hone_stats_bucket(Oid dbid, uint64 queryid)
+{
+	uint64		hash = hash_combine64(queryid, dbid);
+
+	hash ^= hash >> 32;
+	return (uint32) hash & (hone_stats_shared->bucket_count - 1);
+}
+
+LWLock *
+hone_stats_partition_lock(uint32 bucket)
+{
+	return &hone_stats_shared->locks[1 + bucket % HONE_STATS_PARTITIONS].lock;
+}
+
+dsa_pointer *
+hone_stats_chain(uint32 bucket)
+{
+	return &buckets()[bucket];
+}
+
+HoneStatsNode *
+hone_stats_find(uint32 bucket, const HoneStatsKey *key)
+{
+	dsa_pointer pointer = *hone_stats_chain(bucket);
+
+	while (DsaPointerIsValid(pointer))
+	{
+		HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
+
+		if (memcmp(&node->key, key, sizeof(*key)) == 0)
+			return node;
+		pointer = node->next;
+	}
+	return NULL;
+}
+
+HoneStatsNode *
+hone_stats_insert(uint32 bucket, const HoneStatsKey *key, Size size)
+{
+	dsa_pointer *head = hone_stats_chain(bucket);
+	dsa_pointer pointer = hone_stats_allocate(size);
+	HoneStatsNode *node;
+
+	if (!DsaPointerIsValid(pointer))
+		return NULL;
+	node = dsa_get_address(hone_stats_area, pointer);
+	memset(node, 0, size);
+	node->key = *key;
+	node->bytes = size;
+	node->next = *head;
+	*head = pointer;
+	if (key->kind == HONE_STATS_QUERY)
+		pg_atomic_fetch_add_u64(&hone_stats_shared->entries, 1);
+	else if (key->kind == HONE_STATS_TEXT)
+		pg_atomic_fetch_add_u64(&hone_stats_shared->texts, 1);
+	return node;
+}
+
+static Size
+histogram_bytes(int capacity)
+{
+	return capacity * (sizeof(uint64) + sizeof(uint16));
+}
+
+void
+hone_stats_delete(dsa_pointer *link)
+{
+	dsa_pointer pointer = *link;
+	HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
+
+	*link = node->next;
+	if (node->key.kind == HONE_STATS_QUERY)
+	{
+		HoneStatsQuery *query = (HoneStatsQuery *) node;
+
+		if (DsaPointerIsValid(query->histogram))
+			hone_stats_free(query->histogram, histogram_bytes(query->histogram_capacity));
+		pg_atomic_fetch_sub_u64(&hone_stats_shared->entries, 1);
+	}
+	else if (node->key.kind == HONE_STATS_TEXT)
+		pg_atomic_fetch_sub_u64(&hone_stats_shared->texts, 1);
+	hone_stats_free(pointer, node->bytes);
+}
+
+dsa_pointer
+hone_stats_allocate(Size size)
+{
+	HoneStatsShared *shared = hone_stats_shared;
+	dsa_pointer pointer = InvalidDsaPointer;
+
+	if (pg_atomic_fetch_add_u64(&shared->used_bytes, size) + size <= shared->memory_limit)
+		pointer = dsa_allocate_extended(hone_stats_area, size, DSA_ALLOC_NO_OOM);
+	if (!DsaPointerIsValid(pointer))
+	{
+		pg_atomic_fetch_sub_u64(&shared->used_bytes, size);
+		pg_atomic_write_u32(&shared->out_of_memory, 1);
+	}
+	return pointer;
+}
+
+void
+hone_stats_free(dsa_pointer pointer, Size size)
+{
+	dsa_free(hone_stats_area, pointer);
+	pg_atomic_fetch_sub_u64(&hone_stats_shared->used_bytes, size);
+}
+
+void
+hone_stats_query_histogram(HoneStatsQuery *query, HoneHistogram *view)
+{
+	view->used = query->histogram_used;
+	view->count = NULL;
+	view->bucket = NULL;
+	if (DsaPointerIsValid(query->histogram))
+	{
+		view->count = dsa_get_address(hone_stats_area, query->histogram);
+		view->bucket = (uint16 *) (view->count + query->histogram_capacity);
+	}
+}
+
+/* Room for 'needed' buckets; false when the memory is full. */
+static bool
+grow_histogram(HoneStatsQuery *query, int needed)
+{
+	int			capacity = Max(query->histogram_capacity, 8);
+	dsa_pointer pointer;
+	HoneHistogram before;
+	uint64	   *count;
+
+	while (capacity < needed)
+		capacity *= 2;
+	pointer = hone_stats_allocate(histogram_bytes(capacity));
+	if (!DsaPointerIsValid(pointer))
+		return false;
+	hone_stats_query_histogram(query, &before);
+	count = dsa_get_address(hone_stats_area, pointer);
+	if (before.used > 0)
+	{
+		memcpy(count, before.count, before.used * sizeof(uint64));
+		memcpy(count + capacity, before.bucket, before.used * sizeof(uint16));
+	}
+	if (DsaPointerIsValid(query->histogram))
+		hone_stats_free(query->histogram, histogram_bytes(query->histogram_capacity));
+	query->histogram = pointer;
+	query->histogram_capacity = capacity;
+	return true;
+}
+
+void
+hone_stats_query_add(HoneStatsQuery *query, const HoneStatsCounters *counters,
+					 const HoneHistogram *histogram)
+{
+	HoneHistogram view;
+	int			needed;
+
+	hone_stats_counters_add(&query->counters, counters);
+	query->node.last_seen = query->counters.last_seen;
+
+	hone_stats_query_histogram(query, &view);
+	needed = hone_histogram_merged_size(&view, histogram);
+	if (needed > query->histogram_capacity)
+	{
+		if (!grow_histogram(query, needed))
+		{
+			pg_atomic_fetch_add_u64(&hone_stats_shared->unbucketed,
+									hone_histogram_total(histogram));
+			return;
+		}
+		hone_stats_query_histogram(query, &view);
+	}
+	hone_histogram_merge(&view, histogram);
+	query->histogram_used = view.used;
+}
+
+void
+hone_stats_counters_add(HoneStatsCounters *to, const HoneStatsCounters *from)
+{
+	if (from->calls > 0)
+	{
+		double		calls = (double) to->calls + from->calls;
+		double		delta = from->mean_ns - to->mean_ns;
+
+		to->min_ns = to->calls > 0 ? Min(to->min_ns, from->min_ns) : from->min_ns;
+		to->max_ns = Max(to->max_ns, from->max_ns);
+		to->m2_ns += from->m2_ns +
+			delta * delta * ((double) to->calls * from->calls / calls);
+		to->mean_ns += delta * (from->calls / calls);
+	}
+	if (to->first_seen == 0 || (from->first_seen != 0 && from->first_seen < to->first_seen))
+		to->first_seen = from->first_seen;
+	to->last_seen = Max(to->last_seen, from->last_seen);
+	to->calls += from->calls;
+	to->errors += from->errors;
+	to->rows += from->rows;
+	to->total_ns += from->total_ns;
+	to->plans += from->plans;
+	to->plan_ns += from->plan_ns;
+	to->shared_hit += from->shared_hit;
+	to->shared_read += from->shared_read;
+	to->shared_dirtied += from->shared_dirtied;
+	to->shared_written += from->shared_written;
+	to->temp_read += from->temp_read;
+	to->temp_written += from->temp_written;
+	to->blk_read_ns += from->blk_read_ns;
+	to->blk_write_ns += from->blk_write_ns;
+	to->wal_bytes += from->wal_bytes;
+	to->sampled_calls += from->sampled_calls;
+	to->sampled_ns += from->sampled_ns;
+	to->sampled_user_us += from->sampled_user_us;
+	to->sampled_sys_us += from->sampled_sys_us;
+}
+
+bool
+hone_stats_was_reset(uint32 epoch, uint64 queryid)
+{
+	uint32		now = pg_atomic_read_u32(&hone_stats_shared->reset_epoch);
+
+	if (now == epoch)
+		return false;
+	if (now - epoch > HONE_STATS_RESETS)
+		return true;
+	for (uint32 e = epoch + 1; e != now + 1; e++)
+	{
+		HoneStatsReset *reset = &hone_stats_shared->resets[e % HONE_STATS_RESETS];
+
+		if (reset->all || reset->queryid == queryid)
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,215 @@
+/*-------------------------------------------------------------------------
+ *
+ * shared.h
+ *	  The shared statistics: what lies in shared memory and who may touch it.
+ *	  Private to stats/.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HONE_STATS_SHARED_H
+#define HONE_STATS_SHARED_H
+
+#include "port/atomics.h"
+#include "storage/lwlock.h"
+#include "utils/dsa.h"
+#include "utils/timestamp.h"
+
+#include "common/hone.h"
+#include "stats/histogram.h"
+#include "stats/stats.h"
+
+#define HONE_STATS_PARTITIONS	64
+#define HONE_STATS_RESETS		64	/* remembered calls of reset() */
+
+typedef enum HoneStatsKind
+{
+	HONE_STATS_QUERY = 1,
+	HONE_STATS_ERROR,
+	HONE_STATS_TEXT
+} HoneStatsKind;
+
+/* Zeroed before use: compared with memcmp. A text has neither user nor level. */
+typedef struct HoneStatsKey
+{
+	uint64		queryid;
+	Oid			dbid;
+	Oid			userid;
+	int32		sqlstate;		/* of errors; else 0 */
+	uint16		kind;			/* HoneStatsKind */
+	uint16		toplevel;
+} HoneStatsKey;
+
+/* Sums over calls. Adding two of them is hone_stats_counters_add(). */
+typedef struct HoneStatsCounters
+{
+	int64		calls;
+	int64		errors;
+	int64		rows;
+	uint64		total_ns;
+	uint64		min_ns;			/* valid when calls > 0 */
+	uint64		max_ns;
+	double		mean_ns;		/* Welford's running mean ... */
+	double		m2_ns;			/* ... and sum of squared deviations */
+	int64		plans;
+	uint64		plan_ns;
+	int64		shared_hit;		/* blocks */
+	int64		shared_read;
+	int64		shared_dirtied;
+	int64		shared_written;
+	int64		temp_read;
+	int64		temp_written;
+	uint64		blk_read_ns;	/* 0 unless track_io_timing */
+	uint64		blk_write_ns;
+	uint64		wal_bytes;
+	int64		sampled_calls;	/* calls with rusage, their elapsed time ... */
+	uint64		sampled_ns;
+	uint64		sampled_user_us;	/* ... and their CPU time */
+	uint64		sampled_sys_us;
+	TimestampTz first_seen;
+	TimestampTz last_seen;
+} HoneStatsCounters;
+
+/* First part of everything in the hash table. */
+typedef struct HoneStatsNode
+{
+	dsa_pointer next;
+	Size		bytes;			/* as accounted in used_bytes */
+	TimestampTz last_seen;
+	HoneStatsKey key;
+} HoneStatsNode;
+
+typedef struct HoneStatsQuery
+{
+	HoneStatsNode node;
+	HoneStatsCounters counters;
+	dsa_pointer histogram;		/* capacity counts, then capacity buckets */
+	int			histogram_used;
+	int			histogram_capacity;
+} HoneStatsQuery;
+
+typedef struct HoneStatsError
+{
+	HoneStatsNode node;
+	int64		count;
+} HoneStatsError;
+
+typedef struct HoneStatsText
+{
+	HoneStatsNode node;
+	int			text_length;	/* normalised, with its terminating zero */
+	int			sample_length;	/* as sent, with its terminating zero; 0 = none */
+	char		bytes[FLEXIBLE_ARRAY_MEMBER];
+} HoneStatsText;
+
+typedef struct HoneStatsReset
+{
+	uint32		epoch;			/* the one this reset began */
+	bool		all;
+	uint64		queryid;
+} HoneStatsReset;
+
+/*
+ * Locks, in the order in which they may be taken:
+ *
+ * flush_lock: SHARED by whoever moves pending counts into the table or gives
+ *		its slot up, EXCLUSIVE by readers and reset(). So a reader sees each
+ *		count either in a slot or in the table, never in both.
+ * partition[i]: the buckets with number % HONE_STATS_PARTITIONS == i, their
+ *		chains and all the nodes in them.
+ * the DSA area's own lock, inside dsa_allocate and dsa_free.
+ *
+ * No lock is held across anything that can run user code, wait for another
+ * lock, or, while something is half done, raise an error.
+ */
+typedef struct HoneStatsShared
+{
+	LWLockPadded *locks;		/* flush_lock, then the partitions */
+	uint32		bucket_count;	/* a power of two */
+	int			slot_count;
+	Size		area_size;
+	Size		memory_limit;	/* what nodes and slots may take */
+	TimestampTz started;
+	pg_atomic_uint64 used_bytes;
+	pg_atomic_uint64 slot_bytes;
+	pg_atomic_uint64 entries;	/* nodes of kind query */
+	pg_atomic_uint64 texts;
+	pg_atomic_uint64 evictions;
+	pg_atomic_uint64 dropped;	/* records lost: no room even in pending */
+	pg_atomic_uint64 other_calls;	/* counted under <other> */
+	pg_atomic_uint64 unbucketed;	/* calls missing from a histogram */
+	pg_atomic_uint64 texts_dropped;	/* no room for a text */
+	pg_atomic_uint64 internal_errors;
+	pg_atomic_uint64 last_flush;	/* TimestampTz of anybody's last flush */
+	pg_atomic_uint32 out_of_memory; /* set by a failed allocation */
+	pg_atomic_uint32 text_epoch;	/* bumped when texts go */
+	pg_atomic_uint32 reset_epoch;	/* bumped under flush_lock EXCLUSIVE */
+	HoneStatsReset resets[HONE_STATS_RESETS];	/* under flush_lock */
+	dsa_pointer other;			/* the <other> query, never freed */
+	/* then: dsa_pointer buckets[], dsa_pointer slots[], the area */
+} HoneStatsShared;
+
+extern HoneStatsShared *hone_stats_shared;	/* NULL unless preloaded */
+extern dsa_area *hone_stats_area;	/* NULL until attached */
+
+/* Settings. */
+extern int	hone_max_memory_kb;
+extern int	hone_flush_interval_ms;
+extern int	hone_stats_text_size;
+
+/* Install the shared memory hooks (preloaded only). */
+extern void hone_stats_shared_init(void);
+
+/*
+ * Map the area in this process, once. False when not preloaded or too early
+ * in the life of the process. May run out of local memory (throws).
+ */
+extern bool hone_stats_attach(void);
+
+#define hone_stats_flush_lock()		(&hone_stats_shared->locks[0].lock)
+
+/* The slot pointer of a backend; the owner changes it under flush_lock. */
+extern dsa_pointer *hone_stats_slot(int index);
+
+extern void hone_stats_key_init(HoneStatsKey *key, HoneStatsKind kind,
+								Oid dbid, Oid userid, uint64 queryid,
+								bool toplevel, int sqlstate);
+
+/* Bucket number of a (database, query): all its nodes are in one chain. */
+extern uint32 hone_stats_bucket(Oid dbid, uint64 queryid);
+extern LWLock *hone_stats_partition_lock(uint32 bucket);
+extern dsa_pointer *hone_stats_chain(uint32 bucket);
+
+/* The node with this key in a bucket whose lock is held, or NULL. */
+extern HoneStatsNode *hone_stats_find(uint32 bucket, const HoneStatsKey *key);
+
+/*
+ * A new zeroed node at the head of the bucket, whose lock is held
+ * exclusively; NULL when the memory is full.
+ */
+extern HoneStatsNode *hone_stats_insert(uint32 bucket, const HoneStatsKey *key,
+										Size size);
+
+/* Unlink and free *link, the bucket's lock held exclusively. */
+extern void hone_stats_delete(dsa_pointer *link);
+
+/* Allocation within hone.max_memory, accounted. Never throws. */
+extern dsa_pointer hone_stats_allocate(Size size);
+extern void hone_stats_free(dsa_pointer pointer, Size size);
+
+/*
+ * Add to a query's numbers, its lock held exclusively. The histogram's new
+ * buckets are lost (and counted as such) when the memory is full.
+ */
+extern void hone_stats_query_add(HoneStatsQuery *query,
+								 const HoneStatsCounters *counters,
+								 const HoneHistogram *histogram);
+extern void hone_stats_query_histogram(HoneStatsQuery *query,
+									   HoneHistogram *view);
+
+extern void hone_stats_counters_add(HoneStatsCounters *to,
+									const HoneStatsCounters *from);
+
+/* Has reset() been called for this query since 'epoch'? flush_lock held. */
+extern bool hone_stats_was_reset(uint32 epoch, uint64 queryid);
+
+#endif							/* HONE_STATS_SHARED_H */

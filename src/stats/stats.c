@@ -1,0 +1,76 @@
+/*-------------------------------------------------------------------------
+ *
+ * stats.c
+ *	  The statistics' settings and their place among the observers.
+ *
+ * record -> pending (this backend) -> shared table -> snapshot -> views.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "utils/guc.h"
+
+#include "common/record.h"
+#include "stats/pending.h"
+#include "stats/stats.h"
+#include "stats/texts.h"
+
+int			hone_max_memory_kb = 64 * 1024;
+int			hone_flush_interval_ms = 1000;
+int			hone_stats_text_size = 4096;
+
+static void
+on_analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
+{
+	hone_texts_analyzed(pstate, query, jstate);
+}
+
+static void
+on_finished(const HoneRecord *record)
+{
+	hone_pending_record(record);
+	hone_texts_finished(record);
+}
+
+static HoneObserver observer = {
+	.analyzed = on_analyzed,
+	.finished = on_finished
+};
+
+static void
+define_settings(void)
+{
+	DefineCustomIntVariable("hone.flush_interval",
+							"Longest time for which a session keeps what it has counted to itself.",
+							"At the end of a statement counts that are older move to the shared statistics.",
+							&hone_flush_interval_ms, 1000, 0, 3600 * 1000,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("hone.stats_text_size",
+							"Longest query text that is kept, in bytes; longer ones are cut.",
+							NULL,
+							&hone_stats_text_size, 4096, 64, 1024 * 1024,
+							PGC_SUSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
+
+	/* The size of shared memory is fixed when the server starts. */
+	if (hone_preloaded)
+		DefineCustomIntVariable("hone.max_memory",
+								"Shared memory for query statistics and texts.",
+								"Reserved at server start, taken from the system as it fills. "
+								"When it is full, new queries count under one entry until "
+								"the worker has evicted the longest unused ones.",
+								&hone_max_memory_kb, 64 * 1024, 2 * 1024, INT_MAX / 2,
+								PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
+}
+
+void
+hone_stats_init(void)
+{
+	define_settings();
+	if (!hone_preloaded)
+		return;
+	hone_stats_shared_init();
+	hone_observer_register(&observer);
+}
