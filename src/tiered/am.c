@@ -671,6 +671,13 @@ tiered_needs_toast_table(Relation rel)
 	return true;
 }
 
+/* heap's own answer is the relation's access method, which is not heap. */
+static Oid
+tiered_toast_am(Relation rel)
+{
+	return HEAP_TABLE_AM_OID;
+}
+
 Datum
 hone_tiered_handler(PG_FUNCTION_ARGS)
 {
@@ -698,6 +705,7 @@ hone_tiered_handler(PG_FUNCTION_ARGS)
 		tiered_routine.relation_estimate_size = tiered_estimate_size;
 		tiered_routine.relation_vacuum = tiered_vacuum;
 		tiered_routine.relation_needs_toast_table = tiered_needs_toast_table;
+		tiered_routine.relation_toast_am = tiered_toast_am;
 		tiered_routine_ready = true;
 	}
 	PG_RETURN_POINTER(&tiered_routine);
