@@ -33,7 +33,22 @@ CAPTURE_OBJS = \
 	src/capture/executor.o \
 	src/capture/utility.o
 
-ADVISE_OBJS =
+ADVISE_OBJS = \
+	src/advise/advice_index.o \
+	src/advise/advice_loop.o \
+	src/advise/advice_offset.o \
+	src/advise/advice_star.o \
+	src/advise/advise.o \
+	src/advise/evidence.o \
+	src/advise/finding.o \
+	src/advise/keys.o \
+	src/advise/plans.o \
+	src/advise/recommend.o \
+	src/advise/relation.o \
+	src/advise/rewrite.o \
+	src/advise/sample.o \
+	src/advise/star.o \
+	src/advise/window.o
 
 TIERED_OBJS = \
 	src/tiered/am.o \

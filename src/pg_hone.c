@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "advise/advise.h"
 #include "batch/batch.h"
 #include "capture/capture.h"
 #include "common/hone.h"
@@ -36,6 +37,7 @@ _PG_init(void)
 	hone_stats_init();
 	hone_capture_init();
 	hone_lifecycle_init();
+	hone_advise_init();
 	hone_batch_init();
 
 	MarkGUCPrefixReserved("hone");

@@ -1,1 +1,111 @@
 -- Recommendations (src/advise).
+
+CREATE TABLE hone.dismissed_recommendations (
+    id bigint PRIMARY KEY,
+    kind text NOT NULL,
+    summary text NOT NULL,
+    reason text,
+    dismissed_by name NOT NULL DEFAULT session_user,
+    dismissed_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE hone.dismissed_recommendations IS 'Recommendations that somebody decided against, and why; see hone.dismiss_recommendation';
+SELECT pg_catalog.pg_extension_config_dump('hone.dismissed_recommendations', '');
+
+CREATE FUNCTION hone._findings(OUT held integer, OUT room integer, OUT dropped bigint)
+RETURNS record
+AS 'MODULE_PATHNAME', 'hone_finding_usage_row'
+LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION hone._findings() IS 'Internal: findings held in shared memory, room for findings (hone.max_recommendations), findings dropped for want of room';
+
+CREATE FUNCTION hone._all_recommendations()
+RETURNS TABLE (
+    id bigint, kind text, severity text, relation regclass, queryid bigint,
+    calls bigint, cost_ms double precision, saving_ms double precision,
+    summary text, fix text, evidence jsonb, first_seen timestamptz,
+    last_seen timestamptz)
+AS 'MODULE_PATHNAME', 'hone_all_recommendations'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION hone._all_recommendations() IS 'Internal: the rows behind hone.recommendations, as the caller may see them';
+
+CREATE FUNCTION hone._new_recommendations()
+RETURNS TABLE (
+    id bigint, kind text, severity text, relation regclass, queryid bigint,
+    calls bigint, cost_ms double precision, saving_ms double precision,
+    summary text, fix text, evidence jsonb, first_seen timestamptz,
+    last_seen timestamptz)
+AS 'MODULE_PATHNAME', 'hone_new_recommendations'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION hone._new_recommendations() IS 'Internal: like _all_recommendations(), but only what changed since the last call, which is then told';
+
+CREATE VIEW hone.recommendations AS
+SELECT r.id, r.kind, r.severity, r.relation, r.queryid, r.calls, r.cost_ms,
+       r.saving_ms, r.summary, r.fix, r.evidence,
+       CASE WHEN d.id IS NULL THEN 'open' ELSE 'dismissed' END AS status,
+       r.first_seen, r.last_seen
+FROM hone._all_recommendations() AS r
+LEFT JOIN hone.dismissed_recommendations AS d ON d.id = r.id
+ORDER BY r.cost_ms DESC, r.id;
+COMMENT ON VIEW hone.recommendations IS 'What wastes time in this database, the dearest first: evidence measured on this server, and the SQL that mends it';
+COMMENT ON COLUMN hone.recommendations.id IS 'Stays the same as long as the query and the table do';
+COMMENT ON COLUMN hone.recommendations.kind IS 'n_plus_one, offset_pagination, select_star or missing_index';
+COMMENT ON COLUMN hone.recommendations.severity IS 'high from 10 s of cost, medium from 1 s, else low';
+COMMENT ON COLUMN hone.recommendations.calls IS 'Executions it stands for since first_seen';
+COMMENT ON COLUMN hone.recommendations.cost_ms IS 'Milliseconds that these executions took (for n_plus_one with the gaps between them)';
+COMMENT ON COLUMN hone.recommendations.saving_ms IS 'Part of cost_ms that the fix may save, an estimate';
+COMMENT ON COLUMN hone.recommendations.fix IS 'SQL to paste: a query that PREPAREs, or DDL; NULL where evidence says why (no_fix)';
+COMMENT ON COLUMN hone.recommendations.evidence IS 'What was measured. Constants are shown to those who may SELECT from the tables or are in pg_read_all_stats';
+COMMENT ON COLUMN hone.recommendations.status IS 'open or dismissed';
+
+CREATE FUNCTION hone.analyze_workload()
+RETURNS SETOF hone.recommendations
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT r.id, r.kind, r.severity, r.relation, r.queryid, r.calls, r.cost_ms,
+           r.saving_ms, r.summary, r.fix, r.evidence,
+           CASE WHEN d.id IS NULL THEN 'open' ELSE 'dismissed' END,
+           r.first_seen, r.last_seen
+    FROM hone._new_recommendations() AS r
+    LEFT JOIN hone.dismissed_recommendations AS d ON d.id = r.id
+    ORDER BY r.cost_ms DESC, r.id
+$$;
+COMMENT ON FUNCTION hone.analyze_workload() IS 'The recommendations of this database that are new or have new evidence since the last call (by anybody)';
+
+CREATE FUNCTION hone.dismiss_recommendation(id bigint, reason text DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    INSERT INTO hone.dismissed_recommendations AS d (id, kind, summary, reason)
+    SELECT r.id, r.kind, r.summary, reason
+    FROM hone.recommendations AS r
+    WHERE r.id = dismiss_recommendation.id
+    ON CONFLICT ON CONSTRAINT dismissed_recommendations_pkey
+    DO UPDATE SET reason = EXCLUDED.reason, dismissed_by = EXCLUDED.dismissed_by,
+                  dismissed_at = EXCLUDED.dismissed_at;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'recommendation % does not exist', id
+            USING ERRCODE = 'undefined_object',
+                  HINT = 'SELECT id, summary FROM hone.recommendations lists them.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION hone.dismiss_recommendation(bigint, text) IS 'Marks a recommendation as dismissed; it stays so when it is seen again';
+
+CREATE FUNCTION hone.reset_recommendations()
+RETURNS integer
+AS 'MODULE_PATHNAME', 'hone_reset_recommendations'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION hone.reset_recommendations() IS 'Forgets the findings of this database; returns how many there were';
+
+GRANT SELECT ON hone.recommendations, hone.dismissed_recommendations TO PUBLIC;
+REVOKE ALL ON FUNCTION hone._new_recommendations() FROM PUBLIC;
+REVOKE ALL ON FUNCTION hone.analyze_workload() FROM PUBLIC;
+REVOKE ALL ON FUNCTION hone.dismiss_recommendation(bigint, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION hone.reset_recommendations() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION hone._new_recommendations() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION hone.analyze_workload() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION hone.dismiss_recommendation(bigint, text) TO pg_monitor;

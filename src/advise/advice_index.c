@@ -1,0 +1,216 @@
+/*-------------------------------------------------------------------------
+ *
+ * advice_index.c
+ *	  missing_index: the index that a filter on a large scan asks for.
+ *
+ * Columns compared for equality come first, the most selective of them
+ * foremost, then one column compared by range. Operators that are not of the
+ * column type's default btree family, and columns too wide for an index
+ * entry, are left out. Nothing is recommended where such an index exists.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/stratnum.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "commands/defrem.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "advise/recommend.h"
+
+#define INDEX_COLUMNS	4		/* at most */
+#define ENTRY_WIDTH		500		/* average bytes of a column that is indexed */
+
+typedef struct IndexColumn
+{
+	AttrNumber	attnum;
+	double		distinct;
+} IndexColumn;
+
+typedef struct IndexPlan
+{
+	int			nequal;
+	IndexColumn equal[HONE_FINDING_QUALS];
+	AttrNumber	range;			/* 0 = none */
+} IndexPlan;
+
+/* btree strategy of "column op value" in the type's default family, or 0. */
+static int
+qual_strategy(Oid relid, const HoneQual *qual)
+{
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+	Oid			opclass;
+	Oid			opno = qual->commuted ? get_commutator(qual->opno) : qual->opno;
+
+	get_atttypetypmodcoll(relid, qual->attnum, &type, &typmod, &collation);
+	if (!OidIsValid(opno) || (OidIsValid(qual->collation) &&
+							  OidIsValid(collation) && qual->collation != collation))
+		return 0;
+	opclass = GetDefaultOpClass(type, BTREE_AM_OID);
+	if (!OidIsValid(opclass))
+		return 0;
+	return get_op_opfamily_strategy(opno, get_opclass_family(opclass));
+}
+
+static int
+by_selectivity(const void *a, const void *b)
+{
+	const IndexColumn *ca = a;
+	const IndexColumn *cb = b;
+
+	if (ca->distinct != cb->distinct)
+		return ca->distinct > cb->distinct ? -1 : 1;
+	return ca->attnum - cb->attnum;
+}
+
+static void
+add_column(IndexPlan *plan, Oid relid, AttrNumber attnum, int strategy)
+{
+	if (strategy == BTEqualStrategyNumber)
+	{
+		for (int i = 0; i < plan->nequal; i++)
+		{
+			if (plan->equal[i].attnum == attnum)
+				return;
+		}
+		plan->equal[plan->nequal].attnum = attnum;
+		plan->equal[plan->nequal].distinct =
+			hone_relation_column_distinct(relid, attnum);
+		plan->nequal++;
+	}
+	else if (plan->range == 0 ||
+			 hone_relation_column_distinct(relid, attnum) >
+			 hone_relation_column_distinct(relid, plan->range))
+		plan->range = attnum;
+}
+
+static void
+make_plan(IndexPlan *plan, Oid relid, const HoneFinding *finding)
+{
+	memset(plan, 0, sizeof(IndexPlan));
+	for (int i = 0; i < finding->nquals; i++)
+	{
+		AttrNumber	attnum = finding->quals[i].attnum;
+		char	   *name = get_attname(relid, attnum, true);
+		int			strategy;
+
+		if (name == NULL)
+			continue;
+		strategy = qual_strategy(relid, &finding->quals[i]);
+		if (strategy == 0 || hone_relation_column_width(relid, attnum) > ENTRY_WIDTH)
+			continue;
+		add_column(plan, relid, attnum, strategy);
+	}
+	qsort(plan->equal, plan->nequal, sizeof(IndexColumn), by_selectivity);
+	for (int i = 0; i < plan->nequal; i++)
+	{
+		if (plan->equal[i].attnum == plan->range)
+			plan->range = 0;
+	}
+	plan->nequal = Min(plan->nequal, INDEX_COLUMNS - (plan->range ? 1 : 0));
+}
+
+/* Quoted names in index order, separated by commas. */
+static char *
+column_list(Oid relid, const IndexPlan *plan)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	for (int i = 0; i < plan->nequal; i++)
+		appendStringInfo(&out, "%s%s", i ? ", " : "",
+						 quote_identifier(get_attname(relid, plan->equal[i].attnum, false)));
+	if (plan->range)
+		appendStringInfo(&out, "%s%s", plan->nequal ? ", " : "",
+						 quote_identifier(get_attname(relid, plan->range, false)));
+	return out.data;
+}
+
+/* The columns' numbers in the topmost table, by name. */
+static bool
+map_columns(HoneFinding *finding, Oid from, Oid to)
+{
+	for (int i = 0; i < finding->nquals; i++)
+	{
+		char	   *name = get_attname(from, finding->quals[i].attnum, true);
+		AttrNumber	attnum = name ? get_attnum(to, name) : InvalidAttrNumber;
+
+		if (attnum == InvalidAttrNumber)
+			return false;
+		finding->quals[i].attnum = attnum;
+	}
+	return true;
+}
+
+static void
+add_evidence(const HoneFinding *finding, const HoneReader *reader,
+			 const IndexPlan *plan, Oid relid, HoneAdvice *advice)
+{
+	StringInfoData json;
+	double		rows;
+	double		toast_bytes;
+
+	hone_relation_toast(relid, &rows, &toast_bytes);
+	hone_evidence_integer(advice, "sampled_executions", finding->times);
+	hone_evidence_integer(advice, "rows_removed_per_execution",
+						  finding->rows / finding->times);
+	hone_evidence_integer(advice, "rows_removed_max", finding->rows_max);
+	hone_evidence_integer(advice, "rows_kept_per_execution",
+						  finding->rows_kept / finding->times);
+	hone_evidence_number(advice, "ms_per_execution",
+						 finding->cost_ms / Max(finding->calls, 1));
+	hone_evidence_integer(advice, "table_rows", (int64) rows);
+
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '[');
+	for (int i = 0; i < finding->nqueries; i++)
+		appendStringInfo(&json, "%s" INT64_FORMAT, i ? ", " : "",
+						 (int64) finding->queries[i]);
+	appendStringInfoChar(&json, ']');
+	hone_evidence_json(advice, "queryids", json.data);
+	hone_evidence_integer(advice, "equality_columns", plan->nequal);
+	hone_evidence_integer(advice, "range_columns", plan->range ? 1 : 0);
+	hone_evidence_sample(advice, "sample", &finding->sample, reader);
+}
+
+void
+hone_advice_index(const HoneFinding *original, const HoneReader *reader,
+				  HoneAdvice *advice)
+{
+	HoneFinding *finding = palloc(sizeof(HoneFinding));
+	Oid			relid = hone_relation_topmost(original->key.relid);
+	bool		partitioned = get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE;
+	IndexPlan	plan;
+	List	   *equal = NIL;
+	char	   *columns;
+
+	memcpy(finding, original, sizeof(HoneFinding));
+	advice->drop = true;
+	if (!OidIsValid(relid) ||
+		(relid != original->key.relid &&
+		 !map_columns(finding, original->key.relid, relid)))
+		return;
+	make_plan(&plan, relid, finding);
+	if (plan.nequal == 0 && plan.range == 0)
+		return;
+	for (int i = 0; i < plan.nequal; i++)
+		equal = lappend_int(equal, plan.equal[i].attnum);
+	if (hone_relation_has_index(relid, equal, plan.range))
+		return;
+	advice->drop = false;
+
+	columns = column_list(relid, &plan);
+	hone_advice_set(advice, &advice->summary,
+					"sequential scans of %s read and throw away " INT64_FORMAT " rows each to keep " INT64_FORMAT ": no index on (%s)",
+					hone_qualified_name(relid), finding->rows / finding->times,
+					finding->rows_kept / finding->times, columns);
+	hone_advice_set(advice, &advice->fix, "CREATE INDEX %sON %s (%s)",
+					partitioned ? "" : "CONCURRENTLY ",
+					hone_qualified_name(relid), columns);
+	add_evidence(finding, reader, &plan, relid, advice);
+}

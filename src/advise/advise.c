@@ -1,0 +1,171 @@
+/*-------------------------------------------------------------------------
+ *
+ * advise.c
+ *	  Settings of advise/, and the observer that feeds its detectors.
+ *
+ * capture/ calls the observer inside each statement; the detectors keep local
+ * state and write to the shared table of findings when they have something
+ * (finding.c). recommend.c reads that table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "utils/guc.h"
+
+#include "advise/advise.h"
+#include "advise/detect.h"
+
+bool		hone_detectors = true;
+int			hone_n_plus_one_threshold = 5;
+int			hone_n_plus_one_gap = 100;
+int			hone_recommendation_ttl = 7 * 24 * 3600;
+int			hone_max_recommendations = 500;
+int			hone_advise_offset_rows = 1000;
+int			hone_advise_filter_rows = 1000;
+int			hone_advise_sample_every = 100;
+int			hone_advise_star_bytes = 1024;
+int			hone_advise_wide_column = 256;
+
+static bool exit_registered = false;
+
+int
+hone_recommendation_ttl_ms(void)
+{
+	return (int) Min((int64) hone_recommendation_ttl * 1000, INT_MAX);
+}
+
+void
+hone_advise_flush(void)
+{
+	hone_window_flush();
+	hone_star_flush();
+}
+
+static void
+flush_at_exit(int code, Datum arg)
+{
+	hone_advise_flush();
+}
+
+static bool
+is_watching(void)
+{
+	return hone_detectors && !hone_recommending && MyBackendType == B_BACKEND;
+}
+
+static void
+advise_analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
+{
+	if (!is_watching())
+		return;
+	hone_keys_analyzed(pstate, query, jstate);
+	hone_star_analyzed(pstate, query);
+}
+
+static int
+advise_starting(QueryDesc *query_desc, int eflags, int nest_level)
+{
+	if (!is_watching() || (eflags & EXEC_FLAG_EXPLAIN_ONLY))
+		return 0;
+	return hone_plans_wanted(query_desc) ? INSTRUMENT_ROWS : 0;
+}
+
+static void
+advise_started(QueryDesc *query_desc, int eflags, int nest_level)
+{
+	if (!is_watching() || (eflags & EXEC_FLAG_EXPLAIN_ONLY))
+		return;
+	hone_keys_started(query_desc);
+}
+
+static void
+advise_finished(const HoneRecord *record)
+{
+	HoneCallKeys keys;
+
+	if (!is_watching() || record->kind != HONE_RECORD_EXEC ||
+		record->sqlstate != 0)
+		return;
+	if (!exit_registered)
+	{
+		before_shmem_exit(flush_at_exit, (Datum) 0);
+		exit_registered = true;
+	}
+	keys.n = 0;
+	if (record->query_desc)
+		hone_keys_finished(record->query_desc, &keys);
+	hone_window_finished(record, &keys);
+	hone_plans_finished(record);
+	hone_star_finished(record);
+}
+
+static HoneObserver advise_observer = {
+	.analyzed = advise_analyzed,
+	.starting = advise_starting,
+	.started = advise_started,
+	.finished = advise_finished
+};
+
+static void
+define_settings(void)
+{
+	DefineCustomIntVariable("hone.advise_filter_rows",
+							"Rows that a filter must remove in one execution of a sequential scan before an index is recommended.",
+							NULL, &hone_advise_filter_rows,
+							1000, 1, INT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("hone.advise_offset_rows",
+							"Rows that OFFSET must throw away in one execution before it is reported.",
+							NULL, &hone_advise_offset_rows,
+							1000, 1, INT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("hone.advise_sample_every",
+							"One in so many executions of a query counts the rows of its plan nodes.",
+							"The first three executions in a session always do.",
+							&hone_advise_sample_every,
+							100, 1, INT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("hone.advise_star_bytes",
+							"Bytes of wide columns that the calls of a SELECT * must have fetched before it is reported.",
+							NULL, &hone_advise_star_bytes,
+							1024, 0, INT_MAX, PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("hone.advise_wide_column",
+							"Average width from which a column is wide.",
+							NULL, &hone_advise_wide_column,
+							256, 1, INT_MAX, PGC_SUSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomBoolVariable("hone.detectors",
+							 "Looks for wasteful patterns in the statements that run.",
+							 NULL, &hone_detectors,
+							 true, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("hone.n_plus_one_gap",
+							"Longest pause between two statements outside a transaction block that may belong to one loop.",
+							NULL, &hone_n_plus_one_gap,
+							100, 1, 3600 * 1000, PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("hone.n_plus_one_threshold",
+							"Repeats of a query with different keys from which a loop is reported.",
+							NULL, &hone_n_plus_one_threshold,
+							5, 3, 1000000, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("hone.recommendation_ttl",
+							"Time after which a recommendation that nothing confirmed again is dropped.",
+							NULL, &hone_recommendation_ttl,
+							7 * 24 * 3600, 1, INT_MAX / 1000, PGC_SIGHUP, GUC_UNIT_S,
+							NULL, NULL, NULL);
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	DefineCustomIntVariable("hone.max_recommendations",
+							"Number of findings kept in shared memory, about 9 kB each.",
+							NULL, &hone_max_recommendations,
+							500, 10, 100000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+}
+
+void
+hone_advise_init(void)
+{
+	define_settings();
+	if (!hone_preloaded)
+		return;
+	hone_finding_init();
+	hone_observer_register(&advise_observer);
+}

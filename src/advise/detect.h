@@ -1,0 +1,95 @@
+/*-------------------------------------------------------------------------
+ *
+ * detect.h
+ *	  The detectors' side of advise/: settings, and the calls that the
+ *	  observer in advise.c makes for each statement.
+ *
+ * Everything here runs inside the user's statements: it does not throw, does
+ * not look into the catalogs, and keeps a bounded amount of local memory.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HONE_DETECT_H
+#define HONE_DETECT_H
+
+#include "common/record.h"
+
+#include "advise/finding.h"
+
+/* Settings (advise.c). */
+extern bool hone_detectors;
+extern int	hone_n_plus_one_threshold;	/* repeats */
+extern int	hone_n_plus_one_gap;	/* ms */
+extern int	hone_recommendation_ttl;	/* s */
+extern int	hone_max_recommendations;
+extern int	hone_advise_offset_rows;	/* rows thrown away by one page */
+extern int	hone_advise_filter_rows;	/* rows removed in one execution */
+extern int	hone_advise_sample_every;	/* executions of one query */
+extern int	hone_advise_star_bytes; /* kB, over all calls */
+extern int	hone_advise_wide_column;	/* bytes */
+
+/* hone.recommendation_ttl in ms, within int. */
+extern int	hone_recommendation_ttl_ms(void);
+
+/* Write what this backend has not yet written to the table of findings. */
+extern void hone_advise_flush(void);
+
+/* ---- keys.c: what distinguishes two calls of one query ---- */
+
+#define HONE_CALL_KEYS	4
+
+/*
+ * Hashes of the first bound values (id = parameter number) or constants
+ * (id = -1 - offset in the statement) of one call.
+ */
+typedef struct HoneCallKeys
+{
+	int			n;
+	int32		id[HONE_CALL_KEYS];
+	uint32		hash[HONE_CALL_KEYS];
+} HoneCallKeys;
+
+/* After parse analysis: remember this statement's constants. */
+extern void hone_keys_analyzed(ParseState *pstate, Query *query,
+							   JumbleState *jstate);
+
+/* At ExecutorStart: remember the keys of this run. */
+extern void hone_keys_started(QueryDesc *query_desc);
+
+/* At the end of the run: its keys (n = 0 if unknown); forgets them. */
+extern void hone_keys_finished(QueryDesc *query_desc, HoneCallKeys *keys);
+
+/* ---- sample.c ---- */
+
+/* First relation of a plan that is a user's, or InvalidOid. */
+extern Oid	hone_sample_relation(PlannedStmt *stmt);
+
+/* True if the plan reads or writes relid. */
+extern bool hone_sample_mentions(PlannedStmt *stmt, Oid relid);
+
+/* Copy the statement of a record that has a source and an executor state. */
+extern void hone_sample_take(HoneSample *sample, const HoneRecord *record);
+
+/* ---- window.c: N+1 loops ---- */
+extern void hone_window_finished(const HoneRecord *record,
+								 const HoneCallKeys *keys);
+extern void hone_window_flush(void);
+
+/* ---- plans.c: rows thrown away by LIMIT and by filters ---- */
+
+/* True if this execution is one of the few that count rows per node. */
+extern bool hone_plans_wanted(QueryDesc *query_desc);
+extern void hone_plans_finished(const HoneRecord *record);
+
+/* ---- star.c: SELECT * ---- */
+extern void hone_star_analyzed(ParseState *pstate, Query *query);
+extern void hone_star_finished(const HoneRecord *record);
+extern void hone_star_flush(void);
+
+/* ---- recommend.c ---- */
+
+/* True while this backend builds recommendations: its own parsing is not
+ * the application's. */
+extern bool hone_recommending;
+
+#endif							/* HONE_DETECT_H */

@@ -1,0 +1,281 @@
+/*-------------------------------------------------------------------------
+ *
+ * finding.c
+ *	  The shared table of findings: fixed size, one lock.
+ *
+ * Detectors write to it, the views read from it. Writes are rare by design
+ * (a burst, a deep page, a sampled execution), so one LWLock is enough; it is
+ * held for a few memory copies only, never across catalog access or user
+ * code. Readers copy what they need and let go. The table lives in the main
+ * shared memory segment, is sized by hone.max_recommendations at start and
+ * never grows; findings that nobody saw for hone.recommendation_ttl make room
+ * for new ones. A finding is gone after a restart of the server.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/hsearch.h"
+
+#include "advise/detect.h"
+#include "advise/finding.h"
+
+#define FINDING_TRANCHE		"hone_findings"
+
+/* Header in shared memory; everything under 'lock'. */
+typedef struct FindingShared
+{
+	LWLock	   *lock;
+	int64		dropped;		/* found no room since the start */
+	TimestampTz swept;			/* last time expired findings were removed */
+} FindingShared;
+
+static FindingShared *shared = NULL;
+static HTAB *findings = NULL;
+
+static shmem_request_hook_type prev_shmem_request = NULL;
+static shmem_startup_hook_type prev_shmem_startup = NULL;
+
+static Size
+finding_shmem_size(void)
+{
+	return add_size(MAXALIGN(sizeof(FindingShared)),
+					hash_estimate_size(hone_max_recommendations,
+									   sizeof(HoneFinding)));
+}
+
+static void
+finding_shmem_request(void)
+{
+	if (prev_shmem_request)
+		prev_shmem_request();
+	RequestAddinShmemSpace(finding_shmem_size());
+	RequestNamedLWLockTranche(FINDING_TRANCHE, 1);
+}
+
+static void
+finding_shmem_startup(void)
+{
+	HASHCTL		info;
+	bool		found;
+
+	if (prev_shmem_startup)
+		prev_shmem_startup();
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared = ShmemInitStruct("hone findings", sizeof(FindingShared), &found);
+	if (!found)
+	{
+		memset(shared, 0, sizeof(FindingShared));
+		shared->lock = &(GetNamedLWLockTranche(FINDING_TRANCHE))->lock;
+	}
+	memset(&info, 0, sizeof(info));
+	info.keysize = sizeof(HoneFindingKey);
+	info.entrysize = sizeof(HoneFinding);
+	findings = ShmemInitHash("hone findings table",
+							 hone_max_recommendations,
+							 hone_max_recommendations,
+							 &info, HASH_ELEM | HASH_BLOBS | HASH_FIXED_SIZE);
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+hone_finding_init(void)
+{
+	prev_shmem_request = shmem_request_hook;
+	shmem_request_hook = finding_shmem_request;
+	prev_shmem_startup = shmem_startup_hook;
+	shmem_startup_hook = finding_shmem_startup;
+}
+
+static bool
+is_expired(const HoneFinding *finding, TimestampTz now)
+{
+	return TimestampDifferenceExceeds(finding->last_seen, now,
+									  hone_recommendation_ttl_ms());
+}
+
+/* Remove expired findings, at most once a minute. Lock held exclusively. */
+static void
+sweep(TimestampTz now)
+{
+	HASH_SEQ_STATUS scan;
+	HoneFinding *finding;
+
+	if (!TimestampDifferenceExceeds(shared->swept, now, 60 * 1000))
+		return;
+	shared->swept = now;
+	hash_seq_init(&scan, findings);
+	while ((finding = hash_seq_search(&scan)) != NULL)
+	{
+		if (is_expired(finding, now))
+			hash_search(findings, &finding->key, HASH_REMOVE, NULL);
+	}
+}
+
+static void
+add_queries(HoneFinding *into, const HoneFinding *delta)
+{
+	for (int i = 0; i < delta->nqueries; i++)
+	{
+		int			j;
+
+		for (j = 0; j < into->nqueries; j++)
+		{
+			if (into->queries[j] == delta->queries[i])
+				break;
+		}
+		if (j == into->nqueries && j < HONE_FINDING_QUERIES)
+			into->queries[into->nqueries++] = delta->queries[i];
+	}
+}
+
+void
+hone_finding_add(HoneFinding *delta)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	HoneFinding *finding;
+	bool		found;
+
+	if (findings == NULL)
+		return;
+
+	delta->first_seen = delta->last_seen = now;
+	delta->told = 0;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	finding = hash_search(findings, &delta->key, HASH_FIND, NULL);
+	if (finding == NULL)
+	{
+		if (hash_get_num_entries(findings) >= hone_max_recommendations)
+			sweep(now);
+		if (hash_get_num_entries(findings) < hone_max_recommendations)
+			finding = hash_search(findings, &delta->key, HASH_ENTER_NULL, &found);
+		if (finding)
+		{
+			memcpy(finding, delta, sizeof(HoneFinding));
+			finding->times = Max(finding->times, 1);
+		}
+		else
+			shared->dropped++;
+	}
+	else
+	{
+		finding->last_seen = now;
+		finding->calls += delta->calls;
+		finding->times += delta->times;
+		finding->cost_ms += delta->cost_ms;
+		finding->gap_ms += delta->gap_ms;
+		finding->saving_ms += delta->saving_ms;
+		finding->rows += delta->rows;
+		finding->rows_kept += delta->rows_kept;
+		finding->rows_max = Max(finding->rows_max, delta->rows_max);
+		if (delta->parent_rows > 0)
+			finding->parent_rows = delta->parent_rows;
+		add_queries(finding, delta);
+	}
+	LWLockRelease(shared->lock);
+}
+
+HoneFinding *
+hone_finding_copy(Oid dbid, bool untold, int *count)
+{
+	HASH_SEQ_STATUS scan;
+	HoneFinding *finding;
+	HoneFinding *copies;
+	TimestampTz now = GetCurrentTimestamp();
+	int			n = 0;
+	int			room = 0;
+
+	*count = 0;
+	if (findings == NULL)
+		return NULL;
+
+	/* count, allocate without the lock, copy */
+	LWLockAcquire(shared->lock, LW_SHARED);
+	hash_seq_init(&scan, findings);
+	while ((finding = hash_seq_search(&scan)) != NULL)
+	{
+		if (finding->key.dbid == dbid)
+			room++;
+	}
+	LWLockRelease(shared->lock);
+
+	room += 16;
+	copies = MemoryContextAllocHuge(CurrentMemoryContext,
+									(Size) room * sizeof(HoneFinding));
+
+	LWLockAcquire(shared->lock, untold ? LW_EXCLUSIVE : LW_SHARED);
+	hash_seq_init(&scan, findings);
+	while ((finding = hash_seq_search(&scan)) != NULL)
+	{
+		if (n == room)
+		{
+			hash_seq_term(&scan);
+			break;
+		}
+		if (finding->key.dbid != dbid || is_expired(finding, now))
+			continue;
+		if (untold)
+		{
+			if (finding->told >= finding->last_seen)
+				continue;
+			finding->told = finding->last_seen;
+		}
+		memcpy(&copies[n++], finding, sizeof(HoneFinding));
+	}
+	LWLockRelease(shared->lock);
+
+	*count = n;
+	return copies;
+}
+
+int
+hone_finding_forget(Oid dbid)
+{
+	HASH_SEQ_STATUS scan;
+	HoneFinding *finding;
+	int			n = 0;
+
+	if (findings == NULL)
+		return 0;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	hash_seq_init(&scan, findings);
+	while ((finding = hash_seq_search(&scan)) != NULL)
+	{
+		if (finding->key.dbid != dbid)
+			continue;
+		hash_search(findings, &finding->key, HASH_REMOVE, NULL);
+		n++;
+	}
+	LWLockRelease(shared->lock);
+	return n;
+}
+
+void
+hone_finding_usage(int *held, int *room, int64 *dropped)
+{
+	*held = 0;
+	*room = hone_max_recommendations;
+	*dropped = 0;
+	if (findings == NULL)
+		return;
+	LWLockAcquire(shared->lock, LW_SHARED);
+	*held = (int) hash_get_num_entries(findings);
+	*dropped = shared->dropped;
+	LWLockRelease(shared->lock);
+}
+
+int64
+hone_finding_id(const HoneFindingKey *key)
+{
+	uint64		id = hash_bytes_extended((const unsigned char *) key,
+										 sizeof(HoneFindingKey), 0);
+
+	return (int64) (id & PG_INT64_MAX);
+}

@@ -1,0 +1,122 @@
+/*-------------------------------------------------------------------------
+ *
+ * finding.h
+ *	  What a detector found, and the shared table of findings.
+ *
+ * A finding is raw facts: counters, column numbers, one sample of the
+ * statement. Everything that needs the catalogs (names, fixes, summaries) is
+ * derived when somebody reads hone.recommendations.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HONE_FINDING_H
+#define HONE_FINDING_H
+
+#include "utils/timestamp.h"
+
+#include "common/hone.h"
+
+#define HONE_SAMPLE_TEXT	4096	/* bytes of a statement that are kept */
+#define HONE_SAMPLE_RELS	8	/* relations of a statement that are kept */
+#define HONE_SAMPLE_TAGS	256 /* bytes of a SQLCommenter comment */
+#define HONE_FINDING_QUALS	8	/* filter clauses of a scan that are kept */
+#define HONE_FINDING_QUERIES 4	/* queries named by one finding */
+
+typedef enum HoneFindingKind
+{
+	HONE_FINDING_N_PLUS_ONE = 1,
+	HONE_FINDING_OFFSET,
+	HONE_FINDING_STAR,
+	HONE_FINDING_INDEX
+} HoneFindingKind;
+
+/* One statement as its client sent it, with its constants. */
+typedef struct HoneSample
+{
+	uint64		queryid;
+	Oid			userid;
+	bool		truncated;		/* text was longer than what is kept */
+	bool		nested;			/* ran inside a function */
+	int			nrels;
+	Oid			rels[HONE_SAMPLE_RELS]; /* relations it names, user's only */
+	char		text[HONE_SAMPLE_TEXT];
+	char		application[NAMEDATALEN];
+	char		tags[HONE_SAMPLE_TAGS]; /* inside of its SQLCommenter comment */
+} HoneSample;
+
+/* column op value, as a filter had it. */
+typedef struct HoneQual
+{
+	AttrNumber	attnum;
+	bool		commuted;		/* value op column */
+	Oid			opno;
+	Oid			collation;
+} HoneQual;
+
+/* Hash key; no padding (hashed as bytes). */
+typedef struct HoneFindingKey
+{
+	Oid			dbid;
+	uint32		kind;			/* HoneFindingKind */
+	Oid			relid;
+	uint32		unused;			/* 0 */
+	uint64		queryid;		/* 0 for findings about a relation */
+	uint64		detail;			/* parent's queryid, or hash of the columns */
+} HoneFindingKey;
+
+/*
+ * Counters add up over all backends since first_seen. "times" is the number
+ * of bursts (N+1), of deep pages (OFFSET), of calls (star) and of sampled
+ * executions (index).
+ */
+typedef struct HoneFinding
+{
+	HoneFindingKey key;			/* must be first */
+	TimestampTz first_seen;
+	TimestampTz last_seen;
+	TimestampTz told;			/* last_seen when analyze_workload told it */
+	int64		calls;			/* executions it stands for */
+	int64		times;
+	double		cost_ms;		/* execution, and for N+1 the gaps too */
+	double		gap_ms;			/* of that, between the statements */
+	double		saving_ms;		/* part of cost_ms that the fix may save */
+	int64		rows;			/* returned (star), thrown away, removed */
+	int64		rows_max;		/* most in one execution or burst */
+	int64		rows_kept;		/* returned beside those thrown away */
+	int64		parent_rows;	/* N+1: rows of the parent, last burst */
+	int			key_param;		/* N+1: parameter number of the key, or 0 */
+	int			key_location;	/* N+1: its offset in sample.text, or -1 */
+	int			nquals;
+	HoneQual	quals[HONE_FINDING_QUALS];
+	int			nqueries;
+	uint64		queries[HONE_FINDING_QUERIES];
+	HoneSample	sample;
+	HoneSample	parent;			/* N+1 only; queryid 0 otherwise */
+} HoneFinding;
+
+extern void hone_finding_init(void);
+
+/*
+ * Add what 'delta' counts to its finding, or make a new one of it. Times in
+ * delta are set here. Takes the table's lock for a moment; never throws. A
+ * finding for which there is no room is counted as dropped.
+ */
+extern void hone_finding_add(HoneFinding *delta);
+
+/*
+ * Palloc'd copies of database dbid's findings that are not older than
+ * hone.recommendation_ttl, *count of them. With 'untold' only those that
+ * changed since a call with 'tell', which marks what it returns as told.
+ */
+extern HoneFinding *hone_finding_copy(Oid dbid, bool untold, int *count);
+
+/* Forget database dbid's findings; returns how many there were. */
+extern int	hone_finding_forget(Oid dbid);
+
+/* Findings now held, room for findings, and findings dropped for want of it. */
+extern void hone_finding_usage(int *held, int *room, int64 *dropped);
+
+/* The same in every session and after every restart; positive. */
+extern int64 hone_finding_id(const HoneFindingKey *key);
+
+#endif							/* HONE_FINDING_H */

@@ -1,0 +1,389 @@
+/*-------------------------------------------------------------------------
+ *
+ * plans.c
+ *	  What a finished plan threw away: rows skipped by OFFSET, and rows that a
+ *	  sequential scan read only to filter them out.
+ *
+ * The Limit node knows for free how far it skipped. Rows removed by filters
+ * are counted by the executor only with instrumentation, so a few executions
+ * of each query are sampled: the first ones, then one in
+ * hone.advise_sample_every. Rows only, no timers.
+ *
+ * Only executor state is read here, never the catalogs: which columns are
+ * named by a filter and with which operators is written down as numbers;
+ * whether an index could serve them is decided by the reader.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/transam.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "common/hashfn.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/execnodes.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/pathnodes.h"
+#include "optimizer/optimizer.h"
+#include "parser/parsetree.h"
+#include "utils/rel.h"
+
+#include "advise/detect.h"
+
+#define SAMPLED_QUERIES	256		/* queries whose executions are counted */
+#define SAMPLED_FIRST	3		/* executions sampled at once */
+#define CHEAP_PLAN		10.0	/* total cost below which no scan is large */
+#define REMOVED_SHARE	0.9		/* of the rows read */
+#define TABLES			8		/* filtered tables kept of one execution */
+#define LIMIT_DEPTH		4		/* nodes above a Limit that are looked under */
+
+/* Executions of one query since its last sample; found by queryid modulo. */
+typedef struct SampledQuery
+{
+	uint64		queryid;
+	int64		seen;
+	int64		unsampled;
+	int64		weight;			/* executions that the running sample stands for */
+} SampledQuery;
+
+/* Scans of one table (all its partitions) with one set of filter columns. */
+typedef struct FilteredTable
+{
+	Oid			relid;
+	double		removed;
+	double		kept;
+	double		cost;			/* planner's, for the share of the time */
+	int			nquals;
+	HoneQual	quals[HONE_FINDING_QUALS];
+} FilteredTable;
+
+typedef struct FilterWalk
+{
+	PlannedStmt *stmt;
+	int			ntables;
+	FilteredTable tables[TABLES];
+} FilterWalk;
+
+static SampledQuery sampled[SAMPLED_QUERIES];
+static HoneFinding delta;		/* too large for the stack */
+
+bool
+hone_plans_wanted(QueryDesc *query_desc)
+{
+	PlannedStmt *stmt = query_desc->plannedstmt;
+	SampledQuery *query = &sampled[stmt->queryId % SAMPLED_QUERIES];
+
+	if (stmt->queryId == 0 || query_desc->operation == CMD_UTILITY ||
+		stmt->planTree == NULL ||
+		(stmt->planTree->total_cost < CHEAP_PLAN && !IsA(stmt->planTree, Limit)))
+		return false;
+	if (query->queryid != stmt->queryId)
+	{
+		memset(query, 0, sizeof(SampledQuery));
+		query->queryid = stmt->queryId;
+	}
+	query->seen++;
+	query->unsampled++;
+	if (query->seen > SAMPLED_FIRST &&
+		query->unsampled < hone_advise_sample_every)
+		return false;
+	query->weight = query->unsampled;
+	query->unsampled = 0;
+	return true;
+}
+
+/*
+ * Parent's RT index and column of a partition's column, as far up as the
+ * query names partitioned tables.
+ */
+static Index
+topmost_relation(PlannedStmt *stmt, Index rti, HoneQual *quals, int nquals)
+{
+	bool		climbed = true;
+
+	while (climbed)
+	{
+		ListCell   *lc;
+
+		climbed = false;
+		foreach(lc, stmt->appendRelations)
+		{
+			AppendRelInfo *info = lfirst_node(AppendRelInfo, lc);
+			RangeTblEntry *parent;
+
+			if (info->child_relid != rti || info->parent_relid > list_length(stmt->rtable))
+				continue;
+			parent = rt_fetch(info->parent_relid, stmt->rtable);
+			if (parent->rtekind != RTE_RELATION ||
+				parent->relkind != RELKIND_PARTITIONED_TABLE)
+				break;
+			for (int i = 0; i < nquals; i++)
+			{
+				if (quals[i].attnum > info->num_child_cols ||
+					info->parent_colnos[quals[i].attnum - 1] == 0)
+					return rti;
+			}
+			for (int i = 0; i < nquals; i++)
+				quals[i].attnum = info->parent_colnos[quals[i].attnum - 1];
+			rti = info->parent_relid;
+			climbed = true;
+			break;
+		}
+	}
+	return rti;
+}
+
+static Node *
+strip_relabel(Node *node)
+{
+	while (node && IsA(node, RelabelType))
+		node = (Node *) ((RelabelType *) node)->arg;
+	return node;
+}
+
+static bool
+is_column(Node *node, Index rti)
+{
+	return node && IsA(node, Var) && ((Var *) node)->varno == rti &&
+		((Var *) node)->varattno > 0;
+}
+
+/* A value that is known before the scan starts. */
+static bool
+is_value(Node *node)
+{
+	node = strip_relabel(node);
+	if (node && IsA(node, FuncExpr) && list_length(((FuncExpr *) node)->args) == 1 &&
+		((FuncExpr *) node)->funcformat != COERCE_EXPLICIT_CALL)
+		node = strip_relabel(linitial(((FuncExpr *) node)->args));
+	return node && (IsA(node, Const) || IsA(node, Param) || IsA(node, ArrayExpr));
+}
+
+/* column op value, value op column, column op ANY (values). */
+static bool
+read_qual(Node *clause, Index rti, HoneQual *qual)
+{
+	List	   *args;
+	Node	   *left;
+	Node	   *right;
+
+	if (IsA(clause, OpExpr))
+	{
+		OpExpr	   *op = (OpExpr *) clause;
+
+		args = op->args;
+		qual->opno = op->opno;
+		qual->collation = op->inputcollid;
+	}
+	else if (IsA(clause, ScalarArrayOpExpr) &&
+			 ((ScalarArrayOpExpr *) clause)->useOr)
+	{
+		ScalarArrayOpExpr *op = (ScalarArrayOpExpr *) clause;
+
+		args = op->args;
+		qual->opno = op->opno;
+		qual->collation = op->inputcollid;
+	}
+	else
+		return false;
+	if (list_length(args) != 2)
+		return false;
+
+	left = strip_relabel(linitial(args));
+	right = strip_relabel(lsecond(args));
+	if (is_column(left, rti) && is_value(right))
+	{
+		qual->attnum = ((Var *) left)->varattno;
+		qual->commuted = false;
+		return true;
+	}
+	if (is_column(right, rti) && is_value(left) && IsA(clause, OpExpr))
+	{
+		qual->attnum = ((Var *) right)->varattno;
+		qual->commuted = true;
+		return true;
+	}
+	return false;
+}
+
+static int
+qual_order(const void *a, const void *b)
+{
+	const HoneQual *qa = a;
+	const HoneQual *qb = b;
+
+	if (qa->attnum != qb->attnum)
+		return qa->attnum < qb->attnum ? -1 : 1;
+	return qa->opno < qb->opno ? -1 : qa->opno > qb->opno;
+}
+
+/* Note a sequential scan that was run at least once. */
+static void
+note_scan(FilterWalk *walk, ScanState *scan)
+{
+	Plan	   *plan = scan->ps.plan;
+	Index		rti = ((Scan *) plan)->scanrelid;
+	Relation	rel = scan->ss_currentRelation;
+	FilteredTable table;
+	FilteredTable *into = NULL;
+	ListCell   *lc;
+
+	if (rel == NULL || rti == 0 || plan->qual == NIL ||
+		scan->ps.instrument->nfiltered1 < 1 ||
+		RelationGetRelid(rel) < FirstNormalObjectId ||
+		rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP ||
+		rel->rd_rel->relam != HEAP_TABLE_AM_OID)
+		return;
+
+	memset(&table, 0, sizeof(table));
+	foreach(lc, plan->qual)
+	{
+		if (table.nquals < HONE_FINDING_QUALS &&
+			read_qual(lfirst(lc), rti, &table.quals[table.nquals]))
+			table.nquals++;
+	}
+	if (table.nquals == 0)
+		return;
+	rti = topmost_relation(walk->stmt, rti, table.quals, table.nquals);
+	table.relid = rt_fetch(rti, walk->stmt->rtable)->relid;
+	qsort(table.quals, table.nquals, sizeof(HoneQual), qual_order);
+
+	for (int i = 0; i < walk->ntables; i++)
+	{
+		FilteredTable *other = &walk->tables[i];
+
+		if (other->relid == table.relid && other->nquals == table.nquals &&
+			memcmp(other->quals, table.quals, sizeof(table.quals)) == 0)
+			into = other;
+	}
+	if (into == NULL)
+	{
+		if (walk->ntables == TABLES)
+			return;
+		into = &walk->tables[walk->ntables++];
+		*into = table;
+	}
+	into->removed += scan->ps.instrument->nfiltered1;
+	into->kept += scan->ps.instrument->ntuples + scan->ps.instrument->tuplecount;
+	into->cost += plan->total_cost;
+}
+
+static bool
+filter_walker(PlanState *node, void *context)
+{
+	if (IsA(node, SeqScanState) && node->instrument != NULL)
+		note_scan(context, (ScanState *) node);
+	return planstate_tree_walker(node, filter_walker, context);
+}
+
+static void
+report_filter(const HoneRecord *record, const FilteredTable *table, int64 weight)
+{
+	double		ms = record->elapsed_ns / 1e6;
+	double		total = record->query_desc->plannedstmt->planTree->total_cost;
+	double		share = total > table->cost ? table->cost / total : 1;
+
+	memset(&delta, 0, offsetof(HoneFinding, sample));
+	delta.key.dbid = MyDatabaseId;
+	delta.key.kind = HONE_FINDING_INDEX;
+	delta.key.relid = table->relid;
+	delta.key.detail = hash_bytes_extended((const unsigned char *) table->quals,
+										   sizeof(table->quals), 0);
+	delta.calls = weight;
+	delta.times = 1;
+	delta.cost_ms = ms * weight * share;
+	delta.saving_ms = delta.cost_ms * table->removed / (table->removed + table->kept);
+	delta.rows = (int64) table->removed;
+	delta.rows_max = (int64) table->removed;
+	delta.rows_kept = (int64) table->kept;
+	delta.nquals = table->nquals;
+	memcpy(delta.quals, table->quals, sizeof(delta.quals));
+	delta.nqueries = 1;
+	delta.queries[0] = record->queryid;
+	hone_sample_take(&delta.sample, record);
+	delta.parent.queryid = 0;
+	hone_finding_add(&delta);
+}
+
+static void
+look_at_filters(const HoneRecord *record)
+{
+	static FilterWalk walk;
+	SampledQuery *query = &sampled[record->queryid % SAMPLED_QUERIES];
+
+	if (query->queryid != record->queryid || query->weight == 0 ||
+		record->query_desc->planstate->instrument == NULL)
+		return;
+
+	walk.stmt = record->query_desc->plannedstmt;
+	walk.ntables = 0;
+	filter_walker(record->query_desc->planstate, &walk);
+	for (int i = 0; i < walk.ntables; i++)
+	{
+		FilteredTable *table = &walk.tables[i];
+
+		if (table->removed >= hone_advise_filter_rows &&
+			table->removed >= REMOVED_SHARE * (table->removed + table->kept))
+			report_filter(record, table, query->weight);
+	}
+	query->weight = 0;
+}
+
+static void
+look_at_limit(const HoneRecord *record)
+{
+	PlanState  *node = record->query_desc->planstate;
+	LimitState *limit;
+	Oid			relid;
+	int64		skipped;
+	double		ms = record->elapsed_ns / 1e6;
+
+	for (int depth = 0; node != NULL && !IsA(node, LimitState); depth++)
+	{
+		if (depth == LIMIT_DEPTH)
+			return;
+		node = IsA(node, SubqueryScanState) ?
+			((SubqueryScanState *) node)->subplan : outerPlanState(node);
+	}
+	if (node == NULL)
+		return;
+	limit = (LimitState *) node;
+	if (limit->limitOffset == NULL || limit->lstate == LIMIT_INITIAL)
+		return;
+	skipped = Min(limit->offset, limit->position);
+	if (skipped < hone_advise_offset_rows)
+		return;
+	relid = hone_sample_relation(record->query_desc->plannedstmt);
+	if (!OidIsValid(relid))
+		return;
+
+	memset(&delta, 0, offsetof(HoneFinding, sample));
+	delta.key.dbid = MyDatabaseId;
+	delta.key.kind = HONE_FINDING_OFFSET;
+	delta.key.relid = relid;
+	delta.key.queryid = record->queryid;
+	delta.calls = 1;
+	delta.times = 1;
+	delta.cost_ms = ms;
+	delta.saving_ms = ms * skipped / (skipped + record->rows);
+	delta.rows = skipped;
+	delta.rows_max = skipped;
+	delta.rows_kept = record->rows;
+	hone_sample_take(&delta.sample, record);
+	delta.parent.queryid = 0;
+	hone_finding_add(&delta);
+}
+
+void
+hone_plans_finished(const HoneRecord *record)
+{
+	if (record->query_desc == NULL || record->queryid == 0 ||
+		record->query_desc->planstate == NULL)
+		return;
+	if (record->cmd == CMD_SELECT)
+		look_at_limit(record);
+	look_at_filters(record);
+}

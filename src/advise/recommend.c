@@ -1,0 +1,302 @@
+/*-------------------------------------------------------------------------
+ *
+ * recommend.c
+ *	  hone.recommendations: findings, as their reader may see them.
+ *
+ * For each finding of the current database the advice of its kind is made in
+ * a subtransaction that is rolled back whatever happens: a table dropped,
+ * locked or altered in the meantime, or a statement that no longer parses,
+ * costs that finding its fix (or its place in the list), never the reader's
+ * query. Locks go with the subtransaction. Nothing that another session's
+ * statement contains is executed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/syscache.h"
+
+#include "advise/recommend.h"
+
+#define RECOMMENDATION_COLUMNS	13
+#define HIGH_COST_MS			10000
+#define MEDIUM_COST_MS			1000
+
+bool		hone_recommending = false;
+
+PG_FUNCTION_INFO_V1(hone_all_recommendations);
+PG_FUNCTION_INFO_V1(hone_new_recommendations);
+PG_FUNCTION_INFO_V1(hone_reset_recommendations);
+PG_FUNCTION_INFO_V1(hone_finding_usage_row);
+
+static const char *
+kind_name(uint32 kind)
+{
+	switch (kind)
+	{
+		case HONE_FINDING_N_PLUS_ONE:
+			return "n_plus_one";
+		case HONE_FINDING_OFFSET:
+			return "offset_pagination";
+		case HONE_FINDING_STAR:
+			return "select_star";
+		case HONE_FINDING_INDEX:
+			return "missing_index";
+	}
+	return "unknown";
+}
+
+static bool
+may_read_tables(const HoneSample *sample)
+{
+	for (int i = 0; i < sample->nrels; i++)
+	{
+		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(sample->rels[i])) ||
+			pg_class_aclcheck(sample->rels[i], GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+			return false;
+	}
+	return sample->nrels > 0;
+}
+
+/* What this user may see of a finding's statements. */
+static HoneReader
+reader_of(const HoneFinding *finding)
+{
+	HoneReader	reader;
+	Oid			user = GetUserId();
+
+	reader.constants = has_privs_of_role(user, ROLE_PG_READ_ALL_STATS) ||
+		(may_read_tables(&finding->sample) &&
+		 (finding->parent.queryid == 0 || may_read_tables(&finding->parent)));
+	reader.texts = reader.constants ||
+		(has_privs_of_role(user, finding->sample.userid) &&
+		 (finding->parent.queryid == 0 ||
+		  has_privs_of_role(user, finding->parent.userid)));
+	return reader;
+}
+
+static void
+advise(const HoneFinding *finding, const HoneReader *reader, HoneAdvice *advice)
+{
+	switch (finding->key.kind)
+	{
+		case HONE_FINDING_N_PLUS_ONE:
+			hone_advice_loop(finding, reader, advice);
+			break;
+		case HONE_FINDING_OFFSET:
+			hone_advice_offset(finding, reader, advice);
+			break;
+		case HONE_FINDING_STAR:
+			hone_advice_star(finding, reader, advice);
+			break;
+		case HONE_FINDING_INDEX:
+			hone_advice_index(finding, reader, advice);
+			break;
+	}
+}
+
+/*
+ * Make the advice of one finding. Throws only what the reader asked for
+ * himself (cancel) or what is beyond mending.
+ */
+static void
+advise_safely(const HoneFinding *finding, const HoneReader *reader,
+			  HoneAdvice *advice)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		advise(finding, reader, advice);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+
+	if (error == NULL)
+		return;
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ReThrowError(error);
+	advice->fix = NULL;
+	if (advice->no_fix == NULL)
+		advice->no_fix = reader->constants ? pstrdup(error->message) :
+			pstrdup("the statement could not be analysed");
+	FreeErrorData(error);
+}
+
+static const char *
+severity(double cost_ms)
+{
+	return cost_ms >= HIGH_COST_MS ? "high" :
+		cost_ms >= MEDIUM_COST_MS ? "medium" : "low";
+}
+
+static void
+put_recommendation(ReturnSetInfo *rsinfo, const HoneFinding *finding,
+				   const HoneReader *reader, HoneAdvice *advice)
+{
+	Datum		values[RECOMMENDATION_COLUMNS];
+	bool		nulls[RECOMMENDATION_COLUMNS] = {0};
+	uint64		queryid = finding->key.queryid ? finding->key.queryid :
+		finding->queries[0];
+	StringInfoData json;
+	int			i = 0;
+
+	/* a fix made of a statement shows its text */
+	if (!reader->texts && finding->key.kind != HONE_FINDING_INDEX)
+	{
+		advice->fix = NULL;
+		advice->no_fix = pstrdup("the statement is another role's");
+	}
+	if (advice->fix == NULL)
+		hone_evidence_text(advice, "no_fix", advice->no_fix ? advice->no_fix : "");
+	initStringInfo(&json);
+	appendStringInfo(&json, "{%s}", advice->evidence.data);
+
+	values[i++] = Int64GetDatum(hone_finding_id(&finding->key));
+	values[i++] = CStringGetTextDatum(kind_name(finding->key.kind));
+	values[i++] = CStringGetTextDatum(severity(advice->cost_ms));
+	values[i++] = ObjectIdGetDatum(finding->key.relid);
+	nulls[i] = queryid == 0;
+	values[i++] = Int64GetDatum((int64) queryid);
+	values[i++] = Int64GetDatum(finding->calls);
+	values[i++] = Float8GetDatum(advice->cost_ms);
+	values[i++] = Float8GetDatum(advice->saving_ms);
+	values[i++] = CStringGetTextDatum(advice->summary ? advice->summary :
+									  kind_name(finding->key.kind));
+	nulls[i] = advice->fix == NULL;
+	values[i++] = nulls[i] ? (Datum) 0 : CStringGetTextDatum(advice->fix);
+	values[i++] = DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+	values[i++] = TimestampTzGetDatum(finding->first_seen);
+	values[i++] = TimestampTzGetDatum(finding->last_seen);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/* Does the relation still exist, and does it outlive its session? */
+static bool
+is_worth_advice(Oid relid)
+{
+	return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)) &&
+		get_rel_persistence(relid) != RELPERSISTENCE_TEMP;
+}
+
+static void
+recommend(ReturnSetInfo *rsinfo, bool untold)
+{
+	int			count;
+	HoneFinding *findings = hone_finding_copy(MyDatabaseId, untold, &count);
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context = AllocSetContextCreate(caller, "hone recommendation",
+												  ALLOCSET_DEFAULT_SIZES);
+
+	for (int i = 0; i < count; i++)
+	{
+		HoneAdvice	advice = {0};
+		HoneReader	reader;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!is_worth_advice(findings[i].key.relid))
+			continue;
+		MemoryContextSwitchTo(context);
+		reader = reader_of(&findings[i]);
+		advice.context = context;
+		advice.cost_ms = findings[i].cost_ms;
+		advice.saving_ms = findings[i].saving_ms;
+		initStringInfo(&advice.evidence);
+		advise_safely(&findings[i], &reader, &advice);
+		if (!advice.drop)
+			put_recommendation(rsinfo, &findings[i], &reader, &advice);
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(context);
+	}
+	MemoryContextDelete(context);
+}
+
+/* Fill the result set, first writing what this session has not written yet. */
+static void
+return_recommendations(FunctionCallInfo fcinfo, bool untold)
+{
+	hone_require_preload("hone.recommendations");
+	hone_advise_flush();
+	InitMaterializedSRF(fcinfo, 0);
+
+	hone_recommending = true;
+	PG_TRY();
+	{
+		recommend((ReturnSetInfo *) fcinfo->resultinfo, untold);
+	}
+	PG_FINALLY();
+	{
+		hone_recommending = false;
+	}
+	PG_END_TRY();
+}
+
+/* hone._all_recommendations(): the rows behind hone.recommendations. */
+Datum
+hone_all_recommendations(PG_FUNCTION_ARGS)
+{
+	return_recommendations(fcinfo, false);
+	return (Datum) 0;
+}
+
+/* hone._new_recommendations(): those that changed since the last call. */
+Datum
+hone_new_recommendations(PG_FUNCTION_ARGS)
+{
+	return_recommendations(fcinfo, true);
+	return (Datum) 0;
+}
+
+/* hone.reset_recommendations(): how many findings were forgotten. */
+Datum
+hone_reset_recommendations(PG_FUNCTION_ARGS)
+{
+	hone_require_preload("hone.reset_recommendations");
+	hone_advise_flush();
+	PG_RETURN_INT32(hone_finding_forget(MyDatabaseId));
+}
+
+/* hone._findings(held, room, dropped): for hone.status. */
+Datum
+hone_finding_usage_row(PG_FUNCTION_ARGS)
+{
+	TupleDesc	desc;
+	Datum		values[3];
+	bool		nulls[3] = {0};
+	int			held;
+	int			room;
+	int64		dropped;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	hone_finding_usage(&held, &room, &dropped);
+	values[0] = Int32GetDatum(held);
+	values[1] = Int32GetDatum(room);
+	values[2] = Int64GetDatum(dropped);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}

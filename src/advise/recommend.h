@@ -1,0 +1,92 @@
+/*-------------------------------------------------------------------------
+ *
+ * recommend.h
+ *	  The readers' side of advise/: from a finding to a recommendation.
+ *
+ * One file per kind (advice_*.c) fills a HoneAdvice. They run inside a
+ * subtransaction that recommend.c always rolls back, so they may throw and
+ * may take locks; what they leave in the HoneAdvice is in its own memory
+ * context and counts also when they threw afterwards.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HONE_RECOMMEND_H
+#define HONE_RECOMMEND_H
+
+#include "lib/stringinfo.h"
+
+#include "advise/detect.h"
+#include "advise/finding.h"
+
+/* What the reader may see of one finding's statements. */
+typedef struct HoneReader
+{
+	bool		texts;			/* their shape */
+	bool		constants;		/* their constants too */
+} HoneReader;
+
+typedef struct HoneAdvice
+{
+	MemoryContext context;		/* of everything below */
+	bool		drop;			/* not worth showing, or mended since */
+	double		cost_ms;
+	double		saving_ms;
+	char	   *summary;
+	char	   *fix;			/* NULL: none; see no_fix */
+	char	   *no_fix;			/* why, for the evidence */
+	StringInfoData evidence;	/* members of a JSON object, with commas */
+} HoneAdvice;
+
+extern void hone_advice_loop(const HoneFinding *finding,
+							 const HoneReader *reader, HoneAdvice *advice);
+extern void hone_advice_offset(const HoneFinding *finding,
+							   const HoneReader *reader, HoneAdvice *advice);
+extern void hone_advice_star(const HoneFinding *finding,
+							 const HoneReader *reader, HoneAdvice *advice);
+extern void hone_advice_index(const HoneFinding *finding,
+							  const HoneReader *reader, HoneAdvice *advice);
+
+/* ---- evidence (evidence.c) ---- */
+
+/* "name": number, text (NULL: null), or already formed JSON. */
+extern void hone_evidence_integer(HoneAdvice *advice, const char *name, int64 value);
+extern void hone_evidence_number(HoneAdvice *advice, const char *name, double value);
+extern void hone_evidence_text(HoneAdvice *advice, const char *name, const char *value);
+extern void hone_evidence_json(HoneAdvice *advice, const char *name, const char *json);
+
+/*
+ * The statement as this reader may see it, application name and tags:
+ * {"queryid": ..., "query": ...}. Throws for text that cannot be scanned.
+ */
+extern void hone_evidence_sample(HoneAdvice *advice, const char *name,
+								 const HoneSample *sample,
+								 const HoneReader *reader);
+
+/* Set a member of advice, copied into its context. */
+extern void hone_advice_set(HoneAdvice *advice, char **member, const char *fmt,...) pg_attribute_printf(3, 4);
+
+/* ---- relations (relation.c) ---- */
+
+/* Columns of the primary key (or of a unique key without nulls), in order;
+ * NIL if there is none. Integer list. */
+extern List *hone_relation_key(Oid relid);
+
+/*
+ * Is there a valid btree index over all rows whose first columns are those of
+ * 'equal' in any order, followed by 'next' (0: anything)?
+ */
+extern bool hone_relation_has_index(Oid relid, List *equal, AttrNumber next);
+
+/* The partitioned table at the top, or the relation itself. */
+extern Oid	hone_relation_topmost(Oid relid);
+
+/* Average stored width of a column's values, 0 where it is not known. */
+extern int	hone_relation_column_width(Oid relid, AttrNumber attnum);
+
+/* Share of distinct values: 1 = all, 0 = not known. */
+extern double hone_relation_column_distinct(Oid relid, AttrNumber attnum);
+
+/* Rows and out-of-line bytes of a table with all its partitions (estimates). */
+extern void hone_relation_toast(Oid relid, double *rows, double *toast_bytes);
+
+#endif							/* HONE_RECOMMEND_H */

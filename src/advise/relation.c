@@ -1,0 +1,266 @@
+/*-------------------------------------------------------------------------
+ *
+ * relation.c
+ *	  What advice needs to know of a relation: keys, indexes, widths.
+ *
+ * Reads the catalogs of a relation that may be dropped at any moment: a row
+ * that is not there is an answer ("none"), not an error.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "catalog/index.h"
+#include "catalog/partition.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_statistic.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "advise/recommend.h"
+
+/* The relation's indexes, or NIL if it is gone or locked. */
+static List *
+index_list(Oid relid)
+{
+	Relation	rel;
+	List	   *indexes;
+
+	if (!ConditionalLockRelationOid(relid, AccessShareLock))
+		return NIL;
+	rel = try_relation_open(relid, NoLock);
+	if (rel == NULL)
+		return NIL;
+	indexes = RelationGetIndexList(rel);
+	relation_close(rel, NoLock);
+	return indexes;
+}
+
+static bool
+is_btree(Oid indexrelid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(indexrelid));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = ((Form_pg_class) GETSTRUCT(tuple))->relam == BTREE_AM_OID;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+static bool
+is_whole_btree(HeapTuple tuple)
+{
+	Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
+
+	return index->indisvalid && index->indislive &&
+		heap_attisnull(tuple, Anum_pg_index_indpred, NULL) &&
+		is_btree(index->indexrelid);
+}
+
+static bool
+is_not_null(Oid relid, AttrNumber attnum)
+{
+	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
+										Int16GetDatum(attnum));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/* Columns of a unique index if all are plain and not null; else NIL. */
+static List *
+unique_columns(HeapTuple tuple)
+{
+	Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
+	List	   *columns = NIL;
+
+	if (!index->indisunique || !index->indimmediate || !is_whole_btree(tuple))
+		return NIL;
+	for (int i = 0; i < index->indnkeyatts; i++)
+	{
+		AttrNumber	attnum = index->indkey.values[i];
+
+		if (attnum <= 0 || !is_not_null(index->indrelid, attnum))
+			return NIL;
+		columns = lappend_int(columns, attnum);
+	}
+	return columns;
+}
+
+List *
+hone_relation_key(Oid relid)
+{
+	List	   *best = NIL;
+	ListCell   *lc;
+
+	foreach(lc, index_list(relid))
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID,
+											ObjectIdGetDatum(lfirst_oid(lc)));
+		List	   *columns;
+		bool		primary;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		columns = unique_columns(tuple);
+		primary = ((Form_pg_index) GETSTRUCT(tuple))->indisprimary;
+		ReleaseSysCache(tuple);
+		if (columns == NIL)
+			continue;
+		if (primary)
+			return columns;
+		if (best == NIL || list_length(columns) < list_length(best))
+			best = columns;
+	}
+	return best;
+}
+
+bool
+hone_relation_has_index(Oid relid, List *equal, AttrNumber next)
+{
+	bool		found = false;
+	ListCell   *lc;
+
+	foreach(lc, index_list(relid))
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID,
+											ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_index index;
+		int			n = list_length(equal);
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		index = (Form_pg_index) GETSTRUCT(tuple);
+		if (is_whole_btree(tuple) && index->indnkeyatts >= n + (next ? 1 : 0))
+		{
+			bool		fits = next == 0 || index->indkey.values[n] == next;
+
+			for (int i = 0; i < n; i++)
+				fits &= list_member_int(equal, index->indkey.values[i]);
+			found |= fits;
+		}
+		ReleaseSysCache(tuple);
+	}
+	return found;
+}
+
+Oid
+hone_relation_topmost(Oid relid)
+{
+	List	   *ancestors;
+
+	if (!get_rel_relispartition(relid))
+		return relid;
+	ancestors = get_partition_ancestors(relid);
+	return ancestors ? llast_oid(ancestors) : relid;
+}
+
+/* Statistics row of a column, of the whole tree where there is one. */
+static HeapTuple
+column_statistics(Oid relid, AttrNumber attnum)
+{
+	HeapTuple	tuple = SearchSysCache3(STATRELATTINH, ObjectIdGetDatum(relid),
+										Int16GetDatum(attnum), BoolGetDatum(true));
+
+	if (!HeapTupleIsValid(tuple))
+		tuple = SearchSysCache3(STATRELATTINH, ObjectIdGetDatum(relid),
+								Int16GetDatum(attnum), BoolGetDatum(false));
+	return tuple;
+}
+
+int
+hone_relation_column_width(Oid relid, AttrNumber attnum)
+{
+	HeapTuple	tuple = column_statistics(relid, attnum);
+	Form_pg_statistic stats;
+	int			width;
+
+	if (!HeapTupleIsValid(tuple))
+		return 0;
+	stats = (Form_pg_statistic) GETSTRUCT(tuple);
+	width = (int) (stats->stawidth * (1 - stats->stanullfrac));
+	ReleaseSysCache(tuple);
+	return width;
+}
+
+double
+hone_relation_column_distinct(Oid relid, AttrNumber attnum)
+{
+	HeapTuple	tuple = column_statistics(relid, attnum);
+	double		distinct;
+	double		rows;
+	double		toast_bytes;
+
+	if (!HeapTupleIsValid(tuple))
+		return 0;
+	distinct = ((Form_pg_statistic) GETSTRUCT(tuple))->stadistinct;
+	ReleaseSysCache(tuple);
+	if (distinct < 0)
+		return -distinct;
+	hone_relation_toast(relid, &rows, &toast_bytes);
+	return rows > 0 ? Min(distinct / rows, 1) : 0;
+}
+
+/* Size of a TOAST table's main fork, 0 if it is gone or locked. */
+static double
+toast_size(Oid toastrelid)
+{
+	Relation	rel;
+	double		size;
+
+	if (!OidIsValid(toastrelid) ||
+		!ConditionalLockRelationOid(toastrelid, AccessShareLock))
+		return 0;
+	rel = try_relation_open(toastrelid, NoLock);
+	if (rel == NULL)
+		return 0;
+	size = (double) RelationGetNumberOfBlocks(rel) * BLCKSZ;
+	relation_close(rel, NoLock);
+	return size;
+}
+
+void
+hone_relation_toast(Oid relid, double *rows, double *toast_bytes)
+{
+	List	   *relids = list_make1_oid(relid);
+	ListCell   *lc;
+
+	if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
+		relids = find_all_inheritors(relid, NoLock, NULL);
+	*rows = 0;
+	*toast_bytes = 0;
+	foreach(lc, relids)
+	{
+		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_class class;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		class = (Form_pg_class) GETSTRUCT(tuple);
+		/* a tiered table's TOAST table holds its rows, not wide values */
+		if (class->relkind != RELKIND_PARTITIONED_TABLE && class->reltuples > 0 &&
+			class->relam == HEAP_TABLE_AM_OID)
+		{
+			*rows += class->reltuples;
+			*toast_bytes += toast_size(class->reltoastrelid);
+		}
+		ReleaseSysCache(tuple);
+	}
+}

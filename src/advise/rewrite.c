@@ -1,0 +1,407 @@
+/*-------------------------------------------------------------------------
+ *
+ * rewrite.c
+ *	  Statements as trees (see rewrite.h).
+ *
+ * Analysis goes through transformTopLevelStmt directly: no planner, no
+ * rewriter, and none of the hooks that count statements. Deparsing is the
+ * server's own. Nothing of the statement is executed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/analyze.h"
+#include "parser/parse_param.h"
+#include "parser/parser.h"
+#include "parser/scanner.h"
+#include "storage/lmgr.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/ruleutils.h"
+
+#include "advise/rewrite.h"
+
+/* The scanner's own token numbers, fixed for all parsers built on it. */
+enum
+{
+	TOKEN_FCONST = 260,
+	TOKEN_SCONST = 261,
+	TOKEN_USCONST = 262,
+	TOKEN_BCONST = 263,
+	TOKEN_XCONST = 264,
+	TOKEN_ICONST = 266,
+	TOKEN_PARAM = 267
+};
+
+/* ---- text to Query ---- */
+
+typedef struct QualifyContext
+{
+	const HoneSample *sample;
+	List	   *ctes;			/* names that WITH defines */
+} QualifyContext;
+
+static bool
+collect_ctes(Node *node, QualifyContext *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, CommonTableExpr))
+		context->ctes = lappend(context->ctes, ((CommonTableExpr *) node)->ctename);
+	return raw_expression_tree_walker(node, collect_ctes, context);
+}
+
+static bool
+is_cte(QualifyContext *context, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, context->ctes)
+	{
+		if (strcmp(lfirst(lc), name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Give each table without a schema the schema the sample saw it in. */
+static bool
+qualify(Node *node, QualifyContext *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeVar))
+	{
+		RangeVar   *var = (RangeVar *) node;
+
+		for (int i = 0; i < context->sample->nrels && var->schemaname == NULL; i++)
+		{
+			Oid			relid = context->sample->rels[i];
+			char	   *name = get_rel_name(relid);
+
+			if (name && strcmp(name, var->relname) == 0 &&
+				!is_cte(context, var->relname))
+				var->schemaname = get_namespace_name(get_rel_namespace(relid));
+		}
+	}
+	return raw_expression_tree_walker(node, qualify, context);
+}
+
+static List *variable_names = NIL;
+
+/* A name that is no column: a variable of the function around. */
+static Node *
+variable_reference(ParseState *pstate, ColumnRef *cref, Node *var)
+{
+	ParamRef   *param;
+	char	   *name;
+	int			number = 0;
+	ListCell   *lc;
+
+	if (var != NULL || IsA(llast(cref->fields), A_Star))
+		return NULL;
+	name = NameListToString(cref->fields);
+	foreach(lc, variable_names)
+	{
+		if (strcmp(lfirst(lc), name) == 0)
+			break;
+		number++;
+	}
+	if (number == list_length(variable_names))
+		variable_names = lappend(variable_names, name);
+	param = makeNode(ParamRef);
+	param->number = HONE_REWRITE_VARIABLES + number;
+	param->location = cref->location;
+	return pstate->p_paramref_hook(pstate, param);
+}
+
+static Query *
+analyze_statement(RawStmt *raw, const char *text, bool with_variables)
+{
+	ParseState *pstate = make_parsestate(NULL);
+	Oid		   *types = NULL;
+	int			ntypes = 0;
+	Query	   *query;
+
+	pstate->p_sourcetext = text;
+	setup_parse_variable_parameters(pstate, &types, &ntypes);
+	if (with_variables)
+	{
+		variable_names = NIL;
+		pstate->p_post_columnref_hook = variable_reference;
+	}
+	query = transformTopLevelStmt(pstate, raw);
+	check_variable_parameters(pstate, query);
+	free_parsestate(pstate);
+	return query;
+}
+
+static RawStmt *
+parse_one_select(const char *text)
+{
+	List	   *trees = raw_parser(text, RAW_PARSE_DEFAULT);
+	RawStmt    *raw;
+
+	raw = list_length(trees) == 1 ? linitial_node(RawStmt, trees) : NULL;
+	if (raw == NULL || !IsA(raw->stmt, SelectStmt) ||
+		((SelectStmt *) raw->stmt)->intoClause != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("the statement is not a single SELECT"),
+				 errhint("Only SELECT is rewritten for hone.recommendations.")));
+	return raw;
+}
+
+Query *
+hone_rewrite_parse(const HoneSample *sample)
+{
+	QualifyContext context = {sample, NIL};
+	LOCKMODE	mode;
+	RawStmt    *raw;
+
+	if (sample->truncated)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("the statement is longer than %d bytes", HONE_SAMPLE_TEXT - 1),
+				 errhint("See the shape of the fix in the documentation of hone.recommendations.")));
+	raw = parse_one_select(sample->text);
+	mode = ((SelectStmt *) raw->stmt)->lockingClause ? RowShareLock : AccessShareLock;
+	for (int i = 0; i < sample->nrels; i++)
+	{
+		if (!ConditionalLockRelationOid(sample->rels[i], mode))
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("one of its tables is locked"),
+					 errhint("Read hone.recommendations again when the lock is gone.")));
+	}
+	collect_ctes(raw->stmt, &context);
+	qualify(raw->stmt, &context);
+	return analyze_statement(raw, sample->text, sample->nested);
+}
+
+void
+hone_rewrite_check(const char *text)
+{
+	analyze_statement(parse_one_select(text), text, false);
+}
+
+/* ---- Query to text ---- */
+
+typedef struct RenumberContext
+{
+	Bitmapset  *params;			/* numbers that occur */
+	int			next;			/* for masked constants */
+	bool		mask;
+} RenumberContext;
+
+static bool
+collect_params(Node *node, RenumberContext *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXTERN)
+		context->params = bms_add_member(context->params, ((Param *) node)->paramid);
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, collect_params, context, 0);
+	return expression_tree_walker(node, collect_params, context);
+}
+
+int
+hone_rewrite_max_param(Query *query)
+{
+	RenumberContext context = {NULL, 0, false};
+	int			id = -1;
+	int			max = 0;
+
+	collect_params((Node *) query, &context);
+	while ((id = bms_next_member(context.params, id)) >= 0)
+		max = id;
+	return max;
+}
+
+Param *
+hone_rewrite_param(int id, Oid type, Oid collation)
+{
+	Param	   *param = makeNode(Param);
+
+	param->paramkind = PARAM_EXTERN;
+	param->paramid = id;
+	param->paramtype = type;
+	param->paramtypmod = -1;
+	param->paramcollid = collation;
+	param->location = -1;
+	return param;
+}
+
+/* Position of a member among the members, from 1. */
+static int
+new_number(RenumberContext *context, int id)
+{
+	int			number = 1;
+	int			member = -1;
+
+	while ((member = bms_next_member(context->params, member)) >= 0 && member < id)
+		number++;
+	return number;
+}
+
+/* ($n)::type */
+static Node *
+typed_param(int number, Oid type, Oid collation)
+{
+	return (Node *) makeRelabelType((Expr *) hone_rewrite_param(number, type, collation),
+									type, -1, collation, COERCE_EXPLICIT_CAST);
+}
+
+static Node *
+renumber(Node *node, RenumberContext *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXTERN)
+	{
+		Param	   *param = (Param *) node;
+
+		return typed_param(new_number(context, param->paramid),
+						   param->paramtype, param->paramcollid);
+	}
+	if (IsA(node, Const) && context->mask && !((Const *) node)->constisnull &&
+		((Const *) node)->consttype != BOOLOID)
+	{
+		Const	   *con = (Const *) node;
+
+		return typed_param(context->next++, con->consttype, con->constcollid);
+	}
+	if (IsA(node, Query))
+		return (Node *) query_tree_mutator((Query *) node, renumber, context, 0);
+	return expression_tree_mutator(node, renumber, context);
+}
+
+char *
+hone_rewrite_deparse(Query *query, bool mask, int *number)
+{
+	RenumberContext context = {NULL, 0, mask};
+	int			nest_level;
+	char	   *text;
+
+	collect_params((Node *) query, &context);
+	context.next = bms_num_members(context.params) + 1;
+	if (number)
+		*number = new_number(&context, *number);
+	query = (Query *) renumber((Node *) query, &context);
+
+	nest_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	text = pg_get_querydef(query, true);
+	hone_rewrite_check(text);
+	AtEOXact_GUC(true, nest_level);
+	while (*text == ' ')
+		text++;
+	return text;
+}
+
+/* ---- text to text ---- */
+
+typedef struct TokenScan
+{
+	core_yy_extra_type extra;
+	core_yyscan_t scanner;
+	core_YYSTYPE value;
+	int			location;		/* of the current token */
+	int			token;
+} TokenScan;
+
+static void
+scan_begin(TokenScan *scan, const char *text)
+{
+	scan->scanner = scanner_init(text, &scan->extra, &ScanKeywords,
+								 ScanKeywordTokens);
+	scan->extra.escape_string_warning = false;
+}
+
+static bool
+scan_next(TokenScan *scan)
+{
+	scan->token = core_yylex(&scan->value, &scan->location, scan->scanner);
+	return scan->token != 0;
+}
+
+/* Bytes of the current token: the scanner ends it with a zero byte. */
+static int
+scan_length(TokenScan *scan)
+{
+	return strlen(scan->extra.scanbuf + scan->location);
+}
+
+static bool
+is_constant(int token)
+{
+	return (token >= TOKEN_FCONST && token <= TOKEN_XCONST) || token == TOKEN_ICONST;
+}
+
+/* Highest $n of a text. */
+static int
+max_param_token(const char *text)
+{
+	TokenScan	scan;
+	int			max = 0;
+
+	scan_begin(&scan, text);
+	while (scan_next(&scan))
+	{
+		if (scan.token == TOKEN_PARAM)
+			max = Max(max, scan.value.ival);
+	}
+	return max;
+}
+
+char *
+hone_rewrite_plain(const char *text, bool mask)
+{
+	TokenScan	scan;
+	StringInfoData out;
+	int			end = 0;
+	int			next = mask ? max_param_token(text) + 1 : 0;
+
+	initStringInfo(&out);
+	scan_begin(&scan, text);
+	while (scan_next(&scan))
+	{
+		int			length = scan_length(&scan);
+
+		if (scan.location > end && out.len > 0)
+			appendStringInfoChar(&out, ' ');
+		if (mask && is_constant(scan.token))
+			appendStringInfo(&out, "$%d", next++);
+		else
+			appendBinaryStringInfo(&out, text + scan.location, length);
+		end = scan.location + length;
+	}
+	return out.data;
+}
+
+char *
+hone_rewrite_replace_param(const char *text, int number, const char *replacement)
+{
+	TokenScan	scan;
+	StringInfoData out;
+	int			end = 0;
+
+	initStringInfo(&out);
+	scan_begin(&scan, text);
+	while (scan_next(&scan))
+	{
+		if (scan.token != TOKEN_PARAM || scan.value.ival != number)
+			continue;
+		appendBinaryStringInfo(&out, text + end, scan.location - end);
+		appendStringInfoString(&out, replacement);
+		end = scan.location + scan_length(&scan);
+	}
+	appendStringInfoString(&out, text + end);
+	return out.data;
+}

@@ -1,0 +1,58 @@
+/*-------------------------------------------------------------------------
+ *
+ * rewrite.h
+ *	  Statements as trees, for making fixes: sample text -> Query -> changed
+ *	  Query -> text that PREPAREs.
+ *
+ * All of these may throw; recommend.c calls them inside a subtransaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HONE_REWRITE_H
+#define HONE_REWRITE_H
+
+#include "nodes/parsenodes.h"
+#include "nodes/primnodes.h"
+
+#include "advise/finding.h"
+
+/* Parameter numbers from here on stand for the variables of a function. */
+#define HONE_REWRITE_VARIABLES	10000
+
+/*
+ * Parse and analyse a sample as its session did: tables without a schema are
+ * those the sample was seen to use, whatever the reader's search_path. Takes
+ * the statement's relation locks, without waiting for them; throws
+ * ERRCODE_LOCK_NOT_AVAILABLE if one is not free, and
+ * ERRCODE_FEATURE_NOT_SUPPORTED for what is not one complete SELECT.
+ */
+extern Query *hone_rewrite_parse(const HoneSample *sample);
+
+/* Highest parameter number that occurs in the query, 0 if none. */
+extern int	hone_rewrite_max_param(Query *query);
+
+/* A parameter of this type. */
+extern Param *hone_rewrite_param(int id, Oid type, Oid collation);
+
+/*
+ * Text of the query: names qualified, parameters renumbered from $1 without
+ * gaps in their order and written with their types. mask: constants become
+ * parameters too, numbered after the others. If 'number' is not NULL, *number
+ * is the new number of parameter *number.
+ */
+extern char *hone_rewrite_deparse(Query *query, bool mask, int *number);
+
+/* Throws unless the text would PREPARE without declared types. */
+extern void hone_rewrite_check(const char *text);
+
+/*
+ * The text without comments; with 'mask' its constants as $n, numbered after
+ * the parameters it has. Throws if the text ends inside a quoted token.
+ */
+extern char *hone_rewrite_plain(const char *text, bool mask);
+
+/* The text with parameter $number replaced by 'replacement'. */
+extern char *hone_rewrite_replace_param(const char *text, int number,
+										const char *replacement);
+
+#endif							/* HONE_REWRITE_H */

@@ -1,0 +1,188 @@
+/*-------------------------------------------------------------------------
+ *
+ * sample.c
+ *	  Copies of statements: text, relations, who sent them.
+ *
+ * A copy has its statement alone (no neighbours in the same string), cut at a
+ * character boundary. Of comments only what looks like SQLCommenter's
+ * key='value' list is kept, apart from the text; comments inside the text are
+ * removed when it is shown.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "mb/pg_wchar.h"
+#include "nodes/parsenodes.h"
+#include "parser/parsetree.h"
+#include "utils/guc.h"
+
+#include "advise/detect.h"
+
+#define COMMENT_SEARCH	1024	/* bytes looked at from either end */
+
+/* Relations of the system and of information_schema are nobody's problem. */
+static bool
+is_user_relation(RangeTblEntry *rte)
+{
+	return rte->rtekind == RTE_RELATION && rte->relid >= FirstNormalObjectId &&
+		(rte->relkind == RELKIND_RELATION ||
+		 rte->relkind == RELKIND_PARTITIONED_TABLE ||
+		 rte->relkind == RELKIND_MATVIEW ||
+		 rte->relkind == RELKIND_FOREIGN_TABLE);
+}
+
+Oid
+hone_sample_relation(PlannedStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		if (is_user_relation(rte))
+			return rte->relid;
+	}
+	return InvalidOid;
+}
+
+bool
+hone_sample_mentions(PlannedStmt *stmt, Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		if (rte->rtekind == RTE_RELATION && rte->relid == relid)
+			return true;
+	}
+	return false;
+}
+
+/* Is text, of len bytes, a list of key='value' pairs? */
+static bool
+looks_like_tags(const char *text, int len)
+{
+	int			i = 0;
+	int			pairs = 0;
+
+	while (i < len)
+	{
+		int			key = i;
+
+		while (i < len && (isalnum((unsigned char) text[i]) || text[i] == '_' ||
+						   text[i] == '%' || text[i] == '-'))
+			i++;
+		if (i == key || i + 1 >= len || text[i] != '=' || text[i + 1] != '\'')
+			return false;
+		i += 2;
+		while (i < len && text[i] != '\'')
+			i++;
+		if (i >= len)
+			return false;
+		i++;
+		pairs++;
+		while (i < len && (text[i] == ',' || text[i] == ' '))
+			i++;
+	}
+	return pairs > 0;
+}
+
+/* Copy the first comment of tags within [from, end) to 'tags'. */
+static bool
+copy_tags(char *tags, const char *from, const char *end)
+{
+	const char *p = from;
+
+	while (p + 4 <= end)
+	{
+		const char *close;
+
+		p = memchr(p, '/', end - p - 3);
+		if (p == NULL)
+			return false;
+		if (p[1] != '*')
+		{
+			p++;
+			continue;
+		}
+		p += 2;
+		while (p < end && *p == ' ')
+			p++;
+		for (close = p; close + 1 < end && !(close[0] == '*' && close[1] == '/');)
+			close++;
+		if (close + 1 >= end)
+			return false;
+		while (close > p && close[-1] == ' ')
+			close--;
+		if (close - p < HONE_SAMPLE_TAGS && looks_like_tags(p, close - p))
+		{
+			memcpy(tags, p, close - p);
+			tags[close - p] = '\0';
+			return true;
+		}
+		p = close;
+	}
+	return false;
+}
+
+static void
+take_tags(HoneSample *sample, const char *source)
+{
+	size_t		len = strlen(source);
+
+	sample->tags[0] = '\0';
+	if (len <= 2 * COMMENT_SEARCH)
+		copy_tags(sample->tags, source, source + len);
+	else if (!copy_tags(sample->tags, source, source + COMMENT_SEARCH))
+		copy_tags(sample->tags, source + len - COMMENT_SEARCH, source + len);
+}
+
+void
+hone_sample_take(HoneSample *sample, const HoneRecord *record)
+{
+	const char *text = record->source;
+	int			len;
+	ListCell   *lc;
+
+	sample->queryid = record->queryid;
+	sample->userid = record->userid;
+	sample->nested = record->nest_level > 0;
+	sample->truncated = false;
+	sample->text[0] = '\0';
+	sample->tags[0] = '\0';
+	sample->nrels = 0;
+	strlcpy(sample->application, application_name ? application_name : "",
+			sizeof(sample->application));
+
+	foreach(lc, record->query_desc->plannedstmt->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+		bool		known = false;
+
+		if (!is_user_relation(rte) || sample->nrels == HONE_SAMPLE_RELS)
+			continue;
+		for (int i = 0; i < sample->nrels; i++)
+			known |= sample->rels[i] == rte->relid;
+		if (!known)
+			sample->rels[sample->nrels++] = rte->relid;
+	}
+
+	if (text == NULL)
+		return;
+	take_tags(sample, text);
+	if (record->location > 0)
+		text += record->location;
+	len = record->length > 0 ? record->length : strlen(text);
+	if (len >= HONE_SAMPLE_TEXT)
+	{
+		len = pg_mbcliplen(text, len, HONE_SAMPLE_TEXT - 1);
+		sample->truncated = true;
+	}
+	memcpy(sample->text, text, len);
+	sample->text[len] = '\0';
+}

@@ -1,0 +1,237 @@
+/*-------------------------------------------------------------------------
+ *
+ * star.c
+ *	  Which queries select *, and how many rows they fetched.
+ *
+ * The star is only in the source: after parse analysis it has become a list
+ * of columns. So the raw parse of a query's text is looked at once, when the
+ * backend first sees its identifier, and the answer is kept in a small cache
+ * (found by identifier modulo its size; a collision only means looking
+ * again). Parsing is skipped when the text holds no asterisk, and limited to
+ * a number of texts per second for workloads whose identifiers never repeat.
+ *
+ * Counting is local; the table of findings is written to at a query's first
+ * call, then at most once a second, and at the backend's exit.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "parser/parser.h"
+#include "utils/memutils.h"
+
+#include "advise/detect.h"
+
+#define STAR_QUERIES		256
+#define STAR_TEXT_MAX		16384	/* longer statements are not looked at */
+#define STAR_PARSES			50	/* per second */
+#define STAR_WRITE_MS		1000
+
+typedef struct StarQuery
+{
+	uint64		queryid;
+	bool		star;
+	int64		calls;			/* not yet written, as are the next two */
+	int64		rows;
+	int64		rows_max;
+	double		ms;
+	int64		total;			/* calls, ever */
+	TimestampTz written;
+	HoneSample *sample;			/* allocated when the first star comes */
+} StarQuery;
+
+static StarQuery stars[STAR_QUERIES];
+static int64 parses_left = STAR_PARSES;
+static TimestampTz parses_since = 0;
+static HoneFinding delta;		/* too large for the stack */
+
+static bool
+may_parse(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (TimestampDifferenceExceeds(parses_since, now, 1000))
+	{
+		parses_since = now;
+		parses_left = STAR_PARSES;
+	}
+	return parses_left-- > 0;
+}
+
+/* The outermost SELECT's list has a star (of a set operation, the first's). */
+static bool
+statement_has_star(Node *stmt)
+{
+	SelectStmt *select = (SelectStmt *) stmt;
+	ListCell   *lc;
+
+	if (stmt == NULL || !IsA(stmt, SelectStmt))
+		return false;
+	while (select->larg != NULL)
+		select = select->larg;
+	foreach(lc, select->targetList)
+	{
+		ResTarget  *target = lfirst_node(ResTarget, lc);
+
+		if (target->val != NULL && IsA(target->val, ColumnRef) &&
+			IsA(llast(((ColumnRef *) target->val)->fields), A_Star))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Raw parse of a statement that has just been parsed. An error is possible
+ * all the same (expressions of PL/pgSQL, memory) and means "no star": the raw
+ * parser takes no lock and no resource but memory, which goes with its
+ * context, so an error in it can be dropped. Its context callbacks are not
+ * called: they may look into the catalogs.
+ */
+static bool
+text_has_star(const char *text, int len)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext parse_context;
+	uint32		holdoff = InterruptHoldoffCount;
+	volatile bool result = false;
+
+	parse_context = AllocSetContextCreate(caller, "hone raw parse",
+										  ALLOCSET_DEFAULT_SIZES);
+	PG_TRY();
+	{
+		List	   *trees;
+
+		error_context_stack = NULL;
+		MemoryContextSwitchTo(parse_context);
+		trees = raw_parser(pnstrdup(text, len), RAW_PARSE_DEFAULT);
+		result = list_length(trees) == 1 &&
+			statement_has_star(linitial_node(RawStmt, trees)->stmt);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		FlushErrorState();
+		InterruptHoldoffCount = holdoff;	/* the error had zeroed it */
+		result = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(parse_context);
+	return result;
+}
+
+static bool
+reads_user_table(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		if (rte->rtekind == RTE_RELATION && rte->relid >= FirstNormalObjectId &&
+			rte->relkind != RELKIND_VIEW)
+			return true;
+	}
+	return false;
+}
+
+static void
+star_write(StarQuery *query)
+{
+	if (query->calls == 0 || query->sample == NULL)
+		return;
+	memset(&delta, 0, offsetof(HoneFinding, sample));
+	delta.key.dbid = MyDatabaseId;
+	delta.key.kind = HONE_FINDING_STAR;
+	delta.key.relid = query->sample->rels[0];
+	delta.key.queryid = query->queryid;
+	delta.calls = query->calls;
+	delta.times = query->calls;
+	delta.cost_ms = query->ms;
+	delta.rows = query->rows;
+	delta.rows_max = query->rows_max;
+	delta.sample = *query->sample;
+	delta.parent.queryid = 0;
+	hone_finding_add(&delta);
+	query->calls = query->rows = query->rows_max = 0;
+	query->ms = 0;
+}
+
+void
+hone_star_analyzed(ParseState *pstate, Query *query)
+{
+	StarQuery  *slot = &stars[query->queryId % STAR_QUERIES];
+	const char *text = pstate->p_sourcetext;
+	int			len;
+
+	if (query->queryId == 0 || query->commandType != CMD_SELECT ||
+		slot->queryid == query->queryId || text == NULL ||
+		!reads_user_table(query))
+		return;
+	if (query->stmt_location > 0)
+		text += query->stmt_location;
+	len = query->stmt_len > 0 ? query->stmt_len : strlen(text);
+	if (len > STAR_TEXT_MAX)
+		return;
+	if (memchr(text, '*', len) != NULL && !may_parse())
+		return;
+
+	star_write(slot);
+	slot->queryid = query->queryId;
+	slot->total = slot->calls = 0;
+	slot->written = 0;
+	slot->star = memchr(text, '*', len) != NULL && text_has_star(text, len);
+	if (slot->sample)
+		slot->sample->queryid = 0;
+}
+
+void
+hone_star_finished(const HoneRecord *record)
+{
+	StarQuery  *query = &stars[record->queryid % STAR_QUERIES];
+	TimestampTz now;
+
+	if (record->cmd != CMD_SELECT || record->query_desc == NULL ||
+		record->queryid == 0 || query->queryid != record->queryid ||
+		!query->star)
+		return;
+	if (query->sample == NULL)
+		query->sample = MemoryContextAllocExtended(TopMemoryContext,
+												   sizeof(HoneSample),
+												   MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
+	if (query->sample == NULL)
+		return;
+	if (query->sample->queryid != record->queryid)
+		hone_sample_take(query->sample, record);
+	if (query->sample->nrels == 0)
+	{
+		query->star = false;
+		return;
+	}
+
+	query->calls++;
+	query->total++;
+	query->rows += record->rows;
+	query->rows_max = Max(query->rows_max, (int64) record->rows);
+	query->ms += record->elapsed_ns / 1e6;
+
+	now = record->started;
+	if (query->total == 1 ||
+		TimestampDifferenceExceeds(query->written, now, STAR_WRITE_MS))
+	{
+		query->written = now;
+		star_write(query);
+	}
+}
+
+void
+hone_star_flush(void)
+{
+	for (int i = 0; i < STAR_QUERIES; i++)
+		star_write(&stars[i]);
+}

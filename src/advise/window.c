@@ -1,0 +1,409 @@
+/*-------------------------------------------------------------------------
+ *
+ * window.c
+ *	  N+1 loops: the same query again and again with other keys, after a
+ *	  query that returned about as many rows.
+ *
+ * A backend keeps one *burst*: the statements of one transaction block, or of
+ * autocommit statements with less than hone.n_plus_one_gap between them. Of a
+ * burst it keeps not the statements but their *shapes* (query identifier and
+ * nesting), at most SHAPES of them, each with its counters and, for up to
+ * four key positions, a small bitmap that estimates how many distinct values
+ * it saw. So a statement costs a look-up and a few additions, whatever the
+ * length of the loop. Statement samples are taken only of shapes that may
+ * turn out to be a parent or a child; they live in a memory context that is
+ * reset with the burst.
+ *
+ * A shape is written to the table of findings when it has repeated often
+ * enough, at each doubling after that, and at the end of the burst.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "port/pg_bitutils.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#include "advise/detect.h"
+
+#define SHAPES			64
+#define KEY_BITS		1024	/* of a position's bitmap */
+#define KEY_CALLS		512		/* calls whose keys are looked at */
+#define DISTINCT_SHARE	0.8		/* of the calls with another key */
+#define LOST_SHAPE		(-1)
+
+/* One position that may hold the key of a loop. */
+typedef struct ShapeKey
+{
+	bool		used;
+	int			calls;			/* that had a value here, at most KEY_CALLS */
+	uint64		bits[KEY_BITS / 64];
+} ShapeKey;
+
+typedef struct Shape
+{
+	uint64		queryid;
+	int			nest_level;
+	Oid			relid;			/* first user relation it reads */
+	int64		calls;
+	int64		rows;			/* of all calls */
+	int64		most_rows;		/* of one call */
+	int64		elapsed_us;
+	int64		gap_us;			/* between the statement before and a call */
+	int64		first_start_us; /* monotonic */
+	int64		written;		/* calls that were followed by a write there */
+	ShapeKey	keys[HONE_CALL_KEYS];
+	int64		told_calls;		/* of these, already in the finding */
+	int64		told_elapsed_us;
+	int64		told_gap_us;
+	HoneSample *sample;			/* in burst_context, or NULL */
+	int32		sample_ids[HONE_CALL_KEYS]; /* where the sample has its keys */
+} Shape;
+
+typedef struct Burst
+{
+	int			nshapes;
+	bool		in_block;
+	uint32		lxid;
+	Oid			userid;
+	uint32		application;	/* hash */
+	int64		last_end_us;	/* monotonic end of the last statement */
+	int			last_shape[2];	/* of the last SELECT, top level and nested */
+	Shape		shapes[SHAPES];
+} Burst;
+
+static Burst *burst = NULL;
+static MemoryContext burst_context = NULL;
+static HoneFinding delta;		/* too large for the stack */
+
+static bool
+burst_make(void)
+{
+	if (burst == NULL)
+	{
+		if (burst_context == NULL)
+			burst_context = AllocSetContextCreate(TopMemoryContext,
+												  "hone burst samples",
+												  ALLOCSET_SMALL_SIZES);
+		burst = MemoryContextAllocExtended(TopMemoryContext, sizeof(Burst),
+										   MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
+		if (burst != NULL)
+			burst->last_shape[0] = burst->last_shape[1] = LOST_SHAPE;
+	}
+	return burst != NULL;
+}
+
+static int
+key_distinct(const ShapeKey *key)
+{
+	return (int) pg_popcount((const char *) key->bits, sizeof(key->bits));
+}
+
+/* The position whose value changes most, if it changes nearly every time. */
+static const ShapeKey *
+shape_key(const Shape *shape)
+{
+	const ShapeKey *best = NULL;
+	int			best_distinct = 0;
+
+	for (int i = 0; i < HONE_CALL_KEYS; i++)
+	{
+		const ShapeKey *key = &shape->keys[i];
+		int			distinct;
+
+		if (!key->used || key->calls < DISTINCT_SHARE * Min(shape->calls, KEY_CALLS))
+			continue;
+		distinct = key_distinct(key);
+
+		/* a full bitmap underestimates; KEY_CALLS fill about 40 % of it */
+		if (distinct < DISTINCT_SHARE * 0.8 * key->calls ||
+			(key->calls <= 64 && distinct < DISTINCT_SHARE * key->calls))
+			continue;
+		if (distinct > best_distinct)
+		{
+			best = key;
+			best_distinct = distinct;
+		}
+	}
+	return best;
+}
+
+/*
+ * The query whose rows the loop over 'child' goes through: it began before
+ * the loop did, and returned about as many rows as the loop has calls. Among
+ * several the nearest in number wins, then the latest.
+ */
+static Shape *
+shape_parent(const Shape *child)
+{
+	Shape	   *best = NULL;
+	double		best_distance = 0;
+
+	for (int i = 0; i < burst->nshapes; i++)
+	{
+		Shape	   *shape = &burst->shapes[i];
+		double		ratio;
+
+		if (shape == child || shape->nest_level != child->nest_level ||
+			shape->sample == NULL ||
+			shape->first_start_us > child->first_start_us ||
+			shape->rows < hone_n_plus_one_threshold)
+			continue;
+		ratio = (double) shape->rows / child->calls;
+		if (ratio < 0.66 || ratio > 10)
+			continue;
+		if (ratio < 1)
+			ratio = 1 / ratio;
+		if (best == NULL || ratio < best_distance ||
+			(ratio == best_distance && shape->first_start_us > best->first_start_us))
+		{
+			best = shape;
+			best_distance = ratio;
+		}
+	}
+	return best;
+}
+
+/* Write a shape to its finding, if it is the child of a loop. */
+static void
+shape_report(Shape *shape)
+{
+	const ShapeKey *key;
+	Shape	   *parent;
+	int64		calls = shape->calls - shape->told_calls;
+	bool		first = shape->told_calls == 0;
+	int32		key_id;
+
+	if (shape->calls < hone_n_plus_one_threshold || calls == 0 ||
+		!OidIsValid(shape->relid) || shape->sample == NULL ||
+		shape->written * 2 >= shape->calls)
+		return;
+	key = shape_key(shape);
+	if (key == NULL)
+		return;
+	parent = shape_parent(shape);
+	if (parent == NULL)
+		return;
+
+	memset(&delta, 0, offsetof(HoneFinding, sample));
+	delta.key.dbid = MyDatabaseId;
+	delta.key.kind = HONE_FINDING_N_PLUS_ONE;
+	delta.key.relid = shape->relid;
+	delta.key.queryid = shape->queryid;
+	delta.key.detail = parent->queryid;
+	delta.calls = calls;
+	delta.times = first ? 1 : 0;
+	delta.gap_ms = (shape->gap_us - shape->told_gap_us) / 1000.0;
+	delta.cost_ms = (shape->elapsed_us - shape->told_elapsed_us) / 1000.0 +
+		delta.gap_ms;
+	/* one call remains of each burst */
+	delta.saving_ms = delta.cost_ms * (first ? (double) (calls - 1) / calls : 1);
+	delta.rows = shape->rows;
+	delta.rows_max = shape->calls;
+	delta.parent_rows = parent->rows;
+	key_id = shape->sample_ids[key - shape->keys];
+	delta.key_param = Max(key_id, 0);
+	delta.key_location = key_id < 0 ? -1 - key_id : -1;
+	delta.sample = *shape->sample;
+	delta.parent = *parent->sample;
+	hone_finding_add(&delta);
+
+	shape->told_calls = shape->calls;
+	shape->told_elapsed_us = shape->elapsed_us;
+	shape->told_gap_us = shape->gap_us;
+}
+
+static void
+burst_end(void)
+{
+	for (int i = 0; i < burst->nshapes; i++)
+		shape_report(&burst->shapes[i]);
+	burst->nshapes = 0;
+	burst->last_shape[0] = burst->last_shape[1] = LOST_SHAPE;
+	MemoryContextReset(burst_context);
+}
+
+/* Begin a new burst if this statement does not belong to the current one. */
+static void
+burst_join(const HoneRecord *record, int64 start_us)
+{
+	uint32		application = 0;
+	bool		boundary;
+
+	if (application_name)
+		application = hash_bytes((const unsigned char *) application_name,
+								 strlen(application_name));
+	if (record->in_xact_block || burst->in_block || record->nest_level > 0)
+		boundary = record->lxid != burst->lxid;
+	else
+		boundary = start_us - burst->last_end_us >
+			(int64) hone_n_plus_one_gap * 1000;
+	if (boundary || record->userid != burst->userid ||
+		application != burst->application)
+		burst_end();
+	burst->in_block = record->in_xact_block;
+	burst->lxid = record->lxid;
+	burst->userid = record->userid;
+	burst->application = application;
+}
+
+/* The record's shape; a new one may take the place of an idle one. */
+static Shape *
+shape_find(const HoneRecord *record, Oid relid, int64 start_us)
+{
+	Shape	   *shape = NULL;
+
+	for (int i = 0; i < burst->nshapes; i++)
+	{
+		if (burst->shapes[i].queryid == record->queryid &&
+			burst->shapes[i].nest_level == record->nest_level)
+			return &burst->shapes[i];
+	}
+	if (burst->nshapes < SHAPES)
+		shape = &burst->shapes[burst->nshapes++];
+	else
+	{
+		/* the oldest that is neither a loop nor the parent of one */
+		for (int i = 0; i < SHAPES; i++)
+		{
+			Shape	   *other = &burst->shapes[i];
+
+			if (other->sample == NULL &&
+				(shape == NULL || other->first_start_us < shape->first_start_us))
+				shape = other;
+		}
+		if (shape == NULL)
+			return NULL;
+	}
+	memset(shape, 0, sizeof(Shape));
+	shape->queryid = record->queryid;
+	shape->nest_level = record->nest_level;
+	shape->relid = relid;
+	shape->first_start_us = start_us;
+	return shape;
+}
+
+static void
+shape_add_keys(Shape *shape, const HoneCallKeys *keys)
+{
+	if (shape->calls > KEY_CALLS)
+		return;
+	for (int i = 0; i < keys->n; i++)
+	{
+		ShapeKey   *key = &shape->keys[i];
+		uint32		bit = keys->hash[i] % KEY_BITS;
+
+		key->used = true;
+		key->calls++;
+		key->bits[bit / 64] |= UINT64CONST(1) << (bit % 64);
+	}
+}
+
+/* A write after a SELECT of the same table: look before you insert. */
+static void
+note_write(const HoneRecord *record)
+{
+	int			nested = record->nest_level > 0;
+	int			last = burst->last_shape[nested];
+
+	if (last != LOST_SHAPE && record->query_desc != NULL &&
+		hone_sample_mentions(record->query_desc->plannedstmt,
+							 burst->shapes[last].relid))
+		burst->shapes[last].written++;
+	burst->last_shape[nested] = LOST_SHAPE;
+}
+
+/* Does a utility statement throw the session's state away? */
+static bool
+is_session_reset(const HoneRecord *record)
+{
+	const char *text = record->source;
+
+	if (text == NULL)
+		return false;
+	if (record->location > 0)
+		text += record->location;
+	while (isspace((unsigned char) *text))
+		text++;
+	return pg_strncasecmp(text, "discard", 7) == 0 ||
+		pg_strncasecmp(text, "deallocate all", 14) == 0 ||
+		pg_strncasecmp(text, "reset all", 9) == 0;
+}
+
+static void
+count_select(const HoneRecord *record, const HoneCallKeys *keys, int64 start_us)
+{
+	Oid			relid = hone_sample_relation(record->query_desc->plannedstmt);
+	int			nested = record->nest_level > 0;
+	Shape	   *shape;
+	int64		gap_us = start_us - burst->last_end_us;
+
+	if (!OidIsValid(relid))
+		return;
+	shape = shape_find(record, relid, start_us);
+	if (shape == NULL)
+		return;
+
+	shape->calls++;
+	shape->rows += record->rows;
+	shape->most_rows = Max(shape->most_rows, (int64) record->rows);
+	shape->elapsed_us += record->elapsed_ns / 1000;
+	if (shape->calls > 1 && gap_us > 0)
+		shape->gap_us += Min(gap_us, (int64) hone_n_plus_one_gap * 1000);
+	shape->first_start_us = Min(shape->first_start_us, start_us);
+	shape_add_keys(shape, keys);
+	burst->last_shape[nested] = shape - burst->shapes;
+
+	if (shape->sample == NULL &&
+		(shape->most_rows >= hone_n_plus_one_threshold ||
+		 shape->calls >= hone_n_plus_one_threshold - 1))
+	{
+		shape->sample = MemoryContextAllocExtended(burst_context,
+												   sizeof(HoneSample),
+												   MCXT_ALLOC_NO_OOM);
+		if (shape->sample)
+		{
+			hone_sample_take(shape->sample, record);
+			for (int i = 0; i < keys->n; i++)
+				shape->sample_ids[i] = keys->id[i];
+		}
+	}
+	if (shape->calls == hone_n_plus_one_threshold ||
+		(shape->calls > hone_n_plus_one_threshold &&
+		 (shape->calls & (shape->calls - 1)) == 0))
+		shape_report(shape);
+}
+
+void
+hone_window_finished(const HoneRecord *record, const HoneCallKeys *keys)
+{
+	int64		start_us = INSTR_TIME_GET_MICROSEC(record->start_clock);
+
+	if (!burst_make())
+		return;
+	burst_join(record, start_us);
+
+	if (record->cmd == CMD_UTILITY)
+	{
+		if (is_session_reset(record))
+			burst_end();
+	}
+	else if (record->cmd != CMD_SELECT)
+		note_write(record);
+	else if (record->query_desc != NULL && record->queryid != 0)
+		count_select(record, keys, start_us);
+
+	burst->last_end_us = Max(burst->last_end_us,
+							 start_us + (int64) (record->elapsed_ns / 1000));
+}
+
+void
+hone_window_flush(void)
+{
+	if (burst == NULL)
+		return;
+	for (int i = 0; i < burst->nshapes; i++)
+		shape_report(&burst->shapes[i]);
+}
