@@ -20,6 +20,7 @@
 #include "catalog/pg_class.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_clause.h"
 #include "parser/parse_oper.h"
@@ -49,7 +50,7 @@ typedef struct PageKey
 	Param	   *param;
 } PageKey;
 
-typedef struct Page
+typedef struct Paging
 {
 	Query	   *query;
 	int			nkeys;
@@ -57,11 +58,11 @@ typedef struct Page
 	List	   *rels;			/* range table indexes */
 	List	   *nullable;		/* those of them on the outer side of a join */
 	const char *problem;
-} Page;
+} Paging;
 
 /* Plain tables under inner and left joins; anything else is a problem. */
 static void
-collect_relations(Page *page, Node *node, bool nullable)
+collect_relations(Paging *page, Node *node, bool nullable)
 {
 	ListCell   *lc;
 
@@ -92,7 +93,7 @@ collect_relations(Page *page, Node *node, bool nullable)
 }
 
 static bool
-is_not_null(Page *page, Node *expr)
+is_not_null(Paging *page, Node *expr)
 {
 	Var		   *var = (Var *) expr;
 	RangeTblEntry *rte;
@@ -115,7 +116,7 @@ is_not_null(Page *page, Node *expr)
 
 /* Add one column of the order, and make it an output column. */
 static void
-add_key(Page *page, SortGroupClause *clause, TargetEntry *target)
+add_key(Paging *page, SortGroupClause *clause, TargetEntry *target)
 {
 	PageKey    *key = &page->keys[page->nkeys];
 	int16		strategy;
@@ -147,7 +148,7 @@ add_key(Page *page, SortGroupClause *clause, TargetEntry *target)
 
 /* Is this column of this table in the order already? */
 static bool
-has_key(Page *page, int rti, AttrNumber attnum)
+has_key(Paging *page, int rti, AttrNumber attnum)
 {
 	for (int i = 0; i < page->nkeys; i++)
 	{
@@ -161,7 +162,7 @@ has_key(Page *page, int rti, AttrNumber attnum)
 
 /* The table's column in the output; added at the end if it is not there. */
 static TargetEntry *
-column_target(Page *page, int rti, AttrNumber attnum)
+column_target(Paging *page, int rti, AttrNumber attnum)
 {
 	Oid			relid = rt_fetch(rti, page->query->rtable)->relid;
 	TargetEntry *target;
@@ -189,7 +190,7 @@ column_target(Page *page, int rti, AttrNumber attnum)
 
 /* Append a table's key to the order, in the direction of its last column. */
 static void
-append_relation_key(Page *page, int rti)
+append_relation_key(Paging *page, int rti)
 {
 	List	   *columns = hone_relation_key(rt_fetch(rti, page->query->rtable)->relid);
 	bool		descending = page->nkeys > 0 && page->keys[page->nkeys - 1].descending;
@@ -277,7 +278,7 @@ same_clause(const PageKey *key)
 
 /* after(1) OR (same(1) AND (after(2) OR ...)), from key 'from' on. */
 static Node *
-expanded_condition(Page *page, int from)
+expanded_condition(Paging *page, int from)
 {
 	PageKey    *key = &page->keys[from];
 
@@ -309,7 +310,7 @@ bound_clause(const PageKey *key)
 }
 
 static Node *
-row_comparison(Page *page)
+row_comparison(Paging *page)
 {
 	RowCompareExpr *row = makeNode(RowCompareExpr);
 
@@ -328,7 +329,7 @@ row_comparison(Page *page)
 }
 
 static Node *
-page_condition(Page *page, const char **form)
+page_condition(Paging *page, const char **form)
 {
 	bool		row = page->nkeys > 1;
 	Node	   *bound;
@@ -348,7 +349,7 @@ page_condition(Page *page, const char **form)
 }
 
 static void
-collect_page(Page *page)
+collect_page(Paging *page)
 {
 	Query	   *query = page->query;
 	ListCell   *lc;
@@ -379,7 +380,7 @@ collect_page(Page *page)
 
 /* The index that serves the order, when it is of one table's columns. */
 static void
-add_index_evidence(Page *page, HoneAdvice *advice)
+add_index_evidence(Paging *page, HoneAdvice *advice)
 {
 	StringInfoData ddl;
 	List	   *columns = NIL;
@@ -416,7 +417,7 @@ add_index_evidence(Page *page, HoneAdvice *advice)
 }
 
 static void
-make_keyset(Page *page, const HoneReader *reader, HoneAdvice *advice)
+make_keyset(Paging *page, const HoneReader *reader, HoneAdvice *advice)
 {
 	Query	   *query = page->query;
 	int			number;
@@ -456,7 +457,7 @@ void
 hone_advice_offset(const HoneFinding *finding, const HoneReader *reader,
 				   HoneAdvice *advice)
 {
-	Page	   *page = palloc0(sizeof(Page));
+	Paging	   *page = palloc0(sizeof(Paging));
 
 	hone_advice_set(advice, &advice->summary,
 					"OFFSET on %s throws away " INT64_FORMAT " rows a page (at most " INT64_FORMAT ") to return " INT64_FORMAT,

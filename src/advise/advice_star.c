@@ -14,6 +14,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -57,6 +58,19 @@ may_be_out_of_line(Oid relid, AttrNumber attnum)
 	return result;
 }
 
+static int
+relation_natts(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	int			natts;
+
+	if (!HeapTupleIsValid(tuple))
+		return 0;
+	natts = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
+	ReleaseSysCache(tuple);
+	return natts;
+}
+
 /* Out-of-line bytes of a row that one column is taken to have. */
 static double
 toast_width(Oid relid)
@@ -64,7 +78,7 @@ toast_width(Oid relid)
 	double		rows;
 	double		toast_bytes;
 	int			columns = 0;
-	int			natts = get_relnatts(relid);
+	int			natts = relation_natts(relid);
 
 	hone_relation_toast(relid, &rows, &toast_bytes);
 	for (int attnum = 1; attnum <= natts; attnum++)

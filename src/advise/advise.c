@@ -13,6 +13,7 @@
 
 #include <limits.h>
 
+#include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "utils/guc.h"

@@ -189,7 +189,7 @@ put_recommendation(ReturnSetInfo *rsinfo, const HoneFinding *finding,
 	values[i++] = CStringGetTextDatum(advice->summary ? advice->summary :
 									  kind_name(finding->key.kind));
 	nulls[i] = advice->fix == NULL;
-	values[i++] = nulls[i] ? (Datum) 0 : CStringGetTextDatum(advice->fix);
+	values[i++] = advice->fix ? CStringGetTextDatum(advice->fix) : (Datum) 0;
 	values[i++] = DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 	values[i++] = TimestampTzGetDatum(finding->first_seen);
 	values[i++] = TimestampTzGetDatum(finding->last_seen);
