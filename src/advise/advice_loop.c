@@ -16,6 +16,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "parser/parse_oper.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -30,6 +31,7 @@ typedef struct LoopKey
 	Node	   *column;			/* side that is not the key */
 	Node	   *key;			/* side that is */
 	Oid			opno;			/* column op key */
+	Oid			type;			/* of the key */
 } LoopKey;
 
 /* What is inside implicit and explicit casts of one argument. */
@@ -139,6 +141,23 @@ find_key(LoopKey *loop, Node **node)
 	}
 }
 
+/* Prefer keys of the column's own type to those of the constant that came. */
+static void
+match_column_type(LoopKey *loop)
+{
+	Oid			type = exprType(loop->column);
+	Oid			equal;
+
+	loop->type = exprType(loop->key);
+	if (type == loop->type)
+		return;
+	get_sort_group_operators(type, false, false, false, NULL, &equal, NULL, NULL);
+	if (!OidIsValid(equal))
+		return;
+	loop->type = type;
+	loop->opno = equal;
+}
+
 /* Does the result stay right when rows of many keys are mixed? */
 static bool
 is_plain_filter(const Query *query)
@@ -203,7 +222,7 @@ make_lateral(Query *query, LoopKey *loop, int param, Oid array_type,
 	op->opno = loop->opno;
 	op->opfuncid = get_opcode(loop->opno);
 	op->args = list_make2(loop->column,
-						  hone_rewrite_param(param, exprType(loop->key),
+						  hone_rewrite_param(param, loop->type,
 											 exprCollation(loop->key)));
 	inner = hone_rewrite_deparse(query, !reader->constants, &number);
 	initStringInfo(&text);
@@ -238,7 +257,7 @@ hone_advice_loop(const HoneFinding *finding, const HoneReader *reader,
 {
 	char	   *parent = finding->parent.nrels > 0 ?
 		hone_qualified_name(finding->parent.rels[0]) : NULL;
-	LoopKey		loop = {finding, NULL, NULL, NULL, InvalidOid};
+	LoopKey		loop = {finding, NULL, NULL, NULL, InvalidOid, InvalidOid};
 	Node	   *tree;
 	Query	   *query;
 	Oid			array_type;
@@ -261,7 +280,8 @@ hone_advice_loop(const HoneFinding *finding, const HoneReader *reader,
 		hone_advice_set(advice, &advice->no_fix, "the key is not compared with = at the outer level of the query");
 		return;
 	}
-	array_type = get_array_type(exprType(loop.key));
+	match_column_type(&loop);
+	array_type = get_array_type(loop.type);
 	if (!OidIsValid(array_type))
 	{
 		hone_advice_set(advice, &advice->no_fix, "the key's type has no array type");

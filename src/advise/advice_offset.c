@@ -24,6 +24,7 @@
 #include "optimizer/optimizer.h"
 #include "parser/parse_clause.h"
 #include "parser/parse_oper.h"
+#include "parser/parse_relation.h"
 #include "parser/parsetree.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
@@ -114,6 +115,17 @@ is_not_null(Paging *page, Node *expr)
 	return result;
 }
 
+static char *
+key_name(Paging *page, Node *expr)
+{
+	Var		   *var = (Var *) expr;
+
+	if (IsA(var, Var) && var->varlevelsup == 0 && var->varattno > 0)
+		return get_rte_attribute_name(rt_fetch(var->varno, page->query->rtable),
+									  var->varattno);
+	return psprintf("key_%d", page->nkeys + 1);
+}
+
 /* Add one column of the order, and make it an output column. */
 static void
 add_key(Paging *page, SortGroupClause *clause, TargetEntry *target)
@@ -140,7 +152,7 @@ add_key(Paging *page, SortGroupClause *clause, TargetEntry *target)
 	key->nulls_first = clause->nulls_first;
 	key->not_null = is_not_null(page, key->expr);
 	if (target->resname == NULL)
-		target->resname = psprintf("key_%d", page->nkeys + 1);
+		target->resname = key_name(page, key->expr);
 	target->resjunk = false;
 	key->name = target->resname;
 	page->nkeys++;

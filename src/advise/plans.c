@@ -29,6 +29,7 @@
 #include "nodes/pathnodes.h"
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
+#include "utils/fmgroids.h"
 #include "utils/rel.h"
 
 #include "advise/detect.h"
@@ -151,15 +152,59 @@ is_column(Node *node, Index rti)
 		((Var *) node)->varattno > 0;
 }
 
+/* A built-in function whose result does not change while the scan runs. */
+static bool
+is_steady_function(Oid funcid)
+{
+	switch (funcid)
+	{
+		case F_RANDOM:
+		case F_CLOCK_TIMESTAMP:
+		case F_TIMEOFDAY:
+		case F_NEXTVAL:
+		case F_CURRVAL_OID:
+		case F_LASTVAL:
+		case F_GEN_RANDOM_UUID:
+			return false;
+		default:
+			return funcid < FirstNormalObjectId;
+	}
+}
+
+/* True as soon as something is found that may change from row to row. */
+static bool
+changes_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	switch (nodeTag(node))
+	{
+		case T_Const:
+		case T_Param:
+		case T_RelabelType:
+		case T_ArrayExpr:
+		case T_SQLValueFunction:
+		case T_List:
+			break;
+		case T_FuncExpr:
+			if (!is_steady_function(((FuncExpr *) node)->funcid))
+				return true;
+			break;
+		case T_OpExpr:
+			if (!is_steady_function(((OpExpr *) node)->opfuncid))
+				return true;
+			break;
+		default:
+			return true;
+	}
+	return expression_tree_walker(node, changes_walker, context);
+}
+
 /* A value that is known before the scan starts. */
 static bool
 is_value(Node *node)
 {
-	node = strip_relabel(node);
-	if (node && IsA(node, FuncExpr) && list_length(((FuncExpr *) node)->args) == 1 &&
-		((FuncExpr *) node)->funcformat != COERCE_EXPLICIT_CALL)
-		node = strip_relabel(linitial(((FuncExpr *) node)->args));
-	return node && (IsA(node, Const) || IsA(node, Param) || IsA(node, ArrayExpr));
+	return node != NULL && !changes_walker(node, NULL);
 }
 
 /* column op value, value op column, column op ANY (values). */
