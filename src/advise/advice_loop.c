@@ -275,7 +275,7 @@ hone_advice_loop(const HoneFinding *finding, const HoneReader *reader,
 	find_key(&loop, &tree);
 	if (loop.clause == NULL)
 	{
-		advice->drop = query->setOperations == NULL && !query->hasSubLinks &&
+		advice->drop = !finding->sample.truncated && query->setOperations == NULL && !query->hasSubLinks &&
 			query->cteList == NIL;
 		hone_advice_set(advice, &advice->no_fix, "the key is not compared with = at the outer level of the query");
 		return;

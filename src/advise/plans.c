@@ -162,7 +162,7 @@ is_steady_function(Oid funcid)
 		case F_CLOCK_TIMESTAMP:
 		case F_TIMEOFDAY:
 		case F_NEXTVAL:
-		case F_CURRVAL_OID:
+		case F_CURRVAL:
 		case F_LASTVAL:
 		case F_GEN_RANDOM_UUID:
 			return false;

@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/analyze.h"
@@ -24,6 +25,7 @@
 #include "utils/ruleutils.h"
 
 #include "advise/rewrite.h"
+#include "stats/stats.h"
 
 /* The scanner's own token numbers, fixed for all parsers built on it. */
 enum
@@ -160,15 +162,19 @@ Query *
 hone_rewrite_parse(const HoneSample *sample)
 {
 	QualifyContext context = {sample, NIL};
+	const char *text = sample->text;
 	LOCKMODE	mode;
 	RawStmt    *raw;
 
+	/* a long statement may be whole in the statistics */
 	if (sample->truncated)
+		text = hone_stats_sample_text(MyDatabaseId, sample->queryid);
+	if (text == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("the statement is longer than %d bytes", HONE_SAMPLE_TEXT - 1),
-				 errhint("See the shape of the fix in the documentation of hone.recommendations.")));
-	raw = parse_one_select(sample->text);
+				 errmsg("the statement is too long to be kept"),
+				 errhint("Statements of up to %d bytes are kept for hone.recommendations.", HONE_SAMPLE_TEXT - 1)));
+	raw = parse_one_select(text);
 	mode = ((SelectStmt *) raw->stmt)->lockingClause ? RowShareLock : AccessShareLock;
 	for (int i = 0; i < sample->nrels; i++)
 	{
@@ -180,7 +186,7 @@ hone_rewrite_parse(const HoneSample *sample)
 	}
 	collect_ctes(raw->stmt, &context);
 	qualify(raw->stmt, &context);
-	return analyze_statement(raw, sample->text, sample->nested);
+	return analyze_statement(raw, text, sample->nested);
 }
 
 void
