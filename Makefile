@@ -116,7 +116,7 @@ REGRESS = setup $(STATS_REGRESS) $(ADVISE_REGRESS) $(TIERED_REGRESS) \
 	$(LIFECYCLE_REGRESS) $(BATCH_REGRESS)
 
 # test/specs/*.spec, with their expected output in test/expected.
-ISOLATION =
+ISOLATION = tiered_epq
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --load-extension=pg_hone
 
 EXTRA_CLEAN = $(EXTENSION_SCRIPT)

@@ -274,6 +274,32 @@ tiered_scan_getnextslot(TableScanDesc sscan, ScanDirection direction,
  * ------------------------------------------------------------------------
  */
 
+/*
+ * heapam fetches into a buffer heap slot only; the custom scan's is virtual,
+ * and EvalPlanQual fetches into that one.
+ */
+static bool
+fetch_plain_row_version(Relation rel, ItemPointer tid, Snapshot snapshot,
+						TupleTableSlot *slot)
+{
+	TupleTableSlot *heap_slot;
+	bool		found;
+
+	if (TTS_IS_BUFFERTUPLE(slot))
+		return GetHeapamTableAmRoutine()->tuple_fetch_row_version(rel, tid, snapshot, slot);
+
+	heap_slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsBufferHeapTuple);
+	found = GetHeapamTableAmRoutine()->tuple_fetch_row_version(rel, tid, snapshot, heap_slot);
+	if (found)
+	{
+		ExecCopySlot(slot, heap_slot);
+		slot->tts_tid = heap_slot->tts_tid;
+		slot->tts_tableOid = heap_slot->tts_tableOid;
+	}
+	ExecDropSingleTupleTableSlot(heap_slot);
+	return found;
+}
+
 static bool
 tiered_fetch_row_version(Relation rel, ItemPointer tid, Snapshot snapshot,
 						 TupleTableSlot *slot)
@@ -283,7 +309,7 @@ tiered_fetch_row_version(Relation rel, ItemPointer tid, Snapshot snapshot,
 	bool		found = false;
 
 	if (!hone_tid_is_compressed(tid))
-		return GetHeapamTableAmRoutine()->tuple_fetch_row_version(rel, tid, snapshot, slot);
+		return fetch_plain_row_version(rel, tid, snapshot, slot);
 
 	/* rows of a batch are all visible or none is; SnapshotAny sees too much */
 	visible = RegisterSnapshot(IsMVCCSnapshot(snapshot) ? snapshot :

@@ -461,9 +461,27 @@ recheck_row(ScanState *node, TupleTableSlot *slot)
 	return true;
 }
 
+/*
+ * The new version of a row that another transaction changed comes in a slot
+ * of the table's kind. The expressions were compiled for virtual slots, whose
+ * columns are always at hand: so they have to be there.
+ */
+static void
+deform_epq_row(ScanState *node)
+{
+	EPQState   *epq = node->ps.state->es_epq_active;
+	Index		rti = ((Scan *) node->ps.plan)->scanrelid;
+	TupleTableSlot *slot = epq->relsubs_slot[rti - 1];
+
+	if (!TupIsNull(slot))
+		slot_getallattrs(slot);
+}
+
 static TupleTableSlot *
 exec_tiered_scan(CustomScanState *node)
 {
+	if (node->ss.ps.state->es_epq_active != NULL)
+		deform_epq_row(&node->ss);
 	return ExecScan(&node->ss, next_row, recheck_row);
 }
 
