@@ -242,9 +242,9 @@ match_key_clause(Expr *clause, Index rti, AttrNumber *attnum, int *strategy,
 }
 
 /*
- * custom_private: the wanted attributes; then of each condition that may
- * bound an order key the attribute, the strategy and the expression's type.
- * custom_exprs: the expressions.
+ * custom_private: of each condition that may bound an order key the
+ * attribute, the strategy and the expression's type. custom_exprs: the
+ * expressions.
  */
 static Plan *
 plan_tiered_path(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
@@ -252,24 +252,11 @@ plan_tiered_path(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 {
 	CustomScan *scan = makeNode(CustomScan);
 	List	   *quals = extract_actual_clauses(clauses, false);
-	Bitmapset  *used = NULL;
-	List	   *attributes = NIL;
 	List	   *keys = NIL;
 	List	   *strategies = NIL;
 	List	   *types = NIL;
 	List	   *expressions = NIL;
-	bool		whole_row;
 	ListCell   *lc;
-	int			natts = rel->max_attr;
-
-	pull_varattnos((Node *) tlist, rel->relid, &used);
-	pull_varattnos((Node *) quals, rel->relid, &used);
-	whole_row = bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, used);
-	for (int i = 1; i <= natts; i++)
-	{
-		if (whole_row || bms_is_member(i - FirstLowInvalidHeapAttributeNumber, used))
-			attributes = lappend_int(attributes, i - 1);
-	}
 
 	foreach(lc, quals)
 	{
@@ -292,7 +279,7 @@ plan_tiered_path(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 	scan->scan.scanrelid = rel->relid;
 	scan->flags = path->flags;
 	scan->custom_exprs = expressions;
-	scan->custom_private = list_make4(attributes, keys, strategies, types);
+	scan->custom_private = list_make3(keys, strategies, types);
 	scan->methods = &scan_methods;
 	return &scan->scan.plan;
 }
@@ -312,6 +299,30 @@ create_tiered_scan_state(CustomScan *scan)
 	return (Node *) state;
 }
 
+/*
+ * The columns (from 0) that the finished plan reads. Not while planning: a
+ * projection that is pushed into the scan replaces its target list later.
+ * Never NULL: natts is a member that stands for no column.
+ */
+static Bitmapset *
+wanted_attributes(CustomScan *scan, int natts)
+{
+	Bitmapset  *used = NULL;
+	Bitmapset  *attributes = bms_make_singleton(natts);
+	bool		whole_row;
+
+	pull_varattnos((Node *) scan->scan.plan.targetlist, scan->scan.scanrelid, &used);
+	pull_varattnos((Node *) scan->scan.plan.qual, scan->scan.scanrelid, &used);
+	whole_row = bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, used);
+	for (int i = 0; i < natts; i++)
+	{
+		if (whole_row || bms_is_member(i + 1 - FirstLowInvalidHeapAttributeNumber, used))
+			attributes = bms_add_member(attributes, i);
+	}
+	bms_free(used);
+	return attributes;
+}
+
 static void
 begin_tiered_scan(CustomScanState *node, EState *estate, int eflags)
 {
@@ -320,13 +331,10 @@ begin_tiered_scan(CustomScanState *node, EState *estate, int eflags)
 	Relation	rel = node->ss.ss_currentRelation;
 	ListCell   *lc;
 
-	/* not NULL, even where no column is wanted */
-	state->attributes = bms_make_singleton(RelationGetDescr(rel)->natts);
-	foreach(lc, linitial(scan->custom_private))
-		state->attributes = bms_add_member(state->attributes, lfirst_int(lc));
-	state->keys = lsecond(scan->custom_private);
-	state->strategies = lthird(scan->custom_private);
-	state->types = lfourth(scan->custom_private);
+	state->attributes = wanted_attributes(scan, RelationGetDescr(rel)->natts);
+	state->keys = linitial(scan->custom_private);
+	state->strategies = lsecond(scan->custom_private);
+	state->types = lthird(scan->custom_private);
 	state->bounds = palloc(Max(list_length(state->keys), 1) * sizeof(HoneKeyBounds));
 	foreach(lc, scan->custom_exprs)
 		state->expressions = lappend(state->expressions,
