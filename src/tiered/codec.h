@@ -71,6 +71,20 @@ extern HoneColumnReader *hone_codec_open(const HoneBlobName *name,
 										 int nrows, const char *blob,
 										 Size len);
 
+/* Copy bytes offset .. offset + len - 1 of a blob to 'to'; may throw. */
+typedef void (*HoneBlobFetch) (void *arg, Size offset, Size len, char *to);
+
+/*
+ * As hone_codec_open, for a blob of len bytes that lies elsewhere: small ones
+ * are fetched whole here, of large ones the directory here and each frame
+ * when it is read, so that a point read costs one frame of I/O. fetch is only
+ * asked for bytes within the blob, here and from hone_codec_read.
+ */
+extern HoneColumnReader *hone_codec_open_lazy(const HoneBlobName *name,
+											  const HoneColumnShape *shape,
+											  int nrows, Size len,
+											  HoneBlobFetch fetch, void *arg);
+
 /*
  * Decode vector v (rows v * HONE_VECTOR_ROWS and on) into values[] and
  * isnull[], which must have room for HONE_VECTOR_ROWS. Returns the number of

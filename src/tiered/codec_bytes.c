@@ -129,7 +129,7 @@ variable_room(HoneCursor *in, const uint64 *lengths, int n)
 	for (int i = 0; i < n; i++)
 	{
 		if (lengths[i] > left || lengths[i] > MaxAllocSize - VARHDRSZ)
-			hone_codec_damaged(in->name, "lengths of values do not add up");
+			hone_codec_damaged(in->name, "Lengths of values do not add up");
 		left -= lengths[i];
 		room += MAXALIGN(VARHDRSZ + lengths[i]);
 	}
@@ -159,7 +159,7 @@ hone_codec_variable_decode(HoneCursor *in, const HoneColumnShape *shape,
 		else
 		{
 			if (memchr(from, '\0', len) != NULL)
-				hone_codec_damaged(in->name, "a string holds a zero byte");
+				hone_codec_damaged(in->name, "A string holds a zero byte");
 			memcpy(to, from, len);
 			to[len] = '\0';
 		}

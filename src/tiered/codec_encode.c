@@ -241,6 +241,7 @@ static void
 write_column(Writer *w)
 {
 	const HoneColumnInput *in = w->in;
+	Size		target = w->level < HONE_LEVEL_COLD ? HONE_FRAME_TARGET : HONE_FRAME_TARGET_COLD;
 	int			first = 0;
 
 	start_frame(w);
@@ -255,7 +256,7 @@ write_column(Writer *w)
 			n += !in->isnull[row + i];
 
 		write_vector(w, row, rows, first, n);
-		if (w->raw.len > HONE_FRAME_TARGET && w->nvectors > 0 && w->dict == NULL)
+		if (w->raw.len > target && w->nvectors > 0 && w->dict == NULL)
 			split_frame(w, start);
 		w->nvectors++;
 		w->offset[w->nvectors] = w->raw.len;

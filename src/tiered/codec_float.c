@@ -152,7 +152,7 @@ hone_codec_decimal_decode(HoneCursor *in, uint64 *bits, int n, int size)
 	HoneCursor	positions;
 
 	if (exponent > EXPONENT_MAX || (size != 4 && size != 8))
-		hone_codec_damaged(in->name, "unknown scale of decimals");
+		hone_codec_damaged(in->name, "Unknown scale of decimals");
 	hone_codec_ints_decode(in, bits, n);
 	for (int i = 0; i < n; i++)
 		bits[i] = (uint64) scaled_bits((int64) bits[i], exponent, size);
@@ -164,7 +164,7 @@ hone_codec_decimal_decode(HoneCursor *in, uint64 *bits, int n, int size)
 		int			at = hone_codec_take_u16(&positions);
 
 		if (at >= n)
-			hone_codec_damaged(in->name, "an exception lies outside of its vector");
+			hone_codec_damaged(in->name, "An exception lies outside of its vector");
 		bits[at] = hone_codec_take_u64(in);
 	}
 }

@@ -27,7 +27,6 @@
 static ZSTD_CCtx *compressor = NULL;
 static ZSTD_DCtx *decompressor = NULL;
 
-/* Raise the error that a blob is damaged. what: for the detail line. */
 void
 hone_codec_damaged(const HoneBlobName *name, const char *what)
 {
@@ -200,5 +199,5 @@ hone_codec_frame_inflate(const HoneBlobName *name, const char *stored, Size len,
 		zstd_out_of_memory();
 	got = ZSTD_decompressDCtx(decompressor, raw, rawlen, stored, len);
 	if (ZSTD_isError(got) || got != rawlen)
-		hone_codec_damaged(name, "a frame cannot be decompressed");
+		hone_codec_damaged(name, "A frame cannot be decompressed");
 }

@@ -199,11 +199,11 @@ damage_bytes(char *data, Size len, uint64 *random)
 		Size		reach = below(random, 2) ? Min(len, 96) : len;
 		Size		at = below(random, reach);
 		Size		from = below(random, len);
-		Size		span = Min(1 + below(random, 16), len - Max(at, from));
+		Size		span = 1 + below(random, 16);
 
 		if (below(random, 4) == 0)
 			at = len - 1 - below(random, Min(len, 40));	/* offsets */
-		span = Min(span, len - at);
+		span = Min(span, len - Max(at, from));
 		switch (below(random, 4))
 		{
 			case 0:
@@ -328,6 +328,13 @@ hone_codec_fuzz_damage(const HoneFuzzCase *fuzz, uint64 *random, StringInfo out)
 	patch_checksums(out->data, out->len);
 }
 
+void
+hone_codec_fuzz_flip(const HoneFuzzCase *fuzz, uint64 *random, StringInfo out)
+{
+	appendBinaryStringInfo(out, fuzz->blob.data, fuzz->blob.len);
+	out->data[below(random, out->len)] ^= 1 << below(random, 8);
+}
+
 /* Sum of all bytes of a value. */
 static uint64
 touch(const HoneColumnShape *shape, Datum value)
@@ -347,19 +354,35 @@ touch(const HoneColumnShape *shape, Datum value)
 	return sum;
 }
 
+static void
+fetch_bytes(void *arg, Size offset, Size len, char *to)
+{
+	const StringInfoData *blob = arg;
+
+	if (offset > blob->len || len > blob->len - offset)
+		elog(ERROR, "fetch of bytes %zu and %zu more of %d", offset, len, blob->len);
+	memcpy(to, blob->data + offset, len);
+}
+
 uint64
 hone_codec_fuzz_decode(const HoneFuzzCase *fuzz, const StringInfoData *blob)
 {
 	static Datum values[HONE_VECTOR_ROWS];
 	static bool isnull[HONE_VECTOR_ROWS];
-	HoneColumnReader *reader = hone_codec_open(&fuzz_name, &fuzz->shape, fuzz->nrows,
-											   blob->data, blob->len);
+	HoneColumnReader *reader;
 	int			nvectors = (fuzz->nrows + HONE_VECTOR_ROWS - 1) / HONE_VECTOR_ROWS;
 	uint64		sum = 0;
 
+	if (blob->len % 2 == 0)
+		reader = hone_codec_open(&fuzz_name, &fuzz->shape, fuzz->nrows,
+								 blob->data, blob->len);
+	else
+		reader = hone_codec_open_lazy(&fuzz_name, &fuzz->shape, fuzz->nrows,
+									  blob->len, fetch_bytes, (void *) blob);
 	for (int i = 0; i < nvectors + 2; i++)
 	{
-		int			n = hone_codec_read(reader, (i * 5) % nvectors, values, isnull);
+		int			n = hone_codec_read(reader, i < nvectors ? i : i * 5 % nvectors,
+										values, isnull);
 
 		for (int k = 0; k < n; k++)
 			if (!isnull[k])

@@ -32,6 +32,13 @@ extern HoneFuzzCase *hone_codec_fuzz_case(uint64 *random);
 extern void hone_codec_fuzz_damage(const HoneFuzzCase *fuzz, uint64 *random,
 								   StringInfo out);
 
+/* Append a copy with one bit changed, which the checksums must find. */
+extern void hone_codec_fuzz_flip(const HoneFuzzCase *fuzz, uint64 *random,
+								 StringInfo out);
+
+/* What the message of the error about a damaged blob says. */
+#define HONE_FUZZ_MESSAGE "compressed batch 1 of table \"fuzz\" is damaged in column \"fuzz\""
+
 /* Read all of a blob, and every byte of what it gives back. */
 extern uint64 hone_codec_fuzz_decode(const HoneFuzzCase *fuzz, const StringInfoData *blob);
 

@@ -177,7 +177,7 @@ take_fields(HoneCursor *in, int packing, int width, uint64 *v, int n)
 	else if (packing == INT_PLANES && width <= 8)
 		hone_codec_planes_unpack(hone_codec_take(in, (Size) n * width), v, n, width);
 	else
-		hone_codec_damaged(in->name, "unknown packing of integers");
+		hone_codec_damaged(in->name, "Unknown packing of integers");
 }
 
 void
@@ -218,6 +218,6 @@ hone_codec_ints_decode(HoneCursor *in, uint64 *v, int n)
 			break;
 
 		default:
-			hone_codec_damaged(in->name, "unknown kind of integer block");
+			hone_codec_damaged(in->name, "Unknown kind of integer block");
 	}
 }

@@ -22,6 +22,8 @@
 #define HONE_BLOB_MAGIC			0x43454E48	/* "HNEC" read little-endian */
 #define HONE_BLOB_VERSION		1
 #define HONE_FRAME_TARGET		(128 * 1024)	/* raw bytes of a frame */
+#define HONE_FRAME_TARGET_COLD	(1024 * 1024)	/* the same from level 10 on */
+#define HONE_LEVEL_COLD			10
 #define HONE_FRAME_MAX			((Size) 0x7fffffff)
 #define HONE_BATCH_MAX_VECTORS	((HONE_BATCH_MAX_ROWS + HONE_VECTOR_ROWS - 1) / HONE_VECTOR_ROWS)
 
@@ -51,6 +53,10 @@ typedef struct HoneFrameEntry
 	uint32		stored;			/* bytes in the blob */
 	uint32		crc;			/* of the stored bytes */
 } HoneFrameEntry;
+
+/* Header and the longest directory. */
+#define HONE_BLOB_HEAD_MAX \
+	(sizeof(HoneBlobHeader) + HONE_BATCH_MAX_VECTORS * sizeof(HoneFrameEntry))
 
 typedef enum HoneFrameMethod
 {
@@ -108,6 +114,7 @@ typedef struct HoneCursor
 	const HoneBlobName *name;
 } HoneCursor;
 
+/* Raise the error that a blob is damaged. what: a sentence for the detail. */
 extern void hone_codec_damaged(const HoneBlobName *name, const char *what) pg_attribute_noreturn();
 
 /* The next len bytes, or the error that the blob is damaged. */
@@ -117,7 +124,7 @@ hone_codec_take(HoneCursor *in, Size len)
 	const char *here = in->pos;
 
 	if ((Size) (in->end - here) < len)
-		hone_codec_damaged(in->name, "a vector ends early");
+		hone_codec_damaged(in->name, "A vector ends early");
 	in->pos += len;
 	return here;
 }

@@ -25,19 +25,26 @@ struct HoneColumnReader
 	HoneColumnShape shape;
 	int			nrows;
 	int			nframes;
-	const char *blob;
+	const char *blob;			/* all of it; when lazy, header and directory */
+	char	   *owned;			/* that memory, when it is the reader's */
+	HoneBlobFetch fetch;		/* when lazy, else NULL */
+	void	   *fetch_arg;
 	int			frame;			/* the one that is inflated, or -1 */
 	int			first_vector;	/* of it */
 	int			nvectors;		/* in it */
-	const char *raw;			/* its bytes, in inflated or in the blob */
+	const char *raw;			/* its bytes: in inflated, fetched or the blob */
 	const char *offsets;		/* in raw: nvectors + 1 uint32, ascending */
 	int			ndict;
 	Datum	   *dict;
+	HoneArena	fetched;
 	HoneArena	inflated;
 	HoneArena	dict_table;
 	HoneArena	dict_values;
 	HoneArena	values;
 };
+
+/* A blob up to this long is fetched whole. */
+#define FETCH_WHOLE		(32 * 1024)
 
 /* Scratch for one vector; no call that uses it can be entered again. */
 static uint64 vector_numbers[HONE_VECTOR_ROWS];
@@ -53,7 +60,11 @@ frame_entry(const HoneColumnReader *reader, int frame)
 	return entry;
 }
 
-/* Check the header against what the caller knows, and its checksum. */
+/*
+ * Check the header against what the caller knows, and its checksum; returns
+ * the number of frames. blob: len bytes, or as many as the longest directory
+ * takes.
+ */
 static int
 check_header(const HoneBlobName *name, const HoneColumnShape *shape,
 			 int nrows, const char *blob, Size len)
@@ -62,26 +73,26 @@ check_header(const HoneBlobName *name, const HoneColumnShape *shape,
 	Size		directory;
 
 	if (len < sizeof(header))
-		hone_codec_damaged(name, "the header is cut short");
+		hone_codec_damaged(name, "The header is cut short");
 	memcpy(&header, blob, sizeof(header));
 	if (header.magic == pg_bswap32(HONE_BLOB_MAGIC))
-		hone_codec_damaged(name, "it was written on a machine of the other byte order");
+		hone_codec_damaged(name, "It was written on a machine of the other byte order");
 	if (header.magic != HONE_BLOB_MAGIC)
-		hone_codec_damaged(name, "the magic number is missing");
+		hone_codec_damaged(name, "The magic number is missing");
 	if (header.version != HONE_BLOB_VERSION)
-		hone_codec_damaged(name, "the format version is not known");
+		hone_codec_damaged(name, "The format version is not known");
 	if (header.length != len)
-		hone_codec_damaged(name, "the length is wrong");
+		hone_codec_damaged(name, "The length is wrong");
 	directory = header.nframes * sizeof(HoneFrameEntry);
 	if (header.nframes > HONE_BATCH_MAX_VECTORS || len - sizeof(header) < directory)
-		hone_codec_damaged(name, "the frame directory is cut short");
+		hone_codec_damaged(name, "The frame directory is cut short");
 	if (header.crc != hone_codec_header_crc(blob, header.nframes))
-		hone_codec_damaged(name, "the checksum of the header is wrong");
+		hone_codec_damaged(name, "The checksum of the header is wrong");
 	if (header.typlen != shape->typlen || header.typbyval != (uint8) shape->typbyval ||
 		header.typalign != shape->typalign)
-		hone_codec_damaged(name, "the type has another shape");
+		hone_codec_damaged(name, "The type has another shape");
 	if (header.nrows != nrows)
-		hone_codec_damaged(name, "the number of rows is wrong");
+		hone_codec_damaged(name, "The number of rows is wrong");
 	return header.nframes;
 }
 
@@ -99,28 +110,29 @@ check_directory(const HoneColumnReader *reader, Size len)
 		HoneFrameEntry entry = frame_entry(reader, f);
 
 		if (entry.stored > left || entry.nvectors > vectors || entry.nvectors == 0)
-			hone_codec_damaged(&reader->name, "the frame directory is wrong");
+			hone_codec_damaged(&reader->name, "The frame directory is wrong");
 		left -= entry.stored;
 		vectors -= entry.nvectors;
 	}
 	if (left != 0 || vectors != 0)
-		hone_codec_damaged(&reader->name, "the frame directory is wrong");
+		hone_codec_damaged(&reader->name, "The frame directory is wrong");
 }
 
-HoneColumnReader *
-hone_codec_open(const HoneBlobName *name, const HoneColumnShape *shape,
-				int nrows, const char *blob, Size len)
+/* A reader of a blob whose header and directory are at 'blob'. */
+static HoneColumnReader *
+make_reader(const HoneBlobName *name, const HoneColumnShape *shape, int nrows,
+			const char *blob, Size len)
 {
-	HoneColumnReader *reader;
 	int			nframes = check_header(name, shape, nrows, blob, len);
+	HoneColumnReader *reader = palloc0(sizeof(HoneColumnReader));
 
-	reader = palloc0(sizeof(HoneColumnReader));
 	reader->name = *name;
 	reader->shape = *shape;
 	reader->nrows = nrows;
 	reader->nframes = nframes;
 	reader->blob = blob;
 	reader->frame = -1;
+	reader->fetched.cxt = CurrentMemoryContext;
 	reader->inflated.cxt = CurrentMemoryContext;
 	reader->dict_table.cxt = CurrentMemoryContext;
 	reader->dict_values.cxt = CurrentMemoryContext;
@@ -129,19 +141,54 @@ hone_codec_open(const HoneBlobName *name, const HoneColumnShape *shape,
 	return reader;
 }
 
+HoneColumnReader *
+hone_codec_open(const HoneBlobName *name, const HoneColumnShape *shape,
+				int nrows, const char *blob, Size len)
+{
+	return make_reader(name, shape, nrows, blob, len);
+}
+
+HoneColumnReader *
+hone_codec_open_lazy(const HoneBlobName *name, const HoneColumnShape *shape,
+					 int nrows, Size len, HoneBlobFetch fetch, void *arg)
+{
+	bool		whole = len <= FETCH_WHOLE;
+	Size		first = whole ? len : HONE_BLOB_HEAD_MAX;
+	char	   *blob = palloc(first);
+	HoneColumnReader *reader;
+
+	fetch(arg, 0, first, blob);
+	reader = make_reader(name, shape, nrows, blob, len);
+	reader->owned = blob;
+	if (!whole)
+	{
+		reader->fetch = fetch;
+		reader->fetch_arg = arg;
+	}
+	return reader;
+}
+
 /* Bytes of the frame before compression. */
 static const char *
-inflate(HoneColumnReader *reader, const HoneFrameEntry *entry, const char *stored)
+inflate(HoneColumnReader *reader, const HoneFrameEntry *entry, Size offset)
 {
+	const char *stored = reader->blob + offset;
 	char	   *raw;
 
+	if (reader->fetch)
+	{
+		char	   *to = hone_codec_arena(&reader->fetched, entry->stored);
+
+		reader->fetch(reader->fetch_arg, offset, entry->stored, to);
+		stored = to;
+	}
 	if (hone_codec_crc(stored, entry->stored) != entry->crc)
-		hone_codec_damaged(&reader->name, "the checksum of a frame is wrong");
+		hone_codec_damaged(&reader->name, "The checksum of a frame is wrong");
 	if (entry->method == HONE_FRAME_RAW && entry->raw == entry->stored)
 		return stored;
 	if (entry->method != HONE_FRAME_ZSTD || entry->raw > HONE_FRAME_MAX ||
 		!hone_codec_frame_plausible(stored, entry->stored, entry->raw))
-		hone_codec_damaged(&reader->name, "the size of a frame is wrong");
+		hone_codec_damaged(&reader->name, "The size of a frame is wrong");
 	raw = hone_codec_arena(&reader->inflated, entry->raw);
 	hone_codec_frame_inflate(&reader->name, stored, entry->stored, raw, entry->raw);
 	return raw;
@@ -157,10 +204,9 @@ vector_offset(const HoneColumnReader *reader, int v)
 	return offset;
 }
 
-/* Inflate a frame, check its parts, decode its dictionary. */
+/* Inflate the frame at that offset, check its parts, decode its dictionary. */
 static void
-load_frame(HoneColumnReader *reader, int frame, int first_vector,
-		   const char *stored)
+load_frame(HoneColumnReader *reader, int frame, int first_vector, Size offset)
 {
 	HoneFrameEntry entry = frame_entry(reader, frame);
 	Size		noffsets = (entry.nvectors + 1) * sizeof(uint32);
@@ -168,28 +214,28 @@ load_frame(HoneColumnReader *reader, int frame, int first_vector,
 	HoneCursor	in;
 
 	reader->frame = -1;
-	reader->raw = inflate(reader, &entry, stored);
+	reader->raw = inflate(reader, &entry, offset);
 	if (entry.raw < noffsets)
-		hone_codec_damaged(&reader->name, "a frame is cut short");
+		hone_codec_damaged(&reader->name, "A frame is cut short");
 	len = entry.raw - noffsets;
 	reader->offsets = reader->raw + len;
 	if (vector_offset(reader, 0) > len || vector_offset(reader, entry.nvectors) != len)
-		hone_codec_damaged(&reader->name, "a frame has wrong offsets");
+		hone_codec_damaged(&reader->name, "A frame has wrong offsets");
 	for (int v = 0; v < entry.nvectors; v++)
 		if (vector_offset(reader, v) > vector_offset(reader, v + 1))
-			hone_codec_damaged(&reader->name, "a frame has wrong offsets");
+			hone_codec_damaged(&reader->name, "A frame has wrong offsets");
 
 	in.pos = reader->raw;
 	in.end = reader->raw + vector_offset(reader, 0);
 	in.name = &reader->name;
 	reader->ndict = hone_codec_take_u16(&in);
 	if (reader->ndict > reader->nrows)
-		hone_codec_damaged(&reader->name, "a dictionary is too long");
+		hone_codec_damaged(&reader->name, "A dictionary is too long");
 	if (reader->ndict > 0)
 		reader->dict = hone_codec_dict_decode(&in, &reader->shape, reader->ndict,
 											  &reader->dict_table, &reader->dict_values);
 	if (in.pos != in.end)
-		hone_codec_damaged(&reader->name, "a dictionary is longer than its entries");
+		hone_codec_damaged(&reader->name, "A dictionary is longer than its entries");
 
 	reader->first_vector = first_vector;
 	reader->nvectors = entry.nvectors;
@@ -200,8 +246,7 @@ load_frame(HoneColumnReader *reader, int frame, int first_vector,
 static void
 seek_frame(HoneColumnReader *reader, int vector)
 {
-	const char *stored = reader->blob + sizeof(HoneBlobHeader) +
-		reader->nframes * sizeof(HoneFrameEntry);
+	Size		offset = sizeof(HoneBlobHeader) + reader->nframes * sizeof(HoneFrameEntry);
 	int			first = 0;
 
 	if (reader->frame >= 0 && vector >= reader->first_vector &&
@@ -213,11 +258,11 @@ seek_frame(HoneColumnReader *reader, int vector)
 
 		if (vector < first + entry.nvectors)
 		{
-			load_frame(reader, f, first, stored);
+			load_frame(reader, f, first, offset);
 			return;
 		}
 		first += entry.nvectors;
-		stored += entry.stored;
+		offset += entry.stored;
 	}
 	elog(ERROR, "vector %d is in no frame", vector);
 }
@@ -234,7 +279,7 @@ read_codes(HoneColumnReader *reader, HoneCursor *in, Datum *values, int n)
 	for (int i = 0; i < n; i++)
 		largest = Max(largest, vector_numbers[i]);
 	if (largest >= ndict)
-		hone_codec_damaged(in->name, "an entry is not in the dictionary");
+		hone_codec_damaged(in->name, "An entry is not in the dictionary");
 	for (int i = 0; i < n; i++)
 		values[i] = dict[vector_numbers[i]];
 }
@@ -271,9 +316,9 @@ read_values(HoneColumnReader *reader, HoneCursor *in, HoneEncoding encoding,
 	else if (encoding == HONE_ENC_VARIABLE && shape->typlen < 0)
 		hone_codec_variable_decode(in, shape, &reader->values, vector_numbers, values, n);
 	else
-		hone_codec_damaged(in->name, "the encoding of a vector is not known");
+		hone_codec_damaged(in->name, "The encoding of a vector is not known");
 	if (in->pos != in->end)
-		hone_codec_damaged(in->name, "a vector is longer than its values");
+		hone_codec_damaged(in->name, "A vector is longer than its values");
 }
 
 /* Fill isnull[] from the bitmap that follows; returns how many are not. */
@@ -289,7 +334,7 @@ read_nulls(HoneCursor *in, int rows, bool *isnull)
 		n += !isnull[i];
 	}
 	if (n == 0 || n == rows)
-		hone_codec_damaged(in->name, "a bitmap of nulls is wrong");
+		hone_codec_damaged(in->name, "A bitmap of nulls is wrong");
 	return n;
 }
 
@@ -342,12 +387,12 @@ hone_codec_read(HoneColumnReader *reader, int vector, Datum *values, bool *isnul
 
 		case HONE_NULLS_ALL:
 			if (encoding != HONE_ENC_NONE || in.pos != in.end)
-				hone_codec_damaged(in.name, "a vector without values is too long");
+				hone_codec_damaged(in.name, "A vector without values is too long");
 			all_null(rows, values, isnull);
 			break;
 
 		default:
-			hone_codec_damaged(in.name, "the nulls of a vector are not known");
+			hone_codec_damaged(in.name, "The nulls of a vector are not known");
 	}
 	return rows;
 }
@@ -355,11 +400,13 @@ hone_codec_read(HoneColumnReader *reader, int vector, Datum *values, bool *isnul
 void
 hone_codec_close(HoneColumnReader *reader)
 {
-	HoneArena  *arenas[] = {&reader->inflated, &reader->dict_table,
-	&reader->dict_values, &reader->values};
+	HoneArena  *arenas[] = {&reader->fetched, &reader->inflated,
+		&reader->dict_table, &reader->dict_values, &reader->values};
 
 	for (int i = 0; i < lengthof(arenas); i++)
 		if (arenas[i]->data)
 			pfree(arenas[i]->data);
+	if (reader->owned)
+		pfree(reader->owned);
 	pfree(reader);
 }

@@ -52,6 +52,12 @@ shorten(Datum *values, const bool *isnull, int n)
 	}
 }
 
+static void
+fetch_bytes(void *arg, Size offset, Size len, char *to)
+{
+	memcpy(to, (const char *) arg + offset, len);
+}
+
 /* Are the values of this vector those that went in? */
 static bool
 vector_equal(HoneColumnReader *reader, const HoneColumnShape *shape, int vector,
@@ -120,8 +126,13 @@ hone_codec_roundtrip(PG_FUNCTION_ARGS)
 	nvectors = (nrows + HONE_VECTOR_ROWS - 1) / HONE_VECTOR_ROWS;
 	for (int v = 0; v < nvectors; v++)
 		equal &= vector_equal(reader, &shape, v, nrows, values, isnull);
+	hone_codec_close(reader);
+
+	reader = hone_codec_open_lazy(&test_name, &shape, nrows, blob.len, fetch_bytes, blob.data);
 	for (int i = 0; i < 2 * nvectors; i++)
-		equal &= vector_equal(reader, &shape, i * 7 % nvectors, nrows, values, isnull);
+		equal &= vector_equal(reader, &shape,
+							  i < nvectors ? nvectors - 1 - i : i * 7 % nvectors,
+							  nrows, values, isnull);
 	hone_codec_close(reader);
 
 	result[0] = Int32GetDatum(nrows);
@@ -157,7 +168,8 @@ rejected(const HoneFuzzCase *fuzz, const StringInfoData *blob)
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		if (error->sqlerrcode != ERRCODE_DATA_CORRUPTED)
+		if (error->sqlerrcode != ERRCODE_DATA_CORRUPTED ||
+			strcmp(error->message, HONE_FUZZ_MESSAGE) != 0)
 			ReThrowError(error);
 		damaged = true;
 	}
@@ -195,6 +207,11 @@ hone_codec_fuzz(PG_FUNCTION_ARGS)
 		initStringInfo(&blob);
 		hone_codec_fuzz_damage(fuzz, &random, &blob);
 		count += rejected(fuzz, &blob);
+
+		resetStringInfo(&blob);
+		hone_codec_fuzz_flip(fuzz, &random, &blob);
+		if (!rejected(fuzz, &blob))
+			elog(ERROR, "a changed bit was not found");
 		pfree(blob.data);
 	}
 	MemoryContextSwitchTo(caller);
