@@ -109,8 +109,15 @@ STATS_REGRESS =
 ADVISE_REGRESS =
 TIERED_REGRESS = \
 	tiered_codec
-LIFECYCLE_REGRESS =
-BATCH_REGRESS =
+LIFECYCLE_REGRESS = \
+	lifecycle_policy \
+	lifecycle_bad_input \
+	lifecycle_move \
+	lifecycle_worker \
+	lifecycle_security
+BATCH_REGRESS = \
+	batch_delete \
+	batch_bad_input
 
 REGRESS = setup $(STATS_REGRESS) $(ADVISE_REGRESS) $(TIERED_REGRESS) \
 	$(LIFECYCLE_REGRESS) $(BATCH_REGRESS)

@@ -37,7 +37,8 @@ CREATE TABLE hone._tier_log (
     bytes_before bigint,
     bytes_after bigint,
     sqlstate text,
-    error text
+    error text,
+    note text
 );
 COMMENT ON TABLE hone._tier_log IS 'The last 10000 moves; see the view hone.tier_log';
 
@@ -164,7 +165,8 @@ SELECT l.id, l.started_at, l.duration, l.partition, l.partition_name, l.to_tier,
     CASE WHEN l.error IS NULL
               OR pg_catalog.has_table_privilege(l.partition::oid, 'SELECT')
               OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') THEN l.error
-         ELSE '<insufficient privilege>' END AS error
+         ELSE '<insufficient privilege>' END AS error,
+    l.note
 FROM hone._tier_log l;
 COMMENT ON VIEW hone.tier_log IS 'Every move of a partition, done or failed, with its duration and the bytes before and after';
 

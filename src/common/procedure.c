@@ -29,10 +29,10 @@ void
 hone_procedure_begin(FunctionCallInfo fcinfo, const char *name)
 {
 	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
-		castNode(CallContext, fcinfo->context)->atomic)
+		castNode(CallContext, fcinfo->context)->atomic || IsSubTransaction())
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
-				 errmsg("%s cannot run inside a transaction block or a function", name),
+				 errmsg("%s cannot run inside a transaction block, a function or an exception handler's block", name),
 				 errhint("It commits between its steps: run CALL %s(...) as a statement of its own, outside BEGIN and COMMIT.", name)));
 
 	outer_context = CurrentMemoryContext;

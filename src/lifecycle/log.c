@@ -41,9 +41,9 @@ static void
 write_log(const HoneMoveRecord *record)
 {
 	Oid			types[] = {TIMESTAMPTZOID, REGCLASSOID, TEXTOID, TEXTOID, BOOLOID,
-	INT8OID, INT8OID, INT8OID, TEXTOID, TEXTOID};
-	Datum		values[10];
-	char		nulls[10];
+	INT8OID, INT8OID, INT8OID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[11];
+	char		nulls[11];
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = TimestampTzGetDatum(record->started);
@@ -54,7 +54,7 @@ write_log(const HoneMoveRecord *record)
 	values[5] = Int64GetDatum(record->rows);
 	values[6] = Int64GetDatum(record->bytes_before);
 	values[7] = Int64GetDatum(record->bytes_after);
-	values[8] = values[9] = (Datum) 0;
+	values[8] = values[9] = values[10] = (Datum) 0;
 	if (record->error == NULL)
 		nulls[8] = nulls[9] = 'n';
 	else
@@ -63,10 +63,14 @@ write_log(const HoneMoveRecord *record)
 		values[8] = CStringGetTextDatum(unpack_sql_state(record->sqlstate));
 		values[9] = CStringGetTextDatum(record->error);
 	}
+	if (record->note == NULL)
+		nulls[10] = 'n';
+	else
+		values[10] = CStringGetTextDatum(record->note);
 	run("INSERT INTO hone._tier_log (started_at, duration, partition, partition_name,"
-		" to_tier, by_worker, rows, bytes_before, bytes_after, sqlstate, error)"
-		" VALUES ($1, clock_timestamp() - $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-		10, types, values, nulls, SPI_OK_INSERT);
+		" to_tier, by_worker, rows, bytes_before, bytes_after, sqlstate, error, note)"
+		" VALUES ($1, clock_timestamp() - $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+		11, types, values, nulls, SPI_OK_INSERT);
 	run("DELETE FROM hone._tier_log WHERE id <="
 		" (SELECT max(id) FROM hone._tier_log) - " CppAsString2(KEPT_MOVES),
 		0, NULL, NULL, NULL, SPI_OK_DELETE);

@@ -25,6 +25,7 @@ typedef struct HoneMoveRecord
 	int64		bytes_after;
 	int			sqlstate;		/* 0 = done */
 	const char *error;			/* NULL = done */
+	const char *note;			/* what was left undone, or NULL */
 } HoneMoveRecord;
 
 /*

@@ -146,11 +146,8 @@ next_transaction(void *arg)
 	enter_transaction(transaction);
 }
 
-/*
- * Do the policies still want this partition moved?
- */
-static bool
-still_due(Oid partition)
+bool
+hone_move_is_due(Oid partition)
 {
 	Oid			types[] = {OIDOID};
 	Datum		values[1];
@@ -174,7 +171,7 @@ do_move(HoneMove *move, HoneMoveRecord *record)
 
 	memset(&result, 0, sizeof(result));
 	lock_partition(move->partition);
-	if (move->by_policy && !still_due(move->partition))
+	if (move->by_policy && !hone_move_is_due(move->partition))
 	{
 		unlock_partition(move->partition);
 		return false;
@@ -197,6 +194,10 @@ do_move(HoneMove *move, HoneMoveRecord *record)
 	record->rows = result.rows;
 	record->bytes_before = result.bytes_before;
 	record->bytes_after = result.bytes_after;
+	if (result.vacuum_error != NULL)
+		record->note = MemoryContextStrdup(hone_procedure_context(),
+										   psprintf("space was not given back yet: %s",
+													result.vacuum_error));
 	return true;
 }
 

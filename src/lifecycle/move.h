@@ -45,4 +45,7 @@ extern void hone_check_movable(Oid relid, Oid caller);
  */
 extern HoneMoveOutcome hone_move(HoneMove *move);
 
+/* Do the policies want this partition moved by now? Needs SPI connected. */
+extern bool hone_move_is_due(Oid partition);
+
 #endif							/* HONE_LIFECYCLE_MOVE_H */

@@ -165,6 +165,11 @@ hone_move_partition(PG_FUNCTION_ARGS)
 	hone_procedure_begin(fcinfo, "hone.move_partition");
 	if (hone_move(&move) == HONE_MOVE_FAILED)
 		ReThrowError(move.error);
+	if (move.to == HONE_TIER_HOT && hone_move_is_due(move.partition))
+		ereport(NOTICE,
+				(errmsg("the tier policy will move partition \"%s\" back",
+						get_rel_name(move.partition)),
+				 errhint("To keep it hot, remove the policy with hone.remove_tier_policy.")));
 	hone_procedure_end();
 	PG_RETURN_VOID();
 }
