@@ -37,8 +37,8 @@ SELECT count(*), sum(v) FROM m;
 
 -- Once the cause is gone the partition moves on its own.
 DROP INDEX m_2_unique;
-CALL wait_for($$(SELECT tier = 'warm' FROM hone.partitions WHERE partition = 'lw.m_2'::regclass)$$);
-SELECT last_error FROM hone.partitions WHERE partition = 'm_2'::regclass;
+CALL wait_for($$(SELECT tier = 'warm' AND last_error IS NULL FROM hone.partitions WHERE partition = 'lw.m_2'::regclass)$$);
+SELECT tier, last_error FROM hone.partitions WHERE partition = 'm_2'::regclass;
 
 -- Reads of a partition are noticed.
 CALL wait_for($$(SELECT scans IS NOT NULL FROM hone._tier_state WHERE partition = 'lw.m_new'::regclass)$$);
@@ -52,7 +52,7 @@ CALL wait_for($$NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'p
 INSERT INTO m SELECT timestamptz '2020-01-01' + i * interval '10 minutes', i FROM generate_series(0, 10) i;
 CREATE TABLE m_0 PARTITION OF m FOR VALUES FROM ('2019-12-01') TO ('2020-01-01');
 INSERT INTO m VALUES ('2019-12-02', 1);
-SELECT pg_sleep(2);
+SELECT pg_sleep(1.2);
 SELECT tier, next_at < now() AS overdue FROM hone.partitions WHERE partition = 'm_0'::regclass;
 ALTER SYSTEM RESET hone.worker;
 SELECT pg_reload_conf();
@@ -60,7 +60,7 @@ CALL wait_for($$(SELECT tier = 'warm' FROM hone.partitions WHERE partition = 'lw
 
 -- Databases come and go with the worker about.
 CREATE DATABASE hone_lw_other;
-SELECT pg_sleep(1.5);
+SELECT pg_sleep(1.2);
 CREATE DATABASE hone_lw_copy TEMPLATE hone_lw_other;
 DROP DATABASE hone_lw_copy;
 DROP DATABASE hone_lw_other;
