@@ -375,29 +375,46 @@ hone_reader_open(HoneStore *store, Snapshot snapshot,
 	return reader;
 }
 
+/* Where a column's blob lies, for the codec to fetch from. */
+typedef struct BlobPlace
+{
+	HoneBatchReader *reader;
+	HoneColumnDetail *detail;
+} BlobPlace;
+
+static void
+fetch_blob(void *arg, Size offset, Size length, char *to)
+{
+	BlobPlace  *place = arg;
+	HoneBatchReader *reader = place->reader;
+
+	hone_store_read_stream(reader->store, reader->snapshot, reader->entry,
+						   place->detail->offset + offset, length, to);
+}
+
 static HoneColumnReader *
 open_column(HoneBatchReader *reader, int attribute)
 {
 	Form_pg_attribute form = TupleDescAttr(RelationGetDescr(reader->store->rel), attribute);
 	HoneColumnDetail *detail = &reader->details[attribute];
 	HoneColumnShape shape = column_shape(form);
+	BlobPlace  *place = palloc(sizeof(BlobPlace));
 	HoneBlobName name;
-	char	   *blob;
 
 	if (detail->length <= 0 || detail->offset < reader->entry->detail_bytes ||
 		detail->typlen != form->attlen || detail->typbyval != form->attbyval ||
 		detail->typalign != form->attalign)
 		report_damage(reader);
 
-	/* the codec depends on the type only where the values were encoded so */
+	/* the type of then: another one now is binary compatible with it */
 	shape.typid = detail->type;
 	name.table = pstrdup(RelationGetRelationName(reader->store->rel));
 	name.batch = reader->entry->batch;
 	name.column = pstrdup(NameStr(form->attname));
-	blob = MemoryContextAllocHuge(CurrentMemoryContext, detail->length);
-	hone_store_read_stream(reader->store, reader->snapshot, reader->entry,
-						   detail->offset, detail->length, blob);
-	return hone_codec_open(&name, &shape, reader->entry->nrows, blob, detail->length);
+	place->reader = reader;
+	place->detail = detail;
+	return hone_codec_open_lazy(&name, &shape, reader->entry->nrows,
+								detail->length, fetch_blob, place);
 }
 
 int
