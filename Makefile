@@ -105,7 +105,14 @@ SQL_FRAGMENTS = \
 EXTENSION_SCRIPT = pg_hone--$(EXTVERSION).sql
 DATA_built = $(EXTENSION_SCRIPT)
 
-STATS_REGRESS =
+STATS_REGRESS = \
+	stats_percentiles \
+	stats_capture \
+	stats_errors \
+	stats_privileges \
+	stats_reset \
+	stats_secrets \
+	stats_switches
 ADVISE_REGRESS =
 TIERED_REGRESS = \
 	tiered_codec

@@ -147,6 +147,7 @@ hone_stretch_end(HoneStretch *stretch, HoneRecord *record)
 void
 hone_capture_finish(HoneRecord *record)
 {
+	record->in_abort |= record->sqlstate != 0;
 	for (HoneObserver *observer = hone_observers; observer; observer = observer->next)
 		if (observer->finished)
 			observer->finished(record);

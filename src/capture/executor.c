@@ -48,6 +48,34 @@ static ExecutorFinish_hook_type previous_finish = NULL;
 static ExecutorEnd_hook_type previous_end = NULL;
 
 static void
+tell_analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
+{
+	for (HoneObserver *observer = hone_observers; observer; observer = observer->next)
+		if (observer->analyzed)
+			observer->analyzed(pstate, query, jstate);
+}
+
+/* Give a cursor's query the identifier that some server versions do not. */
+static void
+analyze_cursor(ParseState *pstate, Query *declare)
+{
+	Node	   *inner = ((DeclareCursorStmt *) declare->utilityStmt)->query;
+	Query	   *query;
+	JumbleState *jstate;
+
+	if (inner == NULL || !IsA(inner, Query))
+		return;
+	query = (Query *) inner;
+	if (query->queryId != 0)
+		return;
+	query->stmt_location = declare->stmt_location;
+	query->stmt_len = declare->stmt_len;
+	jstate = HONE_JUMBLE_INNER(query, pstate->p_sourcetext);
+	if (jstate != NULL)
+		tell_analyzed(pstate, query, jstate);
+}
+
+static void
 analyze_hook(ParseState *pstate, Query *query, JumbleState *jstate)
 {
 	if (previous_post_parse_analyze)
@@ -58,9 +86,9 @@ analyze_hook(ParseState *pstate, Query *query, JumbleState *jstate)
 	if (query->queryId == 0 || !hone_capture_active())
 		return;
 	hone_utility_locate(pstate, query);
-	for (HoneObserver *observer = hone_observers; observer; observer = observer->next)
-		if (observer->analyzed)
-			observer->analyzed(pstate, query, jstate);
+	tell_analyzed(pstate, query, jstate);
+	if (query->utilityStmt != NULL && IsA(query->utilityStmt, DeclareCursorStmt))
+		analyze_cursor(pstate, query);
 }
 
 static PlannedStmt *
@@ -153,6 +181,7 @@ call_reset(void *arg)
 	call->query_desc = NULL;
 	call->record.query_desc = NULL;
 	call->record.source = NULL;
+	call->record.in_abort = true;
 	finish_call(call);
 }
 

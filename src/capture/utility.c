@@ -270,6 +270,9 @@ utility_hook(PlannedStmt *planned, const char *source, bool read_only_tree,
 	hone_capture_begin(&record, HONE_RECORD_EXEC, (uint64) planned->queryId,
 					   CMD_UTILITY, source, planned->stmt_location, planned->stmt_len);
 	identify(&record, planned, buffer);
+	for (HoneObserver *observer = hone_observers; observer; observer = observer->next)
+		if (observer->identified)
+			observer->identified(&record);
 	record.has_rusage = hone_capture_sample_rusage(&record);
 	hone_stretch_begin(&stretch, &record);
 	PG_TRY();

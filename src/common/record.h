@@ -38,6 +38,8 @@ typedef struct HoneRecord
 	int			nest_level;		/* 0 = sent by the client */
 	CmdType		cmd;			/* CMD_UTILITY for utility statements */
 	int			sqlstate;		/* 0 = finished, else the packed SQLSTATE */
+	bool		in_abort;		/* an error is in flight or a rollback under
+								 * way: no lock, no catalog access */
 	uint32		lxid;			/* local transaction id, for grouping */
 	bool		in_xact_block;	/* inside BEGIN ... COMMIT */
 	TimestampTz started;		/* wall clock at the start of the call */
@@ -61,15 +63,18 @@ typedef struct HoneRecord
  *
  * analyzed: after parse analysis of a statement with a query identifier;
  *		jstate is NULL when nothing was jumbled for this call.
+ * identified: before a utility statement runs: its record so far, that is who
+ *		and what, without figures.
  * starting: before the executor starts. Returns instrument_options to add
  *		(0 = none): rows only (INSTRUMENT_ROWS), never timers.
  * started: after the executor started; the plan state tree exists.
- * finished: after a call ended or failed. May run in an aborting
- *		transaction (sqlstate != 0): no catalog access then.
+ * finished: after a call ended or failed. With in_abort LWLocks may still be
+ *		held: the observer then takes none, and reads no catalog.
  */
 typedef struct HoneObserver
 {
 	void		(*analyzed) (ParseState *pstate, Query *query, JumbleState *jstate);
+	void		(*identified) (const HoneRecord *record);
 	int			(*starting) (QueryDesc *query_desc, int eflags, int nest_level);
 	void		(*started) (QueryDesc *query_desc, int eflags, int nest_level);
 	void		(*finished) (const HoneRecord *record);

@@ -98,6 +98,18 @@ extern List *hone_compat_insert_index_tuples(ResultRelInfo *info,
 #define HONE_EXECUTOR_RUN_PASS	query_desc, direction, count, execute_once
 #endif
 
+/*
+ * 18 computes the query identifier of the query in DECLARE CURSOR; 17 dropped
+ * the text from JumbleQuery().
+ */
+#if PG_VERSION_NUM >= 180000
+#define HONE_JUMBLE_INNER(query, text)	((JumbleState *) NULL)
+#elif PG_VERSION_NUM >= 170000
+#define HONE_JUMBLE_INNER(query, text)	JumbleQuery(query)
+#else
+#define HONE_JUMBLE_INNER(query, text)	JumbleQuery(query, text)
+#endif
+
 /* 18 records one place for a whole list of constants. */
 #if PG_VERSION_NUM >= 180000
 #define HONE_CONSTANT_SQUASHED(place)	((place)->squashed)

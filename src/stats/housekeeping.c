@@ -272,7 +272,10 @@ hone_stats_evict(void)
 	return evicted;
 }
 
-/* Delete the numbers (not the texts) in one bucket, under its lock. */
+/*
+ * Delete one query's numbers, or everything, in a bucket, under its lock. The
+ * text of a single query stays: it will be wanted at its next call.
+ */
 static void
 reset_bucket(uint32 bucket, bool all, uint64 queryid)
 {
@@ -284,7 +287,7 @@ reset_bucket(uint32 bucket, bool all, uint64 queryid)
 	{
 		HoneStatsNode *node = dsa_get_address(hone_stats_area, *link);
 
-		if (node->key.kind == HONE_STATS_TEXT || !(all || node->key.queryid == queryid))
+		if (!all && (node->key.kind == HONE_STATS_TEXT || node->key.queryid != queryid))
 			link = &node->next;
 		else if (*link == hone_stats_shared->other)
 		{
@@ -317,6 +320,7 @@ hone_stats_reset(bool all, uint64 queryid)
 			reset_bucket(i, all, queryid);
 	if (all)
 	{
+		pg_atomic_fetch_add_u32(&shared->text_epoch, 1);
 		pg_atomic_write_u64(&shared->evictions, 0);
 		pg_atomic_write_u64(&shared->dropped, 0);
 		pg_atomic_write_u64(&shared->other_calls, 0);

@@ -18,7 +18,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
@@ -335,7 +334,7 @@ count_record(const HoneRecord *record)
 void
 hone_pending_record(const HoneRecord *record)
 {
-	bool		safe = record->sqlstate == 0 && IsTransactionState();
+	bool		safe = !record->in_abort;
 	uint64		now_ns = HONE_INSTR_NS(record->start_clock) + record->elapsed_ns;
 	bool		counted;
 

@@ -56,7 +56,7 @@ typedef struct HonePending
 	HonePendingError errors[HONE_PENDING_ERRORS];
 } HonePending;
 
-/* Count one record. No lock and no allocation when it is of a failed call. */
+/* Count one record. No lock is taken while in_abort is set. */
 extern void hone_pending_record(const HoneRecord *record);
 
 /*

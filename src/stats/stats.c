@@ -29,14 +29,21 @@ on_analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
 }
 
 static void
+on_identified(const HoneRecord *record)
+{
+	hone_texts_seen(record);
+}
+
+static void
 on_finished(const HoneRecord *record)
 {
 	hone_pending_record(record);
-	hone_texts_finished(record);
+	hone_texts_seen(record);
 }
 
 static HoneObserver observer = {
 	.analyzed = on_analyzed,
+	.identified = on_identified,
 	.finished = on_finished
 };
 

@@ -17,7 +17,6 @@
 
 #include <ctype.h>
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
@@ -234,7 +233,7 @@ hone_texts_analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
  * blocks, whose whole code is one constant.
  */
 void
-hone_texts_finished(const HoneRecord *record)
+hone_texts_seen(const HoneRecord *record)
 {
 	int			location = record->location;
 	int			length = record->length;
@@ -243,8 +242,8 @@ hone_texts_finished(const HoneRecord *record)
 	int			end;
 	bool		is_do;
 
-	if (record->queryid == 0 || record->sqlstate != 0 || record->source == NULL ||
-		record->kind != HONE_RECORD_EXEC || !IsTransactionState() ||
+	if (record->queryid == 0 || record->source == NULL ||
+		record->kind != HONE_RECORD_EXEC || record->in_abort ||
 		is_known(record->dbid, record->queryid) || !hone_stats_attach())
 		return;
 	hone_stats_key_init(&key, HONE_STATS_TEXT, record->dbid, InvalidOid,
@@ -253,6 +252,13 @@ hone_texts_finished(const HoneRecord *record)
 	if (is_stored(&key) || !find_statement(record->source, &location, &length))
 		return;
 	text = record->source + location;
+	if (record->cmd != CMD_UTILITY)
+	{
+		int			prefix = hone_sql_skip_prefix(text, length);
+
+		text += prefix;
+		length -= prefix;
+	}
 	is_do = record->cmd == CMD_UTILITY &&
 		hone_sql_token(text, length, 0, &end) == HONE_SQL_WORD &&
 		hone_sql_is_word(text, 0, end, "do");

@@ -15,7 +15,10 @@
 extern void hone_texts_analyzed(ParseState *pstate, Query *query,
 								JumbleState *jstate);
 
-/* After a finished call: the same, for what was analysed without being seen. */
-extern void hone_texts_finished(const HoneRecord *record);
+/*
+ * The same before a utility statement, and after any finished call, for what
+ * was analysed without being observed.
+ */
+extern void hone_texts_seen(const HoneRecord *record);
 
 #endif							/* HONE_STATS_TEXTS_H */
