@@ -130,7 +130,7 @@ REGRESS = setup $(STATS_REGRESS) $(ADVISE_REGRESS) $(TIERED_REGRESS) \
 	$(LIFECYCLE_REGRESS) $(BATCH_REGRESS)
 
 # test/specs/*.spec, with their expected output in test/expected.
-ISOLATION = tiered_epq
+ISOLATION = tiered_epq batch_delete_concurrent lifecycle_movers
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --load-extension=pg_hone
 
 EXTRA_CLEAN = $(EXTENSION_SCRIPT)
