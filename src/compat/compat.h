@@ -24,6 +24,11 @@
 #include "utils/queryjumble.h"
 #endif
 
+/* 16 moved the macros for varlenas out of postgres.h. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /* 17 moved the local transaction id of a backend into PGPROC.vxid. */
 #if PG_VERSION_NUM >= 170000
 #define HONE_MY_LXID	(MyProc->vxid.lxid)

@@ -134,8 +134,8 @@ same_datum(const HoneColumnShape *shape, Datum a, Datum b)
 	if (shape->typlen == -2)
 		return strcmp(DatumGetCString(a), DatumGetCString(b)) == 0;
 	if (shape->typlen == -1)
-		return VARSIZE(a) == VARSIZE(b) &&
-			memcmp(DatumGetPointer(a), DatumGetPointer(b), VARSIZE(a)) == 0;
+		return VARSIZE(DatumGetPointer(a)) == VARSIZE(DatumGetPointer(b)) &&
+			memcmp(DatumGetPointer(a), DatumGetPointer(b), VARSIZE(DatumGetPointer(a))) == 0;
 	return memcmp(DatumGetPointer(a), DatumGetPointer(b), shape->typlen) == 0;
 }
 

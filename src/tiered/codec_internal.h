@@ -17,6 +17,7 @@
 
 #include "port/pg_bitutils.h"
 
+#include "compat/compat.h"
 #include "tiered/codec.h"
 
 #define HONE_BLOB_MAGIC			0x43454E48	/* "HNEC" read little-endian */

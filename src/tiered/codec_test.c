@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
+#include "compat/compat.h"
 #include "tiered/codec_fuzz.h"
 
 PG_FUNCTION_INFO_V1(hone_codec_roundtrip);
