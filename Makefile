@@ -115,7 +115,8 @@ STATS_REGRESS = \
 	stats_switches
 ADVISE_REGRESS =
 TIERED_REGRESS = \
-	tiered_codec
+	tiered_codec \
+	tiered_analyze
 LIFECYCLE_REGRESS = \
 	lifecycle_policy \
 	lifecycle_bad_input \
@@ -130,7 +131,11 @@ REGRESS = setup $(STATS_REGRESS) $(ADVISE_REGRESS) $(TIERED_REGRESS) \
 	$(LIFECYCLE_REGRESS) $(BATCH_REGRESS)
 
 # test/specs/*.spec, with their expected output in test/expected.
-ISOLATION = tiered_epq batch_delete_concurrent lifecycle_movers
+ISOLATION = \
+	tiered_epq \
+	tiered_snapshot \
+	batch_delete_concurrent \
+	lifecycle_movers
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --load-extension=pg_hone
 
 EXTRA_CLEAN = $(EXTENSION_SCRIPT)

@@ -27,10 +27,13 @@
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/multixact.h"
+#include "access/parallel.h"
+#include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_inherits.h"
 #include "commands/defrem.h"
 #include "commands/progress.h"
 #include "commands/vacuum.h"
@@ -79,6 +82,8 @@ PG_FUNCTION_INFO_V1(hone_tiered_handler);
 
 static TableAmRoutine tiered_routine;
 static bool tiered_routine_ready = false;
+
+static bool read_totals(Relation rel, HoneStoreMeta *meta);
 
 /* ------------------------------------------------------------------------
  * What a relation is
@@ -137,8 +142,12 @@ is_tiered_scan(TableScanDesc scan)
 	return (scan->rs_flags & SO_HONE_TIERED) != 0;
 }
 
+/*
+ * desc: of the slots to be filled. ALTER TABLE scans a table whose catalog
+ * entry already says what its columns are going to be.
+ */
 static void
-open_cursor(TieredScan *scan)
+open_cursor(TieredScan *scan, TupleDesc desc)
 {
 	Relation	rel = scan->base.rs_rd;
 	Snapshot	snapshot = scan->base.rs_snapshot;
@@ -147,6 +156,8 @@ open_cursor(TieredScan *scan)
 	if (scan->analyze)
 		snapshot = scan->analyze_snapshot = RegisterSnapshot(GetLatestSnapshot());
 	scan->cursor = hone_cursor_open(rel, snapshot, NULL);
+	if (scan->cursor != NULL)
+		scan->cursor->store->desc = desc;
 	MemoryContextSwitchTo(old);
 }
 
@@ -241,7 +252,7 @@ tiered_scan_getnextslot(TableScanDesc sscan, ScanDirection direction,
 		return heap_getnextslot(sscan, direction, slot);
 
 	if (scan->cursor == NULL)
-		open_cursor(scan);
+		open_cursor(scan, slot->tts_tupleDescriptor);
 	for (;;)
 	{
 		if (scan->in_batches)
@@ -420,6 +431,39 @@ refuse_unique_index(Relation rel, struct IndexInfo *info)
 		hone_refuse_compressed(rel, "build a unique or exclusion index on the compressed rows");
 }
 
+/*
+ * Of a scan that a caller such as amcheck began: the part over plain rows,
+ * which the build ends; the rest is ended here.
+ */
+static TableScanDesc
+heap_part(TableScanDesc sscan)
+{
+	TieredScan *scan = (TieredScan *) sscan;
+	TableScanDesc heap;
+
+	if (sscan == NULL || !is_tiered_scan(sscan))
+		return sscan;
+	heap = scan->heap;
+	if (scan->cursor != NULL)
+		hone_cursor_close(scan->cursor);
+	pfree(scan);
+	return heap;
+}
+
+/*
+ * The result of a build becomes pg_class.reltuples, which counts compressed
+ * rows too. Of the processes of a parallel build the leader adds them.
+ */
+static double
+unindexed_rows(Relation rel)
+{
+	HoneStoreMeta meta;
+
+	if (IsParallelWorker() || !read_totals(rel, &meta))
+		return 0;
+	return (double) meta.rows;
+}
+
 static double
 tiered_index_build_range_scan(Relation rel, Relation index,
 							  struct IndexInfo *info, bool allow_sync,
@@ -432,21 +476,21 @@ tiered_index_build_range_scan(Relation rel, Relation index,
 	double		tuples = 0;
 
 	refuse_unique_index(rel, info);
-	Assert(scan == NULL || !is_tiered_scan(scan));
 
 	rel->rd_tableam = GetHeapamTableAmRoutine();
 	PG_TRY();
 	{
 		tuples = rel->rd_tableam->index_build_range_scan(rel, index, info, allow_sync,
 														 anyvisible, progress, start,
-														 nblocks, callback, state, scan);
+														 nblocks, callback, state,
+														 heap_part(scan));
 	}
 	PG_FINALLY();
 	{
 		rel->rd_tableam = own;
 	}
 	PG_END_TRY();
-	return tuples;
+	return tuples + unindexed_rows(rel);
 }
 
 static void
@@ -514,7 +558,9 @@ read_totals(Relation rel, HoneStoreMeta *meta)
 	store = hone_store_open(rel, AccessShareLock);
 	if (store == NULL)
 		return false;
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	/* no newer snapshot can be taken in a parallel operation */
+	snapshot = RegisterSnapshot(IsInParallelMode() && ActiveSnapshotSet() ?
+								GetActiveSnapshot() : GetLatestSnapshot());
 	found = hone_store_read_meta(store, snapshot, meta);
 	UnregisterSnapshot(snapshot);
 	hone_store_close(store);
@@ -522,7 +568,7 @@ read_totals(Relation rel, HoneStoreMeta *meta)
 }
 
 /*
- * True while ANALYZE works on rel or a partitioned table above it: only then
+ * True while ANALYZE works on rel or a table that it inherits from: only then
  * does the relation's size include blocks for the compressed rows.
  */
 static bool
@@ -536,7 +582,10 @@ being_analyzed(Relation rel)
 	target = MyBEEntry->st_progress_command_target;
 	return target == RelationGetRelid(rel) ||
 		(rel->rd_rel->relispartition &&
-		 list_member_oid(get_partition_ancestors(RelationGetRelid(rel)), target));
+		 list_member_oid(get_partition_ancestors(RelationGetRelid(rel)), target)) ||
+		(!rel->rd_rel->relispartition && has_superclass(RelationGetRelid(rel)) &&
+		 list_member_oid(find_all_inheritors(target, NoLock, NULL),
+						 RelationGetRelid(rel)));
 }
 
 /*
@@ -583,7 +632,7 @@ tiered_analyze_next_block(TableScanDesc sscan, BlockNumber block,
 		return GetHeapamTableAmRoutine()->scan_analyze_next_block(scan->heap, block, strategy);
 
 	if (scan->cursor == NULL)
-		open_cursor(scan);
+		open_cursor(scan, RelationGetDescr(sscan->rs_rd));
 	for (int i = 0; i < scan->cursor->nbatches; i++)
 		total += scan->cursor->directory[i].nrows;
 	sample_blocks(main_blocks, total, &scan->sample_rows);

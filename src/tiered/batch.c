@@ -359,7 +359,7 @@ hone_reader_open(HoneStore *store, Snapshot snapshot,
 	reader->entry = entry;
 	reader->context = context;
 	if (entry->detail_bytes != sizeof(DetailHeader) + entry->natts * sizeof(HoneColumnDetail) ||
-		entry->natts > RelationGetDescr(store->rel)->natts)
+		entry->natts > store->desc->natts)
 		report_damage(reader);
 
 	detail = palloc(entry->detail_bytes);
@@ -395,7 +395,7 @@ fetch_blob(void *arg, Size offset, Size length, char *to)
 static HoneColumnReader *
 open_column(HoneBatchReader *reader, int attribute)
 {
-	Form_pg_attribute form = TupleDescAttr(RelationGetDescr(reader->store->rel), attribute);
+	Form_pg_attribute form = TupleDescAttr(reader->store->desc, attribute);
 	HoneColumnDetail *detail = &reader->details[attribute];
 	HoneColumnShape shape = column_shape(form);
 	BlobPlace  *place = palloc(sizeof(BlobPlace));
@@ -421,7 +421,7 @@ int
 hone_reader_vector(HoneBatchReader *reader, int attribute, int vector,
 				   Datum *values, bool *isnull)
 {
-	TupleDesc	desc = RelationGetDescr(reader->store->rel);
+	TupleDesc	desc = reader->store->desc;
 	int			nrows = Min(HONE_VECTOR_ROWS,
 							reader->entry->nrows - vector * HONE_VECTOR_ROWS);
 	MemoryContext old;

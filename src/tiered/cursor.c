@@ -223,7 +223,7 @@ hone_cursor_store_virtual(HoneCursor *cursor, TupleTableSlot *slot)
 HeapTuple
 hone_cursor_form_tuple(HoneCursor *cursor)
 {
-	TupleDesc	desc = RelationGetDescr(cursor->store->rel);
+	TupleDesc	desc = cursor->store->desc;
 	int			row = cursor->row % HONE_VECTOR_ROWS;
 	Datum	   *values = palloc(desc->natts * sizeof(Datum));
 	bool	   *isnull = palloc(desc->natts * sizeof(bool));

@@ -152,6 +152,9 @@ report_locked(Oid relid, HoneStepResult result)
 			 result == HONE_STEP_LOCKED ?
 			 errmsg("could not lock table \"%s\": other sessions are using it",
 					name ? name : "?") :
+			 result == HONE_STEP_SEEN ?
+			 errmsg("transactions that began earlier still read compressed rows of table \"%s\"",
+					name ? name : "?") :
 			 errmsg("rows of table \"%s\" keep changing", name ? name : "?"),
 			 errdetail("What was done so far stays; nothing is lost."),
 			 errhint("Try again when the table is less busy.")));
@@ -383,7 +386,7 @@ report_result(const char *done, Oid relid, const HoneTieredResult *result)
 {
 	char	   *name = hone_qualified_name(relid);
 
-	ereport(INFO,
+	ereport(NOTICE,
 			(errmsg("%s %s: " INT64_FORMAT " rows, " INT64_FORMAT " batches, %s -> %s",
 					name ? name : "table", done, result->rows, result->batches,
 					text_to_cstring(DatumGetTextPP(DirectFunctionCall1(pg_size_pretty,

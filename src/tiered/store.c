@@ -52,6 +52,7 @@ hone_store_open(Relation rel, LOCKMODE lockmode)
 
 	store = palloc0(sizeof(HoneStore));
 	store->rel = rel;
+	store->desc = RelationGetDescr(rel);
 	store->toast = table_open(rel->rd_rel->reltoastrelid, lockmode);
 	valid = toast_open_indexes(store->toast, lockmode,
 							   &store->indexes, &store->nindexes);
@@ -230,7 +231,7 @@ check_entry(HoneStore *store, const HoneBatchEntry *entry)
 {
 	if (entry->nrows <= 0 || entry->nrows > PG_UINT16_MAX / 4 ||
 		entry->batch < 0 || entry->first_chunk < 0 ||
-		entry->natts <= 0 || entry->natts > MaxHeapAttributeNumber ||
+		entry->natts < 0 || entry->natts > MaxHeapAttributeNumber ||
 		entry->detail_bytes <= 0 ||
 		entry->stored_bytes < entry->detail_bytes)
 		report_damage(store, "a directory row");
@@ -264,6 +265,20 @@ void
 hone_store_delete_meta(HoneStore *store, Snapshot snapshot)
 {
 	delete_chunks(store, snapshot, HONE_VALUE_META, 1, 0, 0);
+}
+
+bool
+hone_store_seen_by_anybody(HoneStore *store)
+{
+	SnapshotData snapshot;
+	SysScanDesc scan;
+	bool		found;
+
+	InitNonVacuumableSnapshot(snapshot, GlobalVisTestFor(store->toast));
+	scan = begin_chunk_scan(store, &snapshot, HONE_VALUE_DIRECTORY, 0, 0, 0);
+	found = systable_getnext_ordered(scan, ForwardScanDirection) != NULL;
+	systable_endscan_ordered(scan);
+	return found;
 }
 
 HoneBatchEntry *

@@ -80,6 +80,7 @@ typedef struct HoneBatchEntry
 typedef struct HoneStore
 {
 	Relation	rel;			/* the table, the caller's */
+	TupleDesc	desc;			/* of its rows; ALTER TABLE reads by an older one */
 	Relation	toast;
 	Relation   *indexes;
 	int			nindexes;
@@ -108,6 +109,9 @@ extern bool hone_store_read_meta(HoneStore *store, Snapshot snapshot,
 extern void hone_store_write_meta(HoneStore *store, Snapshot snapshot,
 								  HoneStoreMeta *meta);
 extern void hone_store_delete_meta(HoneStore *store, Snapshot snapshot);
+
+/* Whether some snapshot in use, here or elsewhere, may still see a batch. */
+extern bool hone_store_seen_by_anybody(HoneStore *store);
 
 /* All batches that the snapshot sees, in the order of their ids. */
 extern HoneBatchEntry *hone_store_read_directory(HoneStore *store,

@@ -219,6 +219,8 @@ hone_switch_to_heap(Oid relid, int lock_timeout_ms)
 			pfree(hone_store_read_directory(store, GetActiveSnapshot(), &nbatches));
 			if (nbatches > 0)
 				result = HONE_STEP_MORE;
+			else if (hone_store_seen_by_anybody(store))
+				result = HONE_STEP_SEEN;
 			else
 				hone_store_delete_meta(store, GetActiveSnapshot());
 			PopActiveSnapshot();

@@ -20,7 +20,8 @@ typedef enum HoneStepResult
 	HONE_STEP_MORE,				/* done; there may be more to do */
 	HONE_STEP_LAST,				/* nothing left */
 	HONE_STEP_LOCKED,			/* the lock did not come; nothing changed */
-	HONE_STEP_CHANGED			/* rows changed under it; nothing changed */
+	HONE_STEP_CHANGED,			/* rows changed under it; nothing changed */
+	HONE_STEP_SEEN				/* older snapshots still read the batches */
 } HoneStepResult;
 
 /* Role and security context to come back to. */
@@ -63,7 +64,8 @@ extern HoneStepResult hone_switch_open(Oid relid, int lock_timeout_ms);
 
 /*
  * One step: when no batch is left, make the table a heap table. MORE: there
- * are batches still.
+ * are batches still. SEEN: there are none, but older snapshots, which do not
+ * see the plain rows, would miss them in a heap table.
  */
 extern HoneStepResult hone_switch_to_heap(Oid relid, int lock_timeout_ms);
 
