@@ -113,7 +113,15 @@ STATS_REGRESS = \
 	stats_reset \
 	stats_secrets \
 	stats_switches
-ADVISE_REGRESS =
+ADVISE_REGRESS = \
+	advise_n_plus_one \
+	advise_not_n_plus_one \
+	advise_offset \
+	advise_select_star \
+	advise_missing_index \
+	advise_fixes \
+	advise_privacy \
+	advise_switches
 TIERED_REGRESS = \
 	tiered_codec \
 	tiered_analyze

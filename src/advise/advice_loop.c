@@ -17,6 +17,8 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_oper.h"
+#include "parser/parse_relation.h"
+#include "parser/parsetree.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -178,6 +180,9 @@ output_key_column(Query *query, Node *column)
 	char	   *name = "key";
 
 	column = strip_casts(column);
+	if (IsA(column, Var))
+		name = get_rte_attribute_name(rt_fetch(((Var *) column)->varno, query->rtable),
+									  ((Var *) column)->varattno);
 	foreach(lc, query->targetList)
 	{
 		target = lfirst_node(TargetEntry, lc);

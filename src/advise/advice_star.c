@@ -27,7 +27,9 @@
 #include "advise/recommend.h"
 #include "advise/rewrite.h"
 
-#define POINTER_WIDTH	17		/* narrower averages are not mostly pointers */
+/* Average widths of a column of which most values are out of line. */
+#define POINTER_WIDTH_MIN	17
+#define POINTER_WIDTH_MAX	40
 
 typedef struct StarColumns
 {
@@ -38,8 +40,9 @@ typedef struct StarColumns
 	StringInfoData names;		/* of the wide ones, with their share */
 } StarColumns;
 
+/* mostly: only columns that look like pointers, not like short values. */
 static bool
-may_be_out_of_line(Oid relid, AttrNumber attnum)
+may_be_out_of_line(Oid relid, AttrNumber attnum, bool mostly)
 {
 	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
 										Int16GetDatum(attnum));
@@ -53,7 +56,8 @@ may_be_out_of_line(Oid relid, AttrNumber attnum)
 	width = hone_relation_column_width(relid, attnum);
 	result = !att->attisdropped && att->attlen == -1 &&
 		(att->attstorage == TYPSTORAGE_EXTENDED || att->attstorage == TYPSTORAGE_EXTERNAL) &&
-		(width == 0 || width >= POINTER_WIDTH);
+		(width == 0 || width >= POINTER_WIDTH_MIN) &&
+		(!mostly || (width > 0 && width <= POINTER_WIDTH_MAX));
 	ReleaseSysCache(tuple);
 	return result;
 }
@@ -71,19 +75,35 @@ relation_natts(Oid relid)
 	return natts;
 }
 
+static int
+count_out_of_line(Oid relid, bool mostly)
+{
+	int			natts = relation_natts(relid);
+	int			columns = 0;
+
+	for (int attnum = 1; attnum <= natts; attnum++)
+		columns += may_be_out_of_line(relid, attnum, mostly);
+	return columns;
+}
+
 /* Out-of-line bytes of a row that one column is taken to have. */
 static double
-toast_width(Oid relid)
+toast_width(Oid relid, AttrNumber attnum)
 {
 	double		rows;
 	double		toast_bytes;
-	int			columns = 0;
-	int			natts = relation_natts(relid);
+	bool		mostly = true;
+	int			columns = count_out_of_line(relid, mostly);
 
+	if (columns == 0)
+	{
+		mostly = false;
+		columns = count_out_of_line(relid, mostly);
+	}
+	if (!may_be_out_of_line(relid, attnum, mostly))
+		return 0;
 	hone_relation_toast(relid, &rows, &toast_bytes);
-	for (int attnum = 1; attnum <= natts; attnum++)
-		columns += may_be_out_of_line(relid, attnum);
-	return rows > 0 && columns > 0 ? toast_bytes / rows / columns : 0;
+	return rows > 0 ? toast_bytes / rows / columns : 0;
 }
 
 /* Bytes of one value of a column; 0 where it is not known. */
@@ -91,15 +111,10 @@ static double
 column_bytes(Oid relid, AttrNumber attnum, bool *out_of_line)
 {
 	double		width = hone_relation_column_width(relid, attnum);
+	double		toast = toast_width(relid, attnum);
 
-	*out_of_line = false;
-	if (may_be_out_of_line(relid, attnum))
-	{
-		double		toast = toast_width(relid);
-
-		*out_of_line = toast > width;
-		width += toast;
-	}
+	*out_of_line = toast > width;
+	width += toast;
 	if (width == 0)
 		width = Max(get_attavgwidth(relid, attnum), 0);
 	return width;

@@ -176,7 +176,11 @@ hone_finding_add(HoneFinding *delta)
 		finding->rows_kept += delta->rows_kept;
 		finding->rows_max = Max(finding->rows_max, delta->rows_max);
 		if (delta->parent_rows > 0)
+		{
+			/* the whole loop tells its parent better than its beginning */
 			finding->parent_rows = delta->parent_rows;
+			finding->parent = delta->parent;
+		}
 		add_queries(finding, delta);
 	}
 	LWLockRelease(shared->lock);

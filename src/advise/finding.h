@@ -61,7 +61,7 @@ typedef struct HoneFindingKey
 	Oid			relid;
 	uint32		unused;			/* 0 */
 	uint64		queryid;		/* 0 for findings about a relation */
-	uint64		detail;			/* parent's queryid, or hash of the columns */
+	uint64		detail;			/* hash of the columns, or 0 */
 } HoneFindingKey;
 
 /*

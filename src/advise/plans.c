@@ -36,6 +36,7 @@
 
 #define SAMPLED_QUERIES	256		/* queries whose executions are counted */
 #define SAMPLED_FIRST	3		/* executions sampled at once */
+#define SAMPLES_SECOND	100		/* executions sampled in a second, at most */
 #define CHEAP_PLAN		10.0	/* total cost below which no scan is large */
 #define REMOVED_SHARE	0.9		/* of the rows read */
 #define TABLES			8		/* filtered tables kept of one execution */
@@ -71,6 +72,25 @@ typedef struct FilterWalk
 static SampledQuery sampled[SAMPLED_QUERIES];
 static HoneFinding delta;		/* too large for the stack */
 
+/* Keeps down what queries cost whose identifiers never repeat. */
+static bool
+may_sample(void)
+{
+	static TimestampTz since = 0;
+	static int	left = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (TimestampDifferenceExceeds(since, now, 1000))
+	{
+		since = now;
+		left = SAMPLES_SECOND;
+	}
+	if (left == 0)
+		return false;
+	left--;
+	return true;
+}
+
 bool
 hone_plans_wanted(QueryDesc *query_desc)
 {
@@ -90,6 +110,8 @@ hone_plans_wanted(QueryDesc *query_desc)
 	query->unsampled++;
 	if (query->seen > SAMPLED_FIRST &&
 		query->unsampled < hone_advise_sample_every)
+		return false;
+	if (!may_sample())
 		return false;
 	query->weight = query->unsampled;
 	query->unsampled = 0;

@@ -142,6 +142,35 @@ analyze_statement(RawStmt *raw, const char *text, bool with_variables)
 	return query;
 }
 
+SelectStmt *
+hone_rewrite_select(Node *statement)
+{
+	for (;;)
+	{
+		if (statement == NULL)
+			return NULL;
+		switch (nodeTag(statement))
+		{
+			case T_SelectStmt:
+				return (SelectStmt *) statement;
+			case T_PrepareStmt:
+				statement = ((PrepareStmt *) statement)->query;
+				break;
+			case T_DeclareCursorStmt:
+				statement = ((DeclareCursorStmt *) statement)->query;
+				break;
+			case T_ExplainStmt:
+				statement = ((ExplainStmt *) statement)->query;
+				break;
+			case T_CopyStmt:
+				statement = ((CopyStmt *) statement)->query;
+				break;
+			default:
+				return NULL;
+		}
+	}
+}
+
 static RawStmt *
 parse_one_select(const char *text)
 {
@@ -149,7 +178,9 @@ parse_one_select(const char *text)
 	RawStmt    *raw;
 
 	raw = list_length(trees) == 1 ? linitial_node(RawStmt, trees) : NULL;
-	if (raw == NULL || !IsA(raw->stmt, SelectStmt) ||
+	if (raw != NULL)
+		raw->stmt = (Node *) hone_rewrite_select(raw->stmt);
+	if (raw == NULL || raw->stmt == NULL ||
 		((SelectStmt *) raw->stmt)->intoClause != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

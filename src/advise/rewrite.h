@@ -20,6 +20,12 @@
 #define HONE_REWRITE_VARIABLES	10000
 
 /*
+ * The SELECT of a raw statement, also inside PREPARE, DECLARE CURSOR, EXPLAIN
+ * or COPY; NULL if it is none. Does not throw.
+ */
+extern SelectStmt *hone_rewrite_select(Node *statement);
+
+/*
  * Parse and analyse a sample as its session did: tables without a schema are
  * those the sample was seen to use, whatever the reader's search_path. Takes
  * the statement's relation locks, without waiting for them; throws

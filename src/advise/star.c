@@ -5,9 +5,9 @@
  *
  * The star is only in the source: after parse analysis it has become a list
  * of columns. So the raw parse of a query's text is looked at once, when the
- * backend first sees its identifier, and the answer is kept in a small cache
- * (found by identifier modulo its size; a collision only means looking
- * again). Parsing is skipped when the text holds no asterisk, and limited to
+ * backend first sees its identifier. Which identifiers were looked at is kept
+ * in a small table (found by identifier modulo its size; a collision only
+ * means looking again), and those with a star in another, in sets of WAYS. Parsing is skipped when the text holds no asterisk, and limited to
  * a number of texts per second for workloads whose identifiers never repeat.
  *
  * Counting is local; the table of findings is written to at a query's first
@@ -25,26 +25,30 @@
 #include "utils/memutils.h"
 
 #include "advise/detect.h"
+#include "advise/rewrite.h"
 
-#define STAR_QUERIES		256
+#define EXAMINED			1024	/* identifiers */
+#define STAR_SETS			64
+#define WAYS				4
 #define STAR_TEXT_MAX		16384	/* longer statements are not looked at */
 #define STAR_PARSES			50	/* per second */
 #define STAR_WRITE_MS		1000
 
 typedef struct StarQuery
 {
-	uint64		queryid;
-	bool		star;
+	uint64		queryid;		/* 0 = free */
 	int64		calls;			/* not yet written, as are the next two */
 	int64		rows;
 	int64		rows_max;
 	double		ms;
 	int64		total;			/* calls, ever */
 	TimestampTz written;
+	TimestampTz used;
 	HoneSample *sample;			/* allocated when the first star comes */
 } StarQuery;
 
-static StarQuery stars[STAR_QUERIES];
+static uint64 examined[EXAMINED];
+static StarQuery stars[STAR_SETS][WAYS];
 static int64 parses_left = STAR_PARSES;
 static TimestampTz parses_since = 0;
 static HoneFinding delta;		/* too large for the stack */
@@ -66,10 +70,10 @@ may_parse(void)
 static bool
 statement_has_star(Node *stmt)
 {
-	SelectStmt *select = (SelectStmt *) stmt;
+	SelectStmt *select = hone_rewrite_select(stmt);
 	ListCell   *lc;
 
-	if (stmt == NULL || !IsA(stmt, SelectStmt))
+	if (select == NULL)
 		return false;
 	while (select->larg != NULL)
 		select = select->larg;
@@ -162,43 +166,80 @@ star_write(StarQuery *query)
 	query->ms = 0;
 }
 
+static StarQuery *
+star_find(uint64 queryid)
+{
+	StarQuery  *set = stars[queryid % STAR_SETS];
+
+	for (int i = 0; i < WAYS; i++)
+	{
+		if (set[i].queryid == queryid)
+			return &set[i];
+	}
+	return NULL;
+}
+
+/* Begin to count a query; the longest unused of its set makes room. */
+static void
+star_add(uint64 queryid)
+{
+	StarQuery  *set = stars[queryid % STAR_SETS];
+	StarQuery  *slot = &set[0];
+
+	if (star_find(queryid))
+		return;
+	for (int i = 1; i < WAYS; i++)
+	{
+		if (slot->queryid != 0 &&
+			(set[i].queryid == 0 || set[i].used < slot->used))
+			slot = &set[i];
+	}
+	if (slot->queryid != 0)
+	{
+		star_write(slot);
+		if (examined[slot->queryid % EXAMINED] == slot->queryid)
+			examined[slot->queryid % EXAMINED] = 0;
+	}
+	slot->queryid = queryid;
+	slot->total = slot->calls = 0;
+	slot->written = slot->used = 0;
+	if (slot->sample)
+		slot->sample->queryid = 0;
+}
+
 void
 hone_star_analyzed(ParseState *pstate, Query *query)
 {
-	StarQuery  *slot = &stars[query->queryId % STAR_QUERIES];
+	uint64	   *seen = &examined[query->queryId % EXAMINED];
 	const char *text = pstate->p_sourcetext;
 	int			len;
 
-	if (query->queryId == 0 || query->commandType != CMD_SELECT ||
-		slot->queryid == query->queryId || text == NULL ||
-		!reads_user_table(query))
+	if (query->queryId == 0 || *seen == query->queryId || text == NULL ||
+		query->commandType != CMD_SELECT || !reads_user_table(query))
 		return;
 	if (query->stmt_location > 0)
 		text += query->stmt_location;
 	len = query->stmt_len > 0 ? query->stmt_len : strlen(text);
 	if (len > STAR_TEXT_MAX)
 		return;
-	if (memchr(text, '*', len) != NULL && !may_parse())
-		return;
-
-	star_write(slot);
-	slot->queryid = query->queryId;
-	slot->total = slot->calls = 0;
-	slot->written = 0;
-	slot->star = memchr(text, '*', len) != NULL && text_has_star(text, len);
-	if (slot->sample)
-		slot->sample->queryid = 0;
+	if (memchr(text, '*', len) != NULL)
+	{
+		if (!may_parse())
+			return;
+		if (text_has_star(text, len))
+			star_add(query->queryId);
+	}
+	*seen = query->queryId;
 }
 
 void
 hone_star_finished(const HoneRecord *record)
 {
-	StarQuery  *query = &stars[record->queryid % STAR_QUERIES];
+	StarQuery  *query;
 	TimestampTz now;
 
 	if (record->cmd != CMD_SELECT || record->query_desc == NULL ||
-		record->queryid == 0 || query->queryid != record->queryid ||
-		!query->star)
+		record->queryid == 0 || (query = star_find(record->queryid)) == NULL)
 		return;
 	if (query->sample == NULL)
 		query->sample = MemoryContextAllocExtended(TopMemoryContext,
@@ -210,7 +251,7 @@ hone_star_finished(const HoneRecord *record)
 		hone_sample_take(query->sample, record);
 	if (query->sample->nrels == 0)
 	{
-		query->star = false;
+		query->queryid = 0;
 		return;
 	}
 
@@ -220,7 +261,7 @@ hone_star_finished(const HoneRecord *record)
 	query->rows_max = Max(query->rows_max, (int64) record->rows);
 	query->ms += record->elapsed_ns / 1e6;
 
-	now = record->started;
+	now = query->used = record->started;
 	if (query->total == 1 ||
 		TimestampDifferenceExceeds(query->written, now, STAR_WRITE_MS))
 	{
@@ -232,6 +273,9 @@ hone_star_finished(const HoneRecord *record)
 void
 hone_star_flush(void)
 {
-	for (int i = 0; i < STAR_QUERIES; i++)
-		star_write(&stars[i]);
+	for (int i = 0; i < STAR_SETS; i++)
+	{
+		for (int j = 0; j < WAYS; j++)
+			star_write(&stars[i][j]);
+	}
 }

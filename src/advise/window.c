@@ -193,7 +193,6 @@ shape_report(Shape *shape)
 	delta.key.kind = HONE_FINDING_N_PLUS_ONE;
 	delta.key.relid = shape->relid;
 	delta.key.queryid = shape->queryid;
-	delta.key.detail = parent->queryid;
 	delta.calls = calls;
 	delta.times = first ? 1 : 0;
 	delta.gap_ms = (shape->gap_us - shape->told_gap_us) / 1000.0;

@@ -1,0 +1,65 @@
+-- SELECT *: only a star that fetches wide columns is reported.
+CREATE SCHEMA advise_star;
+SET search_path = advise_star, public;
+SET client_min_messages = warning;
+CREATE TABLE doc (id int PRIMARY KEY, title text, body text, meta text);
+ALTER TABLE doc ALTER COLUMN body SET STORAGE EXTERNAL;
+INSERT INTO doc SELECT g, 'title ' || g, repeat(md5(g::text), 300), repeat('m', 400) FROM generate_series(1, 200) g;
+CREATE TABLE narrow (id int PRIMARY KEY, a int, b text);
+INSERT INTO narrow SELECT g, g, 'b' FROM generate_series(1, 5000) g;
+ANALYZE doc, narrow;
+SELECT hone.reset_recommendations() >= 0 AS reset;
+CREATE FUNCTION stars()
+RETURNS TABLE (relation regclass, calls bigint, rows int, mb numeric, wide text, fix_columns text)
+LANGUAGE sql AS $$
+    SELECT relation, calls, (evidence->>'rows')::int,
+           round((evidence->>'wide_bytes_fetched')::numeric / 1000000),
+           (SELECT string_agg(c->>'column' || CASE WHEN (c->>'out_of_line')::bool THEN ' out of line' ELSE '' END, ', ')
+            FROM jsonb_array_elements(evidence->'columns') c WHERE (c->>'bytes')::int >= 256),
+           substring(regexp_replace(fix, '\s+', ' ', 'g') from 'SELECT (.*) FROM')
+    FROM hone.recommendations WHERE kind = 'select_star' ORDER BY relation::text, 6
+$$;
+
+-- no star, stars inside, counts, narrow rows, few rows
+\o /dev/null
+\set ECHO none
+SELECT id, title, body, meta FROM doc;
+SELECT count(*) FROM doc;
+SELECT id FROM doc WHERE EXISTS (SELECT * FROM narrow n WHERE n.id = doc.id);
+SELECT 2 * id FROM (SELECT * FROM doc) d;
+SELECT * FROM narrow;
+SELECT narrow.* FROM narrow JOIN doc USING (id);
+SELECT * FROM doc WHERE id = 7;
+\set ECHO all
+\o
+SELECT * FROM stars();
+
+-- a star that costs
+\o /dev/null
+\set ECHO none
+SELECT * FROM doc ORDER BY title;
+SELECT d.*, n.a FROM narrow n JOIN doc d ON d.id = n.id;
+\set ECHO all
+\o
+SELECT * FROM stars();
+SELECT evidence->>'wide_share' > '0.9' AS mostly_wide, saving_ms > 0 AND saving_ms <= cost_ms AS saves, fix, evidence->'sample'->>'query' AS query
+FROM hone.recommendations WHERE kind = 'select_star' AND fix LIKE '%ORDER BY%';
+
+-- the more it is called the more it counts; a parameter, and a star behind it
+PREPARE one(int) AS SELECT * FROM doc WHERE id <> $1 LIMIT 150;
+\o /dev/null
+\set ECHO none
+EXECUTE one(1);
+EXECUTE one(2);
+\set ECHO all
+\o
+SELECT calls, rows, fix_columns FROM stars() WHERE rows = 300;
+SELECT fix FROM hone.recommendations WHERE kind = 'select_star' AND fix LIKE '%<>%';
+DEALLOCATE one;
+
+-- what counts as wide is a setting
+SET hone.advise_wide_column = '1MB';
+SELECT count(*) FROM stars();
+RESET hone.advise_wide_column;
+SELECT hone.reset_recommendations() > 0 AS reset;
+DROP SCHEMA advise_star CASCADE;
