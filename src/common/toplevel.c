@@ -111,10 +111,14 @@ hone_toplevel_main(Datum main_arg)
 
 	/*
 	 * The role may be one that cannot log in: connect as the bootstrap
-	 * superuser and take the role, restricted, before the first transaction.
+	 * superuser and become the role. No security context: VACUUM begins
+	 * transactions of its own, which must not have one. Like REINDEX, it
+	 * restricts what it calls of the table's owner by itself.
 	 */
 	BackgroundWorkerInitializeConnectionByOid(request->dbid, InvalidOid, 0);
-	SetUserIdAndSecContext(request->userid, SECURITY_RESTRICTED_OPERATION);
+	StartTransactionCommand();
+	SetSessionAuthorization(request->userid, superuser_arg(request->userid));
+	CommitTransactionCommand();
 	pgstat_report_activity(STATE_RUNNING, request->sql);
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
