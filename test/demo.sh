@@ -23,7 +23,7 @@ die() { echo "demo: $*" >&2; [ -z "${HONE_DATA:-}" ] || tail -20 "$HONE_DATA.log
 
 # What a user would type, and what he gets.
 show() {
-    printf '\n%s\n' "$1" | sed 's/^/demo=# /'
+    echo; printf '%s;\n' "$1" | sed '1s/^/demo=# /; 2,$s/^/demo-# /'
     "$HONE_BIN/psql" -Xq -v ON_ERROR_STOP=1 -P pager=off -P null=- -d demo -c "$1" || die "the query failed"
 }
 
@@ -60,8 +60,11 @@ else
              chr(65 + abs(hashint8(-i) % 26)) || chr(65 + abs(hashint8(-i) % 9)) || 'Y'
          FROM generate_series(1, 1477911) i" || die "generating failed"
 fi
-sql "CREATE INDEX ON flights (origin, departed_at); VACUUM ANALYZE flights" || die "no index"
+sql "CREATE INDEX ON flights (origin, departed_at)" && sql "VACUUM ANALYZE flights" || die "no index"
 hone_say "$(sql "SELECT count(*) FROM flights") flights"
+answers="SELECT count(*) AS flights, sum(delay_min) AS delay_min, sum(distance_mi) AS distance_mi,
+    count(DISTINCT origin) AS airports, max(departed_at) AS last, sum(hashtextextended(f::text, 0)::numeric) AS checksum FROM flights f"
+before=$(sql "$answers") || die "no answer"
 
 # --- the application -----------------------------------------------------
 
@@ -80,11 +83,13 @@ sql "SELECT hone.reset()" >/dev/null || die "hone.reset() failed"
 load=$HONE_WORK/run/demo
 {
     # One query for the list, then one for each row of it.
+    echo "BEGIN;"
     echo "SELECT id, name FROM customers WHERE country = :country ORDER BY id;"
     for id in $(seq 7 25 4999); do
         echo "\\set id $id"
         echo "SELECT id, placed_at, total FROM orders WHERE customer_id = :id;"
     done
+    echo "COMMIT;"
 } >"$load/n_plus_one.sql"
 for page in $(seq 0 40); do
     echo "\\set skip $((page * 7000))"
@@ -126,35 +131,31 @@ application report 12
 
 # --- tiering -------------------------------------------------------------
 
-answers="SELECT count(*) AS flights, sum(delay_min) AS delay_min, sum(distance_mi) AS distance_mi,
-    count(DISTINCT origin) AS airports, max(departed_at) AS last, sum(hashtextextended(f::text, 0)::numeric) AS checksum FROM flights f"
-before=$(sql "$answers") || die "no answer"
-
 hone_say "a policy: weeks that ended before 5 March 2001 are old; the worker sees to it"
 sql "SELECT hone.add_tier_policy('flights', warm_after => now()::timestamp - timestamp '2001-03-05')" >/dev/null || die "no policy"
 old="parent = 'flights'::regclass AND range_end::timestamp <= timestamp '2001-03-05'"
 for _ in $(seq 120); do
-    state=$(sql "SELECT count(*) FILTER (WHERE tier = 'warm') || ' of ' || count(*) FROM hone.partitions WHERE $old") || die "no hone.partitions"
-    [ "$state" = "${last:-}" ] || hone_say "   $state old partitions are warm"
+    state=$(sql "SELECT (SELECT count(*) FROM hone.tier_log WHERE error IS NULL) || ' of ' || count(*) FROM hone.partitions WHERE $old") || die "no hone.partitions"
+    [ "$state" = "${last:-}" ] || hone_say "   $state old partitions are compressed"
     last=$state
     [ "${state% of *}" != "${state#* of }" ] || break
-    sleep 0.5
+    sleep 1
 done
 [ "$state" = "9 of 9" ] || { show "SELECT * FROM hone.tier_log"; die "the worker did not tier what is old"; }
-after=$(sql "$answers") || die "no answer"
-
 # --- what a user sees ----------------------------------------------------
 
 hone_say "what pg_hone has to say"
-show "SELECT * FROM hone.top LIMIT 10"
+show "SELECT share_pct, calls, round(mean_ms::numeric, 2) AS mean_ms, round(p95_ms::numeric, 2) AS p95_ms,
+       round(p99_ms::numeric, 2) AS p99_ms, errors, bound_by, query FROM hone.top LIMIT 8"
 show "SELECT calls, round(p50_ms::numeric, 2) AS p50_ms, round(p95_ms::numeric, 2) AS p95_ms, round(p99_ms::numeric, 2) AS p99_ms,
-       round(total_exec_ms::numeric) AS total_ms, bound_by, left(regexp_replace(query, '\\s+', ' ', 'g'), 70) AS query
-FROM hone.queries WHERE datname = 'demo' ORDER BY total_exec_ms DESC LIMIT 10"
+       round(total_exec_ms::numeric) AS total_ms, left(regexp_replace(query, '\\s+', ' ', 'g'), 70) AS query
+FROM hone.queries WHERE datname = 'demo' ORDER BY total_exec_ms DESC LIMIT 8"
 show "SELECT kind, severity, relation, calls, round(cost_ms::numeric) AS cost_ms, summary FROM hone.recommendations ORDER BY cost_ms DESC NULLS LAST"
 show "SELECT kind, fix FROM hone.recommendations ORDER BY cost_ms DESC NULLS LAST"
 show "SELECT partition, tier, rows, pg_size_pretty(heap_bytes) AS heap, pg_size_pretty(stored_bytes) AS stored, round(ratio::numeric, 1) AS ratio, next_tier
 FROM hone.partitions WHERE parent = 'flights'::regclass ORDER BY range_start"
 
+after=$(sql "$answers") || die "no answer"
 printf '\nThe same aggregate over all flights\n  before: %s\n  after:  %s\n' "$before" "$after"
 status=0
 if [ "$before" = "$after" ]; then
