@@ -209,10 +209,12 @@ CROSS JOIN LATERAL (VALUES
     (10, 'evictions', s.evictions::text, true, NULL),
     (11, 'calls counted under <other>', s.other_calls::text, coalesce(s.other_calls, 0) = 0,
      'Raise hone.max_memory in postgresql.conf and restart the server; SELECT hone.reset() clears the counter.'),
-    (12, 'dropped records', (s.dropped + s.unbucketed + s.texts_dropped)::text,
-     coalesce(s.dropped + s.unbucketed + s.texts_dropped, 0) = 0,
+    (12, 'texts not kept', s.texts_dropped::text, coalesce(s.texts_dropped, 0) = 0,
      'Raise hone.max_memory in postgresql.conf and restart the server; SELECT hone.reset() clears the counter.'),
-    (13, 'internal errors', s.internal_errors::text, coalesce(s.internal_errors, 0) = 0,
+    (13, 'dropped records', (s.dropped + s.unbucketed)::text,
+     coalesce(s.dropped + s.unbucketed, 0) = 0,
+     'If the memory is full, raise hone.max_memory in postgresql.conf and restart the server; SELECT hone.reset() clears the counter.'),
+    (14, 'internal errors', s.internal_errors::text, coalesce(s.internal_errors, 0) = 0,
      'Look for messages of pg_hone in the server log and report them.')
 ) AS i(place, item, value, ok, hint)
 ORDER BY i.place;

@@ -351,16 +351,26 @@ hone_pending_record(const HoneRecord *record)
 
 	if (!safe)
 		return;
-	if (pending->query_count >= QUERIES_NEARLY_FULL ||
-		pending->cell_count >= CELLS_NEARLY_FULL ||
-		pending->error_count >= ERRORS_NEARLY_FULL)
-		hone_pending_flush(pending->query_count == HONE_PENDING_QUERIES ||
-						   pending->cell_count >= HONE_PENDING_CELLS - 1);
-	else if (now_ns - last_flush_ns >= (uint64) hone_flush_interval_ms * 1000000)
+	hone_pending_make_room();
+	if (now_ns - last_flush_ns >= (uint64) hone_flush_interval_ms * 1000000)
 	{
 		last_flush_ns = now_ns;
 		hone_pending_flush(false);
 	}
+}
+
+/* Waits for a reader only when nothing more fits. */
+void
+hone_pending_make_room(void)
+{
+	if (pending == NULL)
+		return;
+	if (pending->query_count >= QUERIES_NEARLY_FULL ||
+		pending->cell_count >= CELLS_NEARLY_FULL ||
+		pending->error_count >= ERRORS_NEARLY_FULL)
+		hone_pending_flush(pending->query_count == HONE_PENDING_QUERIES ||
+						   pending->cell_count >= HONE_PENDING_CELLS - 1 ||
+						   pending->error_count == HONE_PENDING_ERRORS);
 }
 
 static int

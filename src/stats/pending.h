@@ -59,6 +59,9 @@ typedef struct HonePending
 /* Count one record. No lock is taken while in_abort is set. */
 extern void hone_pending_record(const HoneRecord *record);
 
+/* At a safe point before a statement runs: see that there is room for it. */
+extern void hone_pending_make_room(void);
+
 /*
  * Hand everything on to the shared table. wait: also when a reader is at it;
  * else it may stay pending. Not to be called while LWLocks are held.

@@ -25,12 +25,14 @@ int			hone_stats_text_size = 4096;
 static void
 on_analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
 {
+	hone_pending_make_room();
 	hone_texts_analyzed(pstate, query, jstate);
 }
 
 static void
 on_identified(const HoneRecord *record)
 {
+	hone_pending_make_room();
 	hone_texts_seen(record);
 }
 
