@@ -96,6 +96,7 @@ typedef struct HoneStatsError
 typedef struct HoneStatsText
 {
 	HoneStatsNode node;
+	int			encoding;		/* of the database it came from */
 	int			text_length;	/* normalised, with its terminating zero */
 	int			sample_length;	/* as sent, with its terminating zero; 0 = none */
 	char		bytes[FLEXIBLE_ARRAY_MEMBER];

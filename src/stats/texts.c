@@ -17,6 +17,7 @@
 
 #include <ctype.h>
 
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
@@ -88,6 +89,7 @@ store(const HoneStatsKey *key, const char *text, int text_length,
 		if (node != NULL)
 		{
 			node->node.last_seen = GetCurrentTimestamp();
+			node->encoding = GetDatabaseEncoding();
 			node->text_length = text_length + 1;
 			memcpy(node->bytes, text, text_length + 1);
 			if (sample)
@@ -267,6 +269,20 @@ hone_texts_seen(const HoneRecord *record)
 	keep_text(&key, text, length, NULL, is_do ? 0 : -1, 1, false);
 }
 
+/*
+ * A text of another database may not be valid here: what is not ASCII in it
+ * becomes '?' then, which no conversion can refuse.
+ */
+static void
+make_printable(char *text, int encoding)
+{
+	if (encoding == GetDatabaseEncoding())
+		return;
+	for (; *text != '\0'; text++)
+		if (IS_HIGHBIT_SET(*text))
+			*text = '?';
+}
+
 /* Copy a text (or its sample) out; NULL when there is none. */
 static char *
 fetch_text(Oid dbid, uint64 queryid, bool sample)
@@ -276,6 +292,7 @@ fetch_text(Oid dbid, uint64 queryid, bool sample)
 	HoneStatsKey key;
 	HoneStatsText *node;
 	char	   *result = NULL;
+	int			encoding = GetDatabaseEncoding();
 
 	if (!hone_stats_attach())
 		return NULL;
@@ -287,9 +304,13 @@ fetch_text(Oid dbid, uint64 queryid, bool sample)
 
 	/* Running out of memory here leaves nothing half done; abort unlocks. */
 	if (node != NULL && !(sample && node->sample_length == 0))
-		result = MemoryContextStrdup(CurrentMemoryContext,
-									 node->bytes + (sample ? node->text_length : 0));
+	{
+		result = pstrdup(node->bytes + (sample ? node->text_length : 0));
+		encoding = node->encoding;
+	}
 	LWLockRelease(lock);
+	if (result != NULL)
+		make_printable(result, encoding);
 	return result;
 }
 
