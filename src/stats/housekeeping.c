@@ -3,7 +3,7 @@
  * housekeeping.c
  *	  Totals for others, making room, resetting.
  *
- * Eviction is the worker's (hone_stats_evict(), at each nap): it notes keys
+ * Eviction is the launcher's (hone_stats_evict(), at each nap): it notes keys
  * and ages under shared partition locks, sorts them locally, and takes the
  * victims out one by one under their partition's lock; statements go on.
  *

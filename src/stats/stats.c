@@ -13,6 +13,7 @@
 
 #include "utils/guc.h"
 
+#include "common/maintenance.h"
 #include "common/record.h"
 #include "stats/pending.h"
 #include "stats/stats.h"
@@ -41,6 +42,12 @@ on_finished(const HoneRecord *record)
 {
 	hone_pending_record(record);
 	hone_texts_seen(record);
+}
+
+static void
+maintain(void)
+{
+	hone_stats_evict();
 }
 
 static HoneObserver observer = {
@@ -82,4 +89,5 @@ hone_stats_init(void)
 		return;
 	hone_stats_shared_init();
 	hone_observer_register(&observer);
+	hone_maintenance_register(maintain);
 }

@@ -48,8 +48,8 @@ extern char *hone_stats_sample_text(Oid dbid, uint64 queryid);
 extern void hone_stats_flush(void);
 
 /*
- * Make room when the memory is nearly full, the longest unused first; for
- * the worker, at every nap. Returns the number of entries evicted.
+ * Make room when the memory is nearly full, the longest unused first; done by
+ * the launcher at every nap. Returns the number of entries evicted.
  */
 extern int64 hone_stats_evict(void);
 
