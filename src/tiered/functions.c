@@ -12,6 +12,7 @@
 #include "access/multixact.h"
 #include "access/genam.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
@@ -27,6 +28,7 @@
 #include "miscadmin.h"
 #include "optimizer/plancat.h"
 #include "storage/lmgr.h"
+#include "storage/procarray.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -45,6 +47,10 @@
 /* Steps that may fail for a lock or changed rows before it is an error. */
 #define MAX_ATTEMPTS		50
 #define RETRY_PAUSE_MS		100
+
+/* Wait at most this long for snapshots to which folded rows are visible. */
+#define SNAPSHOT_WAIT_MS	2000
+#define SNAPSHOT_POLL_MS	10
 
 /* zstd level of the warm tier. */
 #define WARM_LEVEL			3
@@ -233,6 +239,27 @@ relation_total_size(Oid relid)
 }
 
 /*
+ * Wait until nobody has a snapshot any more to which the rows deleted so far
+ * are visible, so that VACUUM can remove them: however short the queries of
+ * others are, some snapshot is mostly open. Longer ones are left to
+ * autovacuum. Called in a transaction that has no snapshot.
+ */
+static void
+wait_for_older_snapshots(Relation rel)
+{
+	TransactionId limit = ReadNextTransactionId();
+
+	for (int waited = 0; waited < SNAPSHOT_WAIT_MS; waited += SNAPSHOT_POLL_MS)
+	{
+		InvalidateCatalogSnapshot();
+		if (TransactionIdFollowsOrEquals(GetOldestNonRemovableTransactionId(rel), limit))
+			return;
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(SNAPSHOT_POLL_MS * 1000L);
+	}
+}
+
+/*
  * Give space back at the end: VACUUM the table (and its TOAST table), rebuild
  * its indexes, which are all but empty after compressing. In background
  * workers: VACUUM only runs at top level. Called at the start of a
@@ -256,6 +283,7 @@ give_space_back(Oid relid, bool rebuild_indexes, int lock_timeout_ms)
 			commands = lappend(commands, psprintf("REINDEX INDEX %s",
 												  hone_qualified_name(lfirst_oid(lc))));
 	}
+	wait_for_older_snapshots(rel);
 	table_close(rel, AccessShareLock);
 
 	foreach(lc, commands)
