@@ -28,6 +28,7 @@ SELECT hone.add_tier_policy('m', warm_after => interval '1 day');
 ALTER SYSTEM SET hone.naptime = '1s';
 SELECT pg_reload_conf();
 CALL wait_for($$(SELECT count(*) = 2 FROM hone.partitions WHERE parent = 'lw.m'::regclass AND tier = 'warm')$$);
+CALL wait_for($$(SELECT count(*) = 2 FROM hone.tier_log WHERE partition_name ~ '^lw.m_[13]' AND rows > 0)$$);
 CALL wait_for($$(SELECT last_error IS NOT NULL FROM hone.partitions WHERE partition = 'lw.m_2'::regclass)$$);
 SELECT partition, tier, rows, last_error IS NOT NULL AS failed
 FROM hone.partitions WHERE parent = 'm'::regclass AND partition <> 'm_new'::regclass ORDER BY partition::text;

@@ -90,26 +90,19 @@ FROM hone._tier_policy p
 WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = p.parent AND c.relkind = 'p');
 COMMENT ON VIEW hone.tier_policies IS 'Tables whose partitions are moved on their own, and when';
 
--- Leaf partitions by time, with the policy nearest above them. Errors can
--- quote data, so they are shown to those only who may read the table.
-CREATE VIEW hone._tier_leaf AS
+-- Leaf partitions by time, with the policy nearest above them. From the
+-- catalogs only, so nobody's lock on a partition is waited for.
+CREATE VIEW hone._tier_age AS
 SELECT r.parent,
     c.oid AS partition,
     r.range_start,
     r.range_end,
-    CASE WHEN coalesce(s.batches, 0) > 0 THEN 'warm' ELSE 'hot' END AS tier,
+    c.relam,
     c.reltuples,
-    s.compressed_rows,
-    s.plain_rows,
-    s.heap_bytes,
-    p.warm_after,
     hone._tier_due_at(r.range_end, p.warm_after) AS due_at,
     t.retry_at,
     t.last_read,
-    CASE WHEN t.last_error IS NULL
-              OR pg_catalog.has_table_privilege(c.oid, 'SELECT')
-              OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') THEN t.last_error
-         ELSE '<insufficient privilege>' END AS last_error
+    t.last_error
 FROM pg_catalog.pg_class c
 LEFT JOIN LATERAL (
     SELECT y.parent, y.warm_after
@@ -118,13 +111,36 @@ LEFT JOIN LATERAL (
     ORDER BY a.level
     LIMIT 1) p ON true
 CROSS JOIN LATERAL hone._partition_range(c.oid, p.parent) r
-LEFT JOIN LATERAL (
-    SELECT x.batches, x.compressed_rows, x.plain_rows, x.heap_bytes
-    FROM hone.tiered_stats(c.oid) x
-    WHERE c.relam = (SELECT m.oid FROM pg_catalog.pg_am m WHERE m.amname = 'tiered')) s ON true
 LEFT JOIN hone._tier_state t ON t.partition = c.oid
 WHERE c.relispartition AND c.relkind = 'r' AND c.relpersistence <> 't' AND r.parent IS NOT NULL;
-COMMENT ON VIEW hone._tier_leaf IS 'Leaf partitions by time, with their tier and when they are due; behind hone.partitions and hone.tier_plan';
+COMMENT ON VIEW hone._tier_age IS 'Leaf partitions by time and when they are due; what the worker looks at';
+
+-- Errors can quote data, so they are shown to those only who may read the
+-- table.
+CREATE VIEW hone._tier_leaf AS
+SELECT a.parent,
+    a.partition,
+    a.range_start,
+    a.range_end,
+    CASE WHEN s.batches > 0 THEN 'warm' ELSE 'hot' END AS tier,
+    CASE WHEN s.batches > 0 THEN s.compressed_rows + s.plain_rows
+         WHEN a.reltuples >= 0 THEN a.reltuples::bigint END AS rows,
+    CASE WHEN s.batches > 0 THEN s.plain_rows
+         WHEN a.reltuples >= 0 THEN a.reltuples::bigint END AS plain_rows,
+    s.heap_bytes,
+    a.due_at,
+    a.retry_at,
+    a.last_read,
+    CASE WHEN a.last_error IS NULL
+              OR pg_catalog.has_table_privilege(a.partition, 'SELECT')
+              OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') THEN a.last_error
+         ELSE '<insufficient privilege>' END AS last_error
+FROM hone._tier_age a
+LEFT JOIN LATERAL (
+    SELECT x.batches, x.compressed_rows, x.plain_rows, x.heap_bytes
+    FROM hone.tiered_stats(CASE WHEN a.relam = (SELECT m.oid FROM pg_catalog.pg_am m WHERE m.amname = 'tiered')
+                                THEN a.partition END) x) s ON true;
+COMMENT ON VIEW hone._tier_leaf IS 'Leaf partitions by time with their tier; behind hone.partitions and hone.tier_plan';
 
 CREATE VIEW hone.partitions AS
 SELECT l.parent::regclass AS parent,
@@ -132,10 +148,8 @@ SELECT l.parent::regclass AS parent,
     l.range_start,
     l.range_end,
     l.tier,
-    CASE WHEN l.tier = 'warm' THEN l.compressed_rows + l.plain_rows
-         WHEN l.reltuples >= 0 THEN l.reltuples::bigint END AS rows,
-    CASE WHEN l.tier = 'warm' THEN l.plain_rows
-         WHEN l.reltuples >= 0 THEN l.reltuples::bigint END AS plain_rows,
+    l.rows,
+    l.plain_rows,
     CASE WHEN l.tier = 'warm' THEN l.heap_bytes ELSE b.stored END AS heap_bytes,
     b.stored AS stored_bytes,
     CASE WHEN l.tier = 'warm' AND b.stored > 0 THEN pg_catalog.round(l.heap_bytes::numeric / b.stored, 2) END AS ratio,
@@ -147,6 +161,8 @@ FROM hone._tier_leaf l
 CROSS JOIN LATERAL (SELECT pg_catalog.pg_total_relation_size(l.partition) AS stored) b;
 COMMENT ON VIEW hone.partitions IS 'Every partition by time: its range, tier, size, compression, and what happens to it next';
 
+-- Partitions that are compressed already are there again for rows that came
+-- late, once there are enough to be worth a batch.
 CREATE VIEW hone.tier_plan AS
 SELECT l.parent::regclass AS parent,
     l.partition::regclass AS partition,
@@ -156,7 +172,7 @@ SELECT l.parent::regclass AS parent,
     l.retry_at,
     l.due_at <= pg_catalog.now() AS due
 FROM hone._tier_leaf l
-WHERE l.tier = 'hot' AND l.due_at IS NOT NULL;
+WHERE l.due_at IS NOT NULL AND (l.tier = 'hot' OR l.plain_rows >= 1000);
 COMMENT ON VIEW hone.tier_plan IS 'What the policies will move, and when';
 
 CREATE VIEW hone.tier_log AS

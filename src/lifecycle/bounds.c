@@ -18,9 +18,8 @@
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_partitioned_table.h"
-#include "catalog/pg_am.h"
+#include "catalog/pg_opclass.h"
 #include "catalog/pg_type.h"
-#include "commands/defrem.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "nodes/parsenodes.h"
@@ -40,10 +39,23 @@
 PG_FUNCTION_INFO_V1(hone_partition_time_range);
 PG_FUNCTION_INFO_V1(hone_tier_due_at);
 
-static bool
-is_time_type(Oid type)
+/*
+ * The operator class that sorts a type by time, or InvalidOid for others.
+ */
+static Oid
+time_opclass(Oid type)
 {
-	return type == DATEOID || type == TIMESTAMPOID || type == TIMESTAMPTZOID;
+	switch (type)
+	{
+		case DATEOID:
+			return DATE_BTREE_OPS_OID;
+		case TIMESTAMPOID:
+			return TIMESTAMP_BTREE_OPS_OID;
+		case TIMESTAMPTZOID:
+			return TIMESTAMPTZ_BTREE_OPS_OID;
+		default:
+			return InvalidOid;
+	}
 }
 
 static HoneTimeKeyProblem
@@ -61,14 +73,14 @@ check_time_key(HeapTuple tuple, AttrNumber *column, Oid *type)
 	if (*column == 0)
 		return HONE_KEY_EXPRESSION;
 	*type = get_atttype(form->partrelid, *column);
-	if (!is_time_type(*type))
+	if (!OidIsValid(time_opclass(*type)))
 		return HONE_KEY_NOT_TIME;
 
 	classes = SysCacheGetAttr(PARTRELID, tuple,
 							  Anum_pg_partitioned_table_partclass, &isnull);
 	if (isnull ||
 		((oidvector *) DatumGetPointer(classes))->values[0] !=
-		GetDefaultOpClass(*type, BTREE_AM_OID))
+		time_opclass(*type))
 		return HONE_KEY_OPCLASS;
 	return HONE_KEY_OK;
 }

@@ -93,6 +93,23 @@ note_failure(const HoneMoveRecord *record)
 		3, types, values, NULL, SPI_OK_INSERT);
 }
 
+/*
+ * No failure (any more), and nothing to do for a day.
+ */
+static void
+rest_a_day(Oid partition)
+{
+	Oid			types[] = {OIDOID};
+	Datum		values[1];
+
+	values[0] = ObjectIdGetDatum(partition);
+	run("INSERT INTO hone._tier_state AS s (partition, retry_at)"
+		" VALUES ($1, clock_timestamp() + interval '1 day')"
+		" ON CONFLICT (partition) DO UPDATE SET failures = 0, last_error = NULL,"
+		" retry_at = excluded.retry_at",
+		1, types, values, NULL, SPI_OK_INSERT);
+}
+
 static void
 clear_failure(Oid partition)
 {
@@ -106,19 +123,12 @@ clear_failure(Oid partition)
 }
 
 void
-hone_log_empty(Oid partition)
+hone_log_nothing(Oid partition)
 {
-	Oid			types[] = {OIDOID};
-	Datum		values[1];
 	HoneRole	saved;
 
-	values[0] = ObjectIdGetDatum(partition);
 	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
-	run("INSERT INTO hone._tier_state AS s (partition, retry_at)"
-		" VALUES ($1, clock_timestamp() + interval '1 day')"
-		" ON CONFLICT (partition) DO UPDATE SET failures = 0, last_error = NULL,"
-		" retry_at = excluded.retry_at",
-		1, types, values, NULL, SPI_OK_INSERT);
+	rest_a_day(partition);
 	hone_restore_role(&saved);
 }
 
@@ -131,6 +141,8 @@ hone_log_move(const HoneMoveRecord *record)
 	write_log(record);
 	if (record->error != NULL)
 		note_failure(record);
+	else if (record->rest)
+		rest_a_day(record->partition);
 	else
 		clear_failure(record->partition);
 	hone_restore_role(&saved);
@@ -148,15 +160,19 @@ hone_refresh_state(void)
 	run("DELETE FROM hone._tier_state s"
 		" WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = s.partition)",
 		0, NULL, NULL, NULL, SPI_OK_DELETE);
-	run("INSERT INTO hone._tier_state AS s (partition, scans)"
-		" SELECT DISTINCT t.relid::oid, pg_stat_get_numscans(t.relid) +"
+
+	/* Rows that have not changed are not even locked: an idle nap writes nothing. */
+	run("WITH counted AS ("
+		" SELECT a.partition, pg_stat_get_numscans(a.partition) +"
 		"   coalesce((SELECT sum(pg_stat_get_numscans(i.indexrelid))"
-		"             FROM pg_index i WHERE i.indrelid = t.relid), 0)"
-		" FROM hone._tier_policy p, pg_partition_tree(p.parent) t"
-		" WHERE t.isleaf"
+		"             FROM pg_index i WHERE i.indrelid = a.partition), 0) AS scans"
+		" FROM hone._tier_age a JOIN hone._tier_policy p ON p.parent = a.parent)"
+		" INSERT INTO hone._tier_state AS s (partition, scans)"
+		" SELECT c.partition, c.scans FROM counted c"
+		" LEFT JOIN hone._tier_state o USING (partition)"
+		" WHERE o.scans IS DISTINCT FROM c.scans"
 		" ON CONFLICT (partition) DO UPDATE SET scans = excluded.scans,"
-		"  last_read = CASE WHEN excluded.scans > s.scans THEN now() ELSE s.last_read END"
-		" WHERE s.scans IS DISTINCT FROM excluded.scans",
+		"  last_read = CASE WHEN excluded.scans > s.scans THEN now() ELSE s.last_read END",
 		0, NULL, NULL, NULL, SPI_OK_INSERT);
 	hone_restore_role(&saved);
 }

@@ -19,6 +19,7 @@ typedef struct HoneMoveRecord
 	const char *name;			/* of the partition, qualified */
 	const char *to_tier;
 	bool		by_worker;
+	bool		rest;			/* when done, leave it alone for a day */
 	TimestampTz started;
 	int64		rows;
 	int64		bytes_before;
@@ -35,10 +36,10 @@ typedef struct HoneMoveRecord
 extern void hone_log_move(const HoneMoveRecord *record);
 
 /*
- * Note that there was nothing to move: the policies leave the partition alone
- * for a day. Like above.
+ * Note that there was nothing to move: the worker leaves the partition alone
+ * for a day, as it does after each move. Like above.
  */
-extern void hone_log_empty(Oid partition);
+extern void hone_log_nothing(Oid partition);
 
 /*
  * For all partitions under a policy, notice whether they were read since the

@@ -232,6 +232,7 @@ hone_move(HoneMove *move)
 	record.name = name;
 	record.to_tier = tier_name(move->to);
 	record.by_worker = move->by_worker;
+	record.rest = move->to == HONE_TIER_WARM;
 	record.started = GetCurrentTimestamp();
 	move->error = NULL;
 
@@ -245,11 +246,10 @@ hone_move(HoneMove *move)
 	}
 	PG_END_TRY();
 
-	if (move->error == NULL && !moved)
-		return HONE_MOVE_SKIPPED;
-	if (move->error == NULL && move->by_policy && record.rows == 0)
+	if (move->error == NULL && (!moved || (move->by_policy && record.rows == 0)))
 	{
-		hone_log_empty(move->partition);
+		if (move->by_policy)
+			hone_log_nothing(move->partition);
 		hone_procedure_commit();
 		return HONE_MOVE_SKIPPED;
 	}

@@ -158,6 +158,14 @@ insert_policy(Oid parent, Interval *warm_after)
 							  2, types, values, NULL, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not insert the tier policy");
 	inserted = SPI_processed;
+
+	/* What failed or rested under an earlier policy is due again at once. */
+	if (inserted > 0 &&
+		SPI_execute_with_args("UPDATE hone._tier_state SET failures = 0, retry_at = NULL"
+							  " WHERE retry_at IS NOT NULL AND partition IN"
+							  " (SELECT a.partition FROM hone._tier_age a WHERE a.parent = $1)",
+							  1, types, values, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not reset the state of partitions");
 	SPI_finish();
 	hone_restore_role(&saved);
 	return inserted > 0;

@@ -27,8 +27,9 @@ PG_FUNCTION_INFO_V1(hone_move_partition);
 PG_FUNCTION_INFO_V1(hone_run_tier_policies);
 
 /*
- * Partitions that are due, the longest overdue first, as a list of OIDs in
- * the procedure's memory context.
+ * Partitions that may be due, the longest overdue first, as a list of OIDs in
+ * the procedure's memory context. The worker asks the catalogs only, so that
+ * one locked partition does not hold up the others; hone_move looks closer.
  */
 static List *
 due_partitions(bool by_worker)
@@ -37,8 +38,9 @@ due_partitions(bool by_worker)
 	List	   *due = NIL;
 
 	if (SPI_execute(by_worker
-					? "SELECT partition::pg_catalog.oid FROM hone.tier_plan"
-					" WHERE due AND coalesce(retry_at OPERATOR(pg_catalog.<=) pg_catalog.now(), true)"
+					? "SELECT partition FROM hone._tier_age"
+					" WHERE due_at OPERATOR(pg_catalog.<=) pg_catalog.now()"
+					" AND coalesce(retry_at OPERATOR(pg_catalog.<=) pg_catalog.now(), true)"
 					" ORDER BY due_at, 1"
 					: "SELECT partition::pg_catalog.oid FROM hone.tier_plan"
 					" WHERE due ORDER BY due_at, 1",
@@ -73,6 +75,16 @@ report_failure(HoneMove *move, bool by_worker)
 			 move->error->hint ? errhint("%s", move->error->hint) : 0));
 }
 
+static void
+report_activity(Oid partition)
+{
+	char	   *name = hone_qualified_name(partition);
+
+	if (name != NULL)
+		pgstat_report_activity(STATE_RUNNING,
+							   psprintf("moving partition %s to tier warm", name));
+}
+
 void
 hone_run_due(bool by_worker, HoneRunResult *result)
 {
@@ -85,9 +97,11 @@ hone_run_due(bool by_worker, HoneRunResult *result)
 	foreach(lc, due)
 	{
 		HoneMove	move = {.partition = lfirst_oid(lc),.to = HONE_TIER_WARM,
-			.by_policy = true,.by_worker = by_worker,.caller = caller};
+		.by_policy = true,.by_worker = by_worker,.caller = caller};
 
 		CHECK_FOR_INTERRUPTS();
+		if (by_worker)
+			report_activity(move.partition);
 		switch (hone_move(&move))
 		{
 			case HONE_MOVE_DONE:
