@@ -14,6 +14,9 @@
  * turn out to be a parent or a child; they live in a memory context that is
  * reset with the burst.
  *
+ * Autocommit traffic without pauses is divided where the query that began the
+ * burst comes again.
+ *
  * A shape is written to the table of findings when it has repeated often
  * enough, at each doubling after that, and at the end of the burst.
  *
@@ -72,6 +75,7 @@ typedef struct Burst
 	uint32		application;	/* hash */
 	int64		last_end_us;	/* monotonic end of the last statement */
 	int			last_shape[2];	/* of the last SELECT, top level and nested */
+	int64		since_first;	/* other SELECTs since the first shape's last */
 	Shape		shapes[SHAPES];
 } Burst;
 
@@ -221,6 +225,7 @@ burst_end(void)
 	for (int i = 0; i < burst->nshapes; i++)
 		shape_report(&burst->shapes[i]);
 	burst->nshapes = 0;
+	burst->since_first = 0;
 	burst->last_shape[0] = burst->last_shape[1] = LOST_SHAPE;
 	MemoryContextReset(burst_context);
 }
@@ -247,6 +252,24 @@ burst_join(const HoneRecord *record, int64 start_us)
 	burst->lxid = record->lxid;
 	burst->userid = record->userid;
 	burst->application = application;
+}
+
+/*
+ * Autocommit requests may follow each other without a pause, for hours. The
+ * query that began the burst, come again after a good many others, begins the
+ * next request.
+ */
+static void
+burst_divide(const HoneRecord *record)
+{
+	bool		first = burst->nshapes > 0 &&
+		burst->shapes[0].queryid == record->queryid &&
+		burst->shapes[0].nest_level == record->nest_level;
+
+	if (first && !record->in_xact_block && record->nest_level == 0 &&
+		burst->since_first >= hone_n_plus_one_threshold)
+		burst_end();
+	burst->since_first = first ? 0 : burst->since_first + 1;
 }
 
 /* The record's shape; a new one may take the place of an idle one. */
@@ -342,6 +365,7 @@ count_select(const HoneRecord *record, const HoneCallKeys *keys, int64 start_us)
 
 	if (!OidIsValid(relid))
 		return;
+	burst_divide(record);
 	shape = shape_find(record, relid, start_us);
 	if (shape == NULL)
 		return;
