@@ -184,23 +184,23 @@ CROSS JOIN LATERAL (
                    WHERE backend_type = 'pg_hone launcher') AS launcher,
            coalesce(pg_catalog.current_setting('hone.enabled', true), 'off') AS enabled,
            coalesce(pg_catalog.current_setting('hone.track', true), 'none') AS track,
-           coalesce(pg_catalog.current_setting('hone.worker', true), 'off') AS worker
+           coalesce(pg_catalog.current_setting('hone.worker', true), 'off') AS worker,
+           'Set shared_preload_libraries = ''pg_hone'' in postgresql.conf and restart the server.' AS preload
 ) AS w
 CROSS JOIN LATERAL (VALUES
-    (1, 'preloaded', s.preloaded::text, s.preloaded,
-     'Set shared_preload_libraries = ''pg_hone'' in postgresql.conf and restart the server.'),
+    (1, 'preloaded', CASE WHEN s.preloaded THEN 'yes' ELSE 'no' END, s.preloaded, w.preload),
     (2, 'enabled', w.enabled, w.enabled = 'on',
      'ALTER SYSTEM SET hone.enabled = on; SELECT pg_reload_conf();'),
     (3, 'track', w.track, w.track <> 'none',
      'ALTER SYSTEM SET hone.track = ''top''; SELECT pg_reload_conf();'),
     (4, 'queryid', CASE WHEN s.computes_queryid THEN 'computed' ELSE 'not computed' END, s.computes_queryid,
-     'ALTER SYSTEM SET compute_query_id = ''auto''; SELECT pg_reload_conf();'),
+     CASE WHEN s.preloaded THEN 'ALTER SYSTEM SET compute_query_id = ''auto''; SELECT pg_reload_conf();' ELSE w.preload END),
     (5, 'worker', CASE WHEN w.launcher THEN 'running' WHEN w.worker = 'off' THEN 'switched off' ELSE 'not running' END, w.launcher,
-     CASE WHEN NOT s.preloaded THEN 'Set shared_preload_libraries = ''pg_hone'' in postgresql.conf and restart the server.'
+     CASE WHEN NOT s.preloaded THEN w.preload
           WHEN w.worker = 'off' THEN 'ALTER SYSTEM SET hone.worker = on; SELECT pg_reload_conf();'
           ELSE 'Look for its last error in the server log; raise max_worker_processes if it cannot start.' END),
-    (6, 'memory', format('%s of %s', pg_catalog.pg_size_pretty(s.used_bytes), pg_catalog.pg_size_pretty(s.limit_bytes)),
-     coalesce(s.used_bytes < s.limit_bytes * 0.95, false),
+    (6, 'memory', pg_catalog.pg_size_pretty(s.used_bytes) || ' of ' || pg_catalog.pg_size_pretty(s.limit_bytes),
+     coalesce(s.used_bytes < s.limit_bytes * 0.95, true),
      'Raise hone.max_memory in postgresql.conf and restart the server.'),
     (7, 'entries', s.entries::text, true, NULL),
     (8, 'texts', s.texts::text, true, NULL),

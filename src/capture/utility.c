@@ -17,6 +17,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -117,7 +119,21 @@ text_queryid(const char *text, int length)
 {
 	uint64		hash = DatumGetUInt64(hash_any_extended((const unsigned char *) text, length, 0));
 
-	return hash != 0 ? hash : 1;
+	return hash != 0 ? hash : 2;
+}
+
+/* A statement without the space around it; length 0 = to the end. */
+static const char *
+trimmed(const char *text, int length, int *trimmed_length)
+{
+	if (length <= 0)
+		length = strlen(text);
+	for (; length > 0 && isspace((unsigned char) *text); length--)
+		text++;
+	while (length > 0 && isspace((unsigned char) text[length - 1]))
+		length--;
+	*trimmed_length = length;
+	return text;
 }
 
 /*
@@ -165,10 +181,10 @@ identify(HoneRecord *record, const PlannedStmt *planned, char *buffer)
 		return;
 	if (text == NULL && length == 0)
 	{
-		/* Another module took the identifier away. */
-		length = planned->stmt_len > 0 ? planned->stmt_len
-			: strlen(record->source + Max(planned->stmt_location, 0));
-		record->queryid = text_queryid(record->source + Max(planned->stmt_location, 0), length);
+		/* Another module took the identifier away: what it was up to 15. */
+		text = trimmed(record->source + Max(planned->stmt_location, 0),
+					   planned->stmt_len, &length);
+		record->queryid = text_queryid(text, length);
 		return;
 	}
 	record->source = text ? text : buffer;
