@@ -145,6 +145,12 @@ hone_toplevel_main(Datum main_arg)
 	proc_exit(0);
 }
 
+static void
+end_worker(int code, Datum handle)
+{
+	TerminateBackgroundWorker((BackgroundWorkerHandle *) DatumGetPointer(handle));
+}
+
 char *
 hone_toplevel_run(Oid dbid, Oid userid, const char *sql, int lock_timeout_ms)
 {
@@ -184,17 +190,12 @@ hone_toplevel_run(Oid dbid, Oid userid, const char *sql, int lock_timeout_ms)
 		return pstrdup("no background worker slot was free; raise max_worker_processes");
 	}
 
-	PG_TRY();
+	/* Also when this process is told to exit: nobody would wait for it then. */
+	PG_ENSURE_ERROR_CLEANUP(end_worker, PointerGetDatum(handle));
 	{
 		(void) WaitForBackgroundWorkerShutdown(handle);
 	}
-	PG_CATCH();
-	{
-		TerminateBackgroundWorker(handle);
-		dsm_detach(segment);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	PG_END_ENSURE_ERROR_CLEANUP(end_worker, PointerGetDatum(handle));
 
 	if (request->error[0] != '\0')
 		error = pstrdup(request->error);

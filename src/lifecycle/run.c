@@ -125,6 +125,8 @@ hone_run_tier_policies(PG_FUNCTION_ARGS)
 {
 	HoneRunResult result;
 
+	PreventCommandIfReadOnly("hone.run_tier_policies");
+	PreventCommandDuringRecovery("hone.run_tier_policies");
 	hone_procedure_begin(fcinfo, "hone.run_tier_policies");
 	hone_run_due(false, &result);
 	hone_procedure_end();
@@ -167,6 +169,8 @@ hone_move_partition(PG_FUNCTION_ARGS)
 {
 	HoneMove	move = {.caller = GetUserId()};
 
+	PreventCommandIfReadOnly("hone.move_partition");
+	PreventCommandDuringRecovery("hone.move_partition");
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
