@@ -104,7 +104,8 @@ column_shape(Form_pg_attribute attribute)
 {
 	HoneColumnShape shape;
 
-	shape.typid = attribute->atttypid;
+	/* a domain's values are its base type's */
+	shape.typid = getBaseType(attribute->atttypid);
 	shape.typlen = attribute->attlen;
 	shape.typbyval = attribute->attbyval;
 	shape.typalign = attribute->attalign;
@@ -298,7 +299,7 @@ hone_builder_encode(HoneBatchBuilder *builder, int level, StringInfo stream,
 
 		if (attribute->attisdropped)
 			continue;
-		column->type = attribute->atttypid;
+		column->type = shape.typid;
 		column->collation = attribute->attcollation;
 		column->typlen = attribute->attlen;
 		column->typbyval = attribute->attbyval;
