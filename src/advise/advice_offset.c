@@ -131,7 +131,7 @@ static void
 add_key(Paging *page, SortGroupClause *clause, TargetEntry *target)
 {
 	PageKey    *key = &page->keys[page->nkeys];
-	int16		strategy;
+	HONE_ORDERING_TYPE type;
 
 	if (page->nkeys == PAGE_KEYS)
 	{
@@ -141,14 +141,14 @@ add_key(Paging *page, SortGroupClause *clause, TargetEntry *target)
 	key->expr = (Node *) target->expr;
 	if (contain_volatile_functions(key->expr) || contain_subplans(key->expr) ||
 		!get_ordering_op_properties(clause->sortop, &key->opfamily,
-									&key->opcintype, &strategy))
+									&key->opcintype, &type))
 	{
 		page->problem = "the order is not one of plain values";
 		return;
 	}
 	key->sortop = clause->sortop;
 	key->eqop = clause->eqop;
-	key->descending = strategy == BTGreaterStrategyNumber;
+	key->descending = HONE_ORDERING_DESCENDS(type);
 	key->nulls_first = clause->nulls_first;
 	key->not_null = is_not_null(page, key->expr);
 	if (target->resname == NULL)
@@ -326,7 +326,7 @@ row_comparison(Paging *page)
 {
 	RowCompareExpr *row = makeNode(RowCompareExpr);
 
-	row->rctype = page->keys[0].descending ? ROWCOMPARE_LT : ROWCOMPARE_GT;
+	HONE_SET_ROW_COMPARE(row, page->keys[0].descending);
 	for (int i = 0; i < page->nkeys; i++)
 	{
 		PageKey    *key = &page->keys[i];

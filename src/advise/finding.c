@@ -8,7 +8,8 @@
  * held for a few memory copies only, never across catalog access or user
  * code. Readers copy what they need and let go. The table lives in the main
  * shared memory segment, is sized by hone.max_recommendations at start and
- * never grows; findings that nobody saw for hone.recommendation_ttl make room
+ * never grows; when it is full, findings that nobody saw for
+ * hone.recommendation_ttl, and cheap ones that nobody saw lately, make room
  * for new ones. A finding is gone after a restart of the server.
  *
  *-------------------------------------------------------------------------
@@ -26,6 +27,7 @@
 #include "advise/finding.h"
 
 #define FINDING_TRANCHE		"hone_findings"
+#define STALE_MS			(10 * 60 * 1000)
 
 /* Header in shared memory; everything under 'lock'. */
 typedef struct FindingShared
@@ -100,12 +102,24 @@ is_expired(const HoneFinding *finding, TimestampTz now)
 									  hone_recommendation_ttl_ms());
 }
 
-/* Remove expired findings, at most once a minute. Lock held exclusively. */
+/* Not seen for a while: may go for a new one if it was cheap. */
+static bool
+is_stale(const HoneFinding *finding, TimestampTz now)
+{
+	return TimestampDifferenceExceeds(finding->last_seen, now, STALE_MS);
+}
+
+/*
+ * Make room, at most once a minute: expired findings go, and of those not
+ * seen for a while the cheaper ones. Lock held exclusively.
+ */
 static void
 sweep(TimestampTz now)
 {
 	HASH_SEQ_STATUS scan;
 	HoneFinding *finding;
+	double		cost = 0;
+	int			stale = 0;
 
 	if (!TimestampDifferenceExceeds(shared->swept, now, 60 * 1000))
 		return;
@@ -113,7 +127,19 @@ sweep(TimestampTz now)
 	hash_seq_init(&scan, findings);
 	while ((finding = hash_seq_search(&scan)) != NULL)
 	{
-		if (is_expired(finding, now))
+		if (is_stale(finding, now))
+		{
+			stale++;
+			cost += finding->cost_ms;
+		}
+	}
+	if (stale == 0)
+		return;
+	hash_seq_init(&scan, findings);
+	while ((finding = hash_seq_search(&scan)) != NULL)
+	{
+		if (is_expired(finding, now) ||
+			(is_stale(finding, now) && finding->cost_ms <= cost / stale))
 			hash_search(findings, &finding->key, HASH_REMOVE, NULL);
 	}
 }

@@ -52,8 +52,7 @@ hash_constant(const char *text)
 {
 	int			len = 0;
 
-	if (strchr(text, '\'') != NULL && (text[0] == '\'' ||
-									   (text[0] != '\0' && text[1] == '\'')))
+	if (text[0] == '\'' || (text[0] != '\0' && text[1] == '\''))
 	{
 		len = text[0] == '\'' ? 1 : 2;
 		while (text[len] != '\0' && text[len] != '\'' && len < KEY_BYTES)

@@ -34,6 +34,7 @@
 
 #include "advise/detect.h"
 
+#define RANDOM_OID		1598	/* random(); its macro's name changed in 17 */
 #define SAMPLED_QUERIES	256		/* queries whose executions are counted */
 #define SAMPLED_FIRST	3		/* executions sampled at once */
 #define SAMPLES_SECOND	100		/* executions sampled in a second, at most */
@@ -180,7 +181,7 @@ is_steady_function(Oid funcid)
 {
 	switch (funcid)
 	{
-		case F_RANDOM:
+		case RANDOM_OID:
 		case F_CLOCK_TIMESTAMP:
 		case F_TIMEOFDAY:
 		case F_NEXTVAL:

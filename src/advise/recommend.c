@@ -23,10 +23,12 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/rls.h"
 #include "utils/syscache.h"
 
 #include "advise/recommend.h"
@@ -59,13 +61,15 @@ kind_name(uint32 kind)
 	return "unknown";
 }
 
+/* May this user read all rows of the tables in a sample? */
 static bool
 may_read_tables(const HoneSample *sample)
 {
 	for (int i = 0; i < sample->nrels; i++)
 	{
 		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(sample->rels[i])) ||
-			pg_class_aclcheck(sample->rels[i], GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+			pg_class_aclcheck(sample->rels[i], GetUserId(), ACL_SELECT) != ACLCHECK_OK ||
+			check_enable_rls(sample->rels[i], GetUserId(), true) == RLS_ENABLED)
 			return false;
 	}
 	return sample->nrels > 0;
@@ -240,6 +244,9 @@ recommend(ReturnSetInfo *rsinfo, bool untold)
 static void
 return_recommendations(FunctionCallInfo fcinfo, bool untold)
 {
+	int			client_messages = client_min_messages;
+	int			log_messages = log_min_messages;
+
 	hone_require_preload("hone.recommendations");
 	hone_advise_flush();
 	InitMaterializedSRF(fcinfo, 0);
@@ -247,11 +254,15 @@ return_recommendations(FunctionCallInfo fcinfo, bool untold)
 	hone_recommending = true;
 	PG_TRY();
 	{
+		/* warnings about other people's texts are not for this reader */
+		client_min_messages = log_min_messages = ERROR;
 		recommend((ReturnSetInfo *) fcinfo->resultinfo, untold);
 	}
 	PG_FINALLY();
 	{
 		hone_recommending = false;
+		client_min_messages = client_messages;
+		log_min_messages = log_messages;
 	}
 	PG_END_TRY();
 }

@@ -22,6 +22,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "parser/parser.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 
 #include "advise/detect.h"
@@ -101,6 +102,8 @@ text_has_star(const char *text, int len)
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext parse_context;
 	uint32		holdoff = InterruptHoldoffCount;
+	int			client_messages = client_min_messages;
+	int			log_messages = log_min_messages;
 	volatile bool result = false;
 
 	parse_context = AllocSetContextCreate(caller, "hone raw parse",
@@ -109,6 +112,8 @@ text_has_star(const char *text, int len)
 	{
 		List	   *trees;
 
+		/* what the scanner has to say, it has said */
+		client_min_messages = log_min_messages = ERROR;
 		error_context_stack = NULL;
 		MemoryContextSwitchTo(parse_context);
 		trees = raw_parser(pnstrdup(text, len), RAW_PARSE_DEFAULT);
@@ -123,6 +128,8 @@ text_has_star(const char *text, int len)
 		result = false;
 	}
 	PG_END_TRY();
+	client_min_messages = client_messages;
+	log_min_messages = log_messages;
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(parse_context);
 	return result;

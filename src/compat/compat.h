@@ -122,4 +122,17 @@ extern List *hone_compat_insert_index_tuples(ResultRelInfo *info,
 #define HONE_CONSTANT_SQUASHED(place)	false
 #endif
 
+/* 18 gives and takes a CompareType where it was a btree strategy before. */
+#if PG_VERSION_NUM >= 180000
+#define HONE_ORDERING_TYPE	CompareType
+#define HONE_ORDERING_DESCENDS(type)	((type) == COMPARE_GT)
+#define HONE_SET_ROW_COMPARE(row, less) \
+	((row)->cmptype = (less) ? COMPARE_LT : COMPARE_GT)
+#else
+#define HONE_ORDERING_TYPE	int16
+#define HONE_ORDERING_DESCENDS(type)	((type) == BTGreaterStrategyNumber)
+#define HONE_SET_ROW_COMPARE(row, less) \
+	((row)->rctype = (less) ? ROWCOMPARE_LT : ROWCOMPARE_GT)
+#endif
+
 #endif							/* HONE_COMPAT_H */
