@@ -19,7 +19,7 @@ CREATE TABLE before AS SELECT count(*) AS n, sum(v) AS s, min(ts) AS lo, max(ts)
 ANALYZE m;
 
 CALL hone.move_partition('m_1', 'warm');
-SELECT partition, tier, rows, plain_rows, heap_bytes > stored_bytes AS smaller, ratio > 2 AS ratio, next_tier
+SELECT partition, tier, rows >= 6960 AS rows, plain_rows IS NOT NULL AS plain, heap_bytes > stored_bytes AS smaller, ratio > 2 AS ratio, next_tier
 FROM hone.partitions WHERE parent = 'm'::regclass AND partition IN ('m_1'::regclass, 'm_2'::regclass) ORDER BY 1;
 SELECT count(*) AS n, sum(v) AS s, min(ts) AS lo, max(ts) AS hi FROM m EXCEPT TABLE before;
 

@@ -30,7 +30,7 @@ SELECT pg_reload_conf();
 CALL wait_for($$(SELECT count(*) = 2 FROM hone.partitions WHERE parent = 'lw.m'::regclass AND tier = 'warm')$$);
 CALL wait_for($$(SELECT count(*) = 2 FROM hone.tier_log WHERE partition_name ~ '^lw.m_[13]' AND rows > 0)$$);
 CALL wait_for($$(SELECT last_error IS NOT NULL FROM hone.partitions WHERE partition = 'lw.m_2'::regclass)$$);
-SELECT partition, tier, rows, last_error IS NOT NULL AS failed
+SELECT partition, tier, rows > 0 AS rows, last_error IS NOT NULL AS failed
 FROM hone.partitions WHERE parent = 'm'::regclass AND partition <> 'm_new'::regclass ORDER BY partition::text;
 SELECT partition, to_tier, by_worker, bool_or(rows > 0) AS moved, bool_and(error IS NULL) AS well
 FROM hone.tier_log WHERE partition_name LIKE 'lw.%' GROUP BY 1, 2, 3 ORDER BY partition::text;

@@ -124,6 +124,7 @@ make_absent_table(void)
 	control.keysize = sizeof(Oid);
 	control.entrysize = sizeof(AbsentDatabase);
 	control.hcxt = TopMemoryContext;
+
 	absent = hash_create("hone databases without the extension", 64, &control,
 						 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
@@ -341,6 +342,7 @@ hone_launcher_main(Datum main_arg)
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;
+
 			ProcessConfigFile(PGC_SIGHUP);
 			/* a shorter nap counts at once */
 			next_round = Min(next_round,

@@ -161,7 +161,10 @@ hone_refresh_state(void)
 		" WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = s.partition)",
 		0, NULL, NULL, NULL, SPI_OK_DELETE);
 
-	/* Rows that have not changed are not even locked: an idle nap writes nothing. */
+	/*
+	 * Rows that have not changed are not even locked: an idle nap writes
+	 * nothing.
+	 */
 	run("WITH counted AS ("
 		" SELECT a.partition, pg_stat_get_numscans(a.partition) +"
 		"   coalesce((SELECT sum(pg_stat_get_numscans(i.indexrelid))"
