@@ -143,7 +143,8 @@ ISOLATION = \
 	tiered_epq \
 	tiered_snapshot \
 	batch_delete_concurrent \
-	lifecycle_movers
+	lifecycle_movers \
+	stats_sessions
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --load-extension=pg_hone
 
 EXTRA_CLEAN = $(EXTENSION_SCRIPT)
