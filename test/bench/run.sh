@@ -11,7 +11,7 @@ set -u
 . "$(dirname "$0")/../lib/prepare.sh"
 part=${1:-all}
 rounds=${HONE_ROUNDS:-5} seconds=${HONE_SECONDS:-10}
-bench=$HONE_ROOT/../shared/bench
+bench=${HONE_BENCH:-$HONE_ROOT/../shared/bench}
 hone_prepare
 report=$HONE_WORK/report.md
 
