@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/multixact.h"
 #include "access/genam.h"
@@ -21,12 +22,11 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
+#include "executor/tuptable.h"
 #include "commands/defrem.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "optimizer/plancat.h"
 #include "storage/lmgr.h"
 #include "storage/procarray.h"
 #include "utils/acl.h"
@@ -38,6 +38,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "common/procedure.h"
 #include "common/toplevel.h"
 #include "tiered/am.h"
 #include "tiered/fold.h"
@@ -54,6 +55,9 @@
 
 /* zstd level of the warm tier. */
 #define WARM_LEVEL			3
+
+/* Blocks that tiered_stats reads to estimate the plain rows. */
+#define SAMPLED_BLOCKS		64
 
 /* Locks of a compression called by hand wait for each try this long. */
 #define DEFAULT_LOCK_TIMEOUT_MS	100
@@ -361,22 +365,15 @@ hone_tiered_decompress(Oid relid, int lock_timeout_ms,
 static void
 commit_in_procedure(void *arg)
 {
-	SPI_commit();
+	hone_procedure_commit();
 }
 
 static void
 begin_procedure(FunctionCallInfo fcinfo, const char *name)
 {
-	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
-		((CallContext *) fcinfo->context)->atomic)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
-				 errmsg("hone.%s cannot run inside a transaction block or function", name),
-				 errhint("CALL hone.%s() by itself: it commits as it goes.", name)));
-	PreventCommandIfReadOnly(psprintf("CALL hone.%s", name));
-	PreventCommandDuringRecovery(psprintf("CALL hone.%s", name));
-	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect_ext failed");
+	PreventCommandDuringRecovery(name);
+	hone_procedure_begin(fcinfo, name);
+	PreventCommandIfReadOnly(name);
 }
 
 static int
@@ -436,7 +433,7 @@ hone_compress(PG_FUNCTION_ARGS)
 	List	   *leaves;
 	ListCell   *lc;
 
-	begin_procedure(fcinfo, "compress");
+	begin_procedure(fcinfo, "hone.compress");
 	if (get_rel_name(relid) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
@@ -458,7 +455,7 @@ hone_compress(PG_FUNCTION_ARGS)
 		hone_tiered_compress(lfirst_oid(lc), timeout, commit_in_procedure, NULL, &result);
 		report_result("compressed", lfirst_oid(lc), &result);
 	}
-	SPI_finish();
+	hone_procedure_end();
 	PG_RETURN_VOID();
 }
 
@@ -469,7 +466,7 @@ hone_decompress(PG_FUNCTION_ARGS)
 	int			timeout = lock_timeout_setting();
 	ListCell   *lc;
 
-	begin_procedure(fcinfo, "decompress");
+	begin_procedure(fcinfo, "hone.decompress");
 	if (get_rel_name(relid) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
@@ -484,7 +481,7 @@ hone_decompress(PG_FUNCTION_ARGS)
 		hone_tiered_decompress(lfirst_oid(lc), timeout, commit_in_procedure, NULL, &result);
 		report_result("decompressed", lfirst_oid(lc), &result);
 	}
-	SPI_finish();
+	hone_procedure_end();
 	PG_RETURN_VOID();
 }
 
@@ -519,7 +516,7 @@ hone_decompress_all(PG_FUNCTION_ARGS)
 	int			timeout = lock_timeout_setting();
 	ListCell   *lc;
 
-	begin_procedure(fcinfo, "decompress_all");
+	begin_procedure(fcinfo, "hone.decompress_all");
 	foreach(lc, tiered_tables())
 	{
 		HoneTieredResult result;
@@ -530,7 +527,7 @@ hone_decompress_all(PG_FUNCTION_ARGS)
 		hone_tiered_decompress(lfirst_oid(lc), timeout, commit_in_procedure, NULL, &result);
 		report_result("decompressed", lfirst_oid(lc), &result);
 	}
-	SPI_finish();
+	hone_procedure_end();
 	PG_RETURN_VOID();
 }
 
@@ -538,6 +535,35 @@ hone_decompress_all(PG_FUNCTION_ARGS)
  * Figures
  * ------------------------------------------------------------------------
  */
+
+/*
+ * Plain rows that the snapshot sees: counted on SAMPLED_BLOCKS blocks spread
+ * over the main fork, all of them where there are no more.
+ */
+static int64
+estimate_plain_rows(Relation rel, Snapshot snapshot)
+{
+	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+	BlockNumber step = Max(nblocks / SAMPLED_BLOCKS, 1);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsBufferHeapTuple);
+	BlockNumber sampled = 0;
+	int64		rows = 0;
+
+	for (BlockNumber block = 0; block < nblocks; block += step)
+	{
+		TableScanDesc scan = heap_beginscan(rel, snapshot, 0, NULL, NULL,
+											SO_TYPE_SEQSCAN | SO_ALLOW_PAGEMODE);
+
+		CHECK_FOR_INTERRUPTS();
+		heap_setscanlimits(scan, block, 1);
+		while (heap_getnextslot(scan, ForwardScanDirection, slot))
+			rows++;
+		heap_endscan(scan);
+		sampled++;
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return sampled > 0 ? rows * nblocks / sampled : 0;
+}
 
 /*
  * tiered_stats(regclass) -> batches, compressed_rows, plain_rows (estimate),
@@ -554,9 +580,6 @@ hone_tiered_stats(PG_FUNCTION_ARGS)
 	bool		nulls[6] = {false};
 	HoneStoreMeta meta;
 	HoneStore  *store;
-	BlockNumber pages;
-	double		tuples;
-	double		allvisible;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -576,10 +599,9 @@ hone_tiered_stats(PG_FUNCTION_ARGS)
 			memset(&meta, 0, sizeof(meta));
 		hone_store_close(store);
 	}
-	table_relation_estimate_size(rel, NULL, &pages, &tuples, &allvisible);
 	values[0] = Int64GetDatum(meta.batches);
 	values[1] = Int64GetDatum(meta.rows);
-	values[2] = Int64GetDatum((int64) Max(0, tuples - meta.rows));
+	values[2] = Int64GetDatum(estimate_plain_rows(rel, GetActiveSnapshot()));
 	values[3] = Int64GetDatum(meta.raw_bytes);
 	values[4] = Int64GetDatum(meta.stored_bytes);
 	values[5] = Int64GetDatum(meta.heap_bytes);
