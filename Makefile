@@ -124,7 +124,8 @@ ADVISE_REGRESS = \
 	advise_switches
 TIERED_REGRESS = \
 	tiered_codec \
-	tiered_analyze
+	tiered_analyze \
+	tiered_types
 LIFECYCLE_REGRESS = \
 	lifecycle_policy \
 	lifecycle_bad_input \
