@@ -200,12 +200,13 @@ put_recommendation(ReturnSetInfo *rsinfo, const HoneFinding *finding,
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
-/* Does the relation still exist, and does it outlive its session? */
+/* The relation still exists, outlives its session, and is not pg_hone's own. */
 static bool
 is_worth_advice(Oid relid)
 {
 	return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)) &&
-		get_rel_persistence(relid) != RELPERSISTENCE_TEMP;
+		get_rel_persistence(relid) != RELPERSISTENCE_TEMP &&
+		get_rel_namespace(relid) != hone_schema_oid();
 }
 
 static void

@@ -29,7 +29,10 @@
 
 #include "advise/recommend.h"
 
-/* The relation's indexes, or NIL if it is gone or locked. */
+/*
+ * The relation's indexes, or NIL if it is gone. Throws
+ * ERRCODE_LOCK_NOT_AVAILABLE if it is locked: not knowing is not "none".
+ */
 static List *
 index_list(Oid relid)
 {
@@ -37,7 +40,10 @@ index_list(Oid relid)
 	List	   *indexes;
 
 	if (!ConditionalLockRelationOid(relid, AccessShareLock))
-		return NIL;
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("one of its tables is locked"),
+				 errhint("Read hone.recommendations again when the lock is gone.")));
 	rel = try_relation_open(relid, NoLock);
 	if (rel == NULL)
 		return NIL;
