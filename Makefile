@@ -125,7 +125,8 @@ ADVISE_REGRESS = \
 TIERED_REGRESS = \
 	tiered_codec \
 	tiered_analyze \
-	tiered_types
+	tiered_types \
+	tiered_ddl
 LIFECYCLE_REGRESS = \
 	lifecycle_policy \
 	lifecycle_bad_input \

@@ -39,7 +39,7 @@ SELECT i,
     CASE i % 3 WHEN 0 THEN 'empty' WHEN 1 THEN int4range(NULL, i) ELSE int4range(i, i + 5) END, numrange(i, i + 0.5, '[]'), tstzrange(timestamptz '2024-01-01 00:00Z', timestamptz '2024-01-02 00:00Z' + i * interval '1 s'), int4multirange(int4range(i, i + 1), int4range(i + 5, i + 9)), tt_range(i, i + 1),
     (ARRAY['a', 'b', 'c'])[i % 3 + 1]::tt_enum, i, 'dom' || i % 5, CASE WHEN i % 7 > 0 THEN ROW(i, CASE WHEN i % 5 > 0 THEN md5(i::text) END, r / 3.0)::tt_pair END, ARRAY[ROW(1, 'q', i), NULL]::tt_pair[], CASE i % 3 WHEN 0 THEN '{}' WHEN 1 THEN ARRAY[i, NULL, 7] ELSE '[5:6]={1,2}' END::int[], ARRAY['x' || i, NULL, ''], ARRAY[[i, 1], [2, 3]], '{a,NULL,c}', ARRAY[interval '1 day', make_interval(secs => i)],
     NULL, NULL, 'the same everywhere', CASE WHEN i % 300 = 0 THEN (SELECT string_agg(md5((i * k)::text), '') FROM generate_series(1, 400) k) WHEN i % 300 = 1 THEN repeat('compressible ', 5000) END
-FROM generate_series(1, 1500) i, LATERAL (SELECT tt_r(i, 1) r, abs(tt_r(i, 2) % 1000000000) r2) x;
+FROM generate_series(1, 700) i, LATERAL (SELECT tt_r(i, 1) r, abs(tt_r(i, 2) % 1000000000) r2) x;
 
 -- NULLs scattered through every column
 DO $$
@@ -51,7 +51,7 @@ BEGIN
     END LOOP;
 END $$;
 -- and stretches of NULLs
-UPDATE tt_heap SET t = NULL, n = NULL, tsz = NULL, jb = NULL, ia = NULL WHERE id BETWEEN 200 AND 1300;
+UPDATE tt_heap SET t = NULL, n = NULL, tsz = NULL, jb = NULL, ia = NULL WHERE id BETWEEN 200 AND 600;
 
 CREATE TABLE tt_tiered AS TABLE tt_heap;
 CREATE TABLE tt_cold USING tiered AS TABLE tt_heap ORDER BY id DESC;

@@ -294,11 +294,12 @@ hone_builder_encode(HoneBatchBuilder *builder, int level, StringInfo stream,
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);
-		HoneColumnShape shape = column_shape(attribute);
+		HoneColumnShape shape;
 		HoneColumnDetail *column = &columns[i];
 
 		if (attribute->attisdropped)
 			continue;
+		shape = column_shape(attribute);
 		column->type = shape.typid;
 		column->collation = attribute->attcollation;
 		column->typlen = attribute->attlen;

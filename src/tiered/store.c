@@ -23,6 +23,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "port/pg_crc32c.h"
+#include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -191,6 +192,13 @@ hone_store_exists(Relation rel)
 
 	if (store == NULL)
 		return false;
+
+	/* TRUNCATE rebuilds the table's indexes before those of the empty store */
+	if (RelationGetNumberOfBlocks(store->toast) == 0)
+	{
+		hone_store_close(store);
+		return false;
+	}
 	scan = begin_chunk_scan(store, SnapshotAny, HONE_VALUE_META, 1, 0, 0);
 	found = systable_getnext_ordered(scan, ForwardScanDirection) != NULL;
 	systable_endscan_ordered(scan);
