@@ -4,7 +4,7 @@
 # Asserts nothing about times.
 #
 #   bash test/bench/run.sh                     all of it, about ten minutes
-#   bash test/bench/run.sh overhead|storage    a part, printed only
+#   bash test/bench/run.sh overhead|storage|instructions   a part, printed only
 #
 # HONE_ROUNDS (5) rounds of HONE_SECONDS (10) each for the overhead.
 set -u
@@ -59,6 +59,65 @@ MD
 }
 
 spread() { sort -n "$HONE_WORK/tps.$1" | awk '{ v[NR] = int($1) } END { print v[1] " to " v[NR] }'; }
+
+# --- instructions --------------------------------------------------------
+
+# Instructions that the session of a pgbench run executed, from callgrind.
+instructions_of() {
+    local count=$1 pid
+    PGAPPNAME=run_$count "$HONE_BIN/pgbench" -S -n -M prepared -c 1 -t "$count" postgres >/dev/null 2>&1 || return 1
+    pid=$(sed -nE "s/.*\[([0-9]+)\].*application_name=run_$count\b.*/\1/p" "$HONE_DATA.log" | tail -1)
+    for _ in $(seq 100); do
+        [ -s "$HONE_WORK/run/callgrind/$pid.out" ] && break
+        sleep 0.1
+    done
+    sed -nE 's/^(totals|summary): ([0-9]+).*/\2/p' "$HONE_WORK/run/callgrind/$pid.out" | head -1
+}
+
+# A server under callgrind. Two runs of different length: what is left of
+# their difference is the statements alone, without start and end.
+instructions() {
+    local name library few many each none=
+    if ! command -v valgrind >/dev/null; then
+        echo "(valgrind is not installed: no instruction counts)" >>"$report"
+        return
+    fi
+    cat >>"$report" <<MD
+
+## Instructions
+
+Instructions of the server process for each statement of \`pgbench -S -M prepared\` under callgrind: the difference of runs of 1,000 and 3,000 statements, divided by 2,000. Unlike times, hardly touched by what else the machine does.
+
+| server | instructions per statement | of no extension |
+|---|---|---|
+MD
+    for name in none pg_stat_statements pg_hone; do
+        hone_say "callgrind with $name"
+        library=${name#none}
+        hone_server "callgrind_$name" "-c shared_preload_libraries=$library" || exit 1
+        "$HONE_BIN/pgbench" -i -q -s 1 postgres >/dev/null 2>&1 || exit 1
+        [ "$name" = none ] || sql "CREATE EXTENSION $name"
+        sql "VACUUM FREEZE ANALYZE"
+        hone_stop "$HONE_DATA"
+        rm -rf "$HONE_WORK/run/callgrind"
+        mkdir -m 777 "$HONE_WORK/run/callgrind"
+        : >"$HONE_DATA.log"
+        hone_as valgrind --tool=callgrind --trace-children=yes --log-file=/dev/null \
+            --callgrind-out-file="$HONE_WORK/run/callgrind/%p.out" \
+            "$HONE_BIN/postgres" -D "$HONE_DATA" -p "$PGPORT" -c shared_preload_libraries="$library" \
+            -c log_connections=on -c autovacuum=off >>"$HONE_DATA.log" 2>&1 &
+        for _ in $(seq 600); do
+            "$HONE_BIN/pg_isready" -q -d postgres && break
+            sleep 0.1
+        done
+        few=$(instructions_of 1000) many=$(instructions_of 3000)
+        hone_stop "$HONE_DATA"
+        wait
+        each=$(((many - few) / 2000))
+        [ -n "$none" ] || none=$each
+        echo "| ${name/none/no extension} | $each | $(ratio "$each" "$none" 3) |" >>"$report"
+    done
+}
 
 # --- storage -------------------------------------------------------------
 
@@ -153,8 +212,9 @@ cat >"$report" <<MD
 Made by \`bash test/bench/run.sh\` on $("$PG_CONFIG" --version), $(nproc) cores, $(awk '/MemTotal/ { printf "%.0f GB", $2 / 1048576 }' /proc/meminfo), $(date -u +%F). Absolute figures are of that machine; the ratios are what to compare.
 MD
 case $part in
-    all) overhead; storage; cp "$report" "$HONE_ROOT/test/bench/RESULTS.md" ;;
+    all) overhead; instructions; storage; cp "$report" "$HONE_ROOT/test/bench/RESULTS.md" ;;
     overhead) overhead ;;
+    instructions) instructions ;;
     storage) storage ;;
     *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
