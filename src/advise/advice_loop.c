@@ -261,7 +261,7 @@ hone_advice_loop(const HoneFinding *finding, const HoneReader *reader,
 				 HoneAdvice *advice)
 {
 	char	   *parent = finding->parent.nrels > 0 ?
-		hone_qualified_name(finding->parent.rels[0]) : NULL;
+	hone_qualified_name(finding->parent.rels[0]) : NULL;
 	LoopKey		loop = {finding, NULL, NULL, NULL, InvalidOid, InvalidOid};
 	Node	   *tree;
 	Query	   *query;

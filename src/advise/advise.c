@@ -45,6 +45,7 @@ hone_advise_flush(void)
 {
 	hone_window_flush();
 	hone_star_flush();
+	hone_plans_flush();
 }
 
 static void

@@ -80,6 +80,7 @@ extern void hone_window_flush(void);
 /* True if this execution is one of the few that count rows per node. */
 extern bool hone_plans_wanted(QueryDesc *query_desc);
 extern void hone_plans_finished(const HoneRecord *record);
+extern void hone_plans_flush(void);
 
 /* ---- star.c: SELECT * ---- */
 extern void hone_star_analyzed(ParseState *pstate, Query *query);

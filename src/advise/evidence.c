@@ -37,6 +37,7 @@ hone_advice_set(HoneAdvice *advice, char **member, const char *fmt,...)
 		enlargeStringInfo(&text, needed);
 	}
 	*member = text.data;
+
 	MemoryContextSwitchTo(old);
 }
 
@@ -123,6 +124,7 @@ hone_evidence_sample(HoneAdvice *advice, const char *name,
 
 	if (reader->texts && sample->truncated)
 		text = "<too long>";
+
 	else if (reader->texts)
 		text = hone_rewrite_plain(sample->text, !reader->constants);
 

@@ -178,6 +178,12 @@ hone_finding_add(HoneFinding *delta)
 	finding = hash_search(findings, &delta->key, HASH_FIND, NULL);
 	if (finding == NULL)
 	{
+		if (delta->sample.queryid == 0)
+		{
+			/* only more of something that is gone */
+			LWLockRelease(shared->lock);
+			return;
+		}
 		if (hash_get_num_entries(findings) >= hone_max_recommendations)
 			sweep(now);
 		if (hash_get_num_entries(findings) < hone_max_recommendations)

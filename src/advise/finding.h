@@ -39,7 +39,7 @@ typedef struct HoneSample
 	bool		nested;			/* ran inside a function */
 	int			nrels;
 	Oid			rels[HONE_SAMPLE_RELS]; /* relations it names, user's only */
-	char		text[HONE_SAMPLE_TEXT];
+	char text[	HONE_SAMPLE_TEXT];
 	char		application[NAMEDATALEN];
 	char		tags[HONE_SAMPLE_TAGS]; /* inside of its SQLCommenter comment */
 } HoneSample;
@@ -99,7 +99,8 @@ extern void hone_finding_init(void);
 /*
  * Add what 'delta' counts to its finding, or make a new one of it. Times in
  * delta are set here. Takes the table's lock for a moment; never throws. A
- * finding for which there is no room is counted as dropped.
+ * finding for which there is no room is counted as dropped. A delta without a
+ * sample (queryid 0) only adds to a finding that is there.
  */
 extern void hone_finding_add(HoneFinding *delta);
 

@@ -24,7 +24,8 @@
 #include "advise/detect.h"
 
 #define KEY_BYTES		64		/* of one value that are hashed */
-#define RUNS			16		/* runs remembered at a time (nesting, cursors) */
+#define RUNS			16		/* runs remembered at a time (nesting,
+								 * cursors) */
 #define MAX_PARAMS		64		/* parameter numbers looked at */
 #define ANALYZED		4		/* analysed statements waiting for their run */
 
@@ -54,7 +55,8 @@ hash_constant(const char *text)
 
 	if (text[0] == '\'' || (text[0] != '\0' && text[1] == '\''))
 	{
-		len = text[0] == '\'' ? 1 : 2;
+		len = text[ 0] == '\'' ? 1 : 2;
+
 		while (text[len] != '\0' && text[len] != '\'' && len < KEY_BYTES)
 			len++;
 	}

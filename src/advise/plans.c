@@ -40,6 +40,7 @@
 #define SAMPLES_SECOND	100		/* executions sampled in a second, at most */
 #define CHEAP_PLAN		10.0	/* total cost below which no scan is large */
 #define REMOVED_SHARE	0.9		/* of the rows read */
+#define WRITE_MS		1000	/* between two writes of unsampled executions */
 #define TABLES			8		/* filtered tables kept of one execution */
 #define LIMIT_DEPTH		4		/* nodes above a Limit that are looked under */
 
@@ -49,7 +50,14 @@ typedef struct SampledQuery
 	uint64		queryid;
 	int64		seen;
 	int64		unsampled;
-	int64		weight;			/* executions that the running sample stands for */
+	int64		weight;			/* executions the running sample stands for */
+	bool		found;			/* its last sample was a finding: */
+	HoneFindingKey key;
+	double		share;			/* of the time, in that scan */
+	double		removed_share;	/* of the rows read there */
+	int64		pending_calls;	/* since then, not yet written */
+	double		pending_ms;
+	TimestampTz written;
 } SampledQuery;
 
 /* Scans of one table (all its partitions) with one set of filter columns. */
@@ -72,6 +80,44 @@ typedef struct FilterWalk
 
 static SampledQuery sampled[SAMPLED_QUERIES];
 static HoneFinding delta;		/* too large for the stack */
+
+/* Add the executions between two samples to what the last one found. */
+static void
+write_pending(SampledQuery *query)
+{
+	if (query->pending_calls == 0)
+		return;
+	memset(&delta, 0, offsetof(HoneFinding, sample));
+	delta.key = query->key;
+	delta.calls = query->pending_calls;
+	delta.cost_ms = query->pending_ms * query->share;
+	delta.saving_ms = delta.cost_ms * query->removed_share;
+	delta.sample.queryid = 0;
+	hone_finding_add(&delta);
+	query->pending_calls = 0;
+	query->pending_ms = 0;
+}
+
+void
+hone_plans_flush(void)
+{
+	for (int i = 0; i < SAMPLED_QUERIES; i++)
+		write_pending(&sampled[i]);
+}
+
+static void
+count_unsampled(SampledQuery *query, const HoneRecord *record)
+{
+	if (!query->found)
+		return;
+	query->pending_calls++;
+	query->pending_ms += record->elapsed_ns / 1e6;
+	if (TimestampDifferenceExceeds(query->written, record->started, WRITE_MS))
+	{
+		query->written = record->started;
+		write_pending(query);
+	}
+}
 
 /* Keeps down what queries cost whose identifiers never repeat. */
 static bool
@@ -104,6 +150,7 @@ hone_plans_wanted(QueryDesc *query_desc)
 		return false;
 	if (query->queryid != stmt->queryId)
 	{
+		write_pending(query);
 		memset(query, 0, sizeof(SampledQuery));
 		query->queryid = stmt->queryId;
 	}
@@ -348,14 +395,18 @@ filter_walker(PlanState *node, void *context)
 }
 
 static void
-report_filter(const HoneRecord *record, const FilteredTable *table, int64 weight)
+report_filter(const HoneRecord *record, const FilteredTable *table,
+			  SampledQuery *query)
 {
+	/* executions since the last sample were counted if that was a finding */
+	int64		weight = query->found ? 1 : query->weight;
 	double		ms = record->elapsed_ns / 1e6;
 	double		total = record->query_desc->plannedstmt->planTree->total_cost;
 	double		share = total > table->cost ? table->cost / total : 1;
 
 	memset(&delta, 0, offsetof(HoneFinding, sample));
 	delta.key.dbid = MyDatabaseId;
+
 	delta.key.kind = HONE_FINDING_INDEX;
 	delta.key.relid = table->relid;
 	delta.key.detail = hash_bytes_extended((const unsigned char *) table->quals,
@@ -374,6 +425,10 @@ report_filter(const HoneRecord *record, const FilteredTable *table, int64 weight
 	hone_sample_take(&delta.sample, record);
 	delta.parent.queryid = 0;
 	hone_finding_add(&delta);
+
+	query->key = delta.key;
+	query->share = share;
+	query->removed_share = table->removed / (table->removed + table->kept);
 }
 
 static void
@@ -381,10 +436,15 @@ look_at_filters(const HoneRecord *record)
 {
 	static FilterWalk walk;
 	SampledQuery *query = &sampled[record->queryid % SAMPLED_QUERIES];
+	bool		found = false;
 
-	if (query->queryid != record->queryid || query->weight == 0 ||
-		record->query_desc->planstate->instrument == NULL)
+	if (query->queryid != record->queryid)
 		return;
+	if (query->weight == 0 || record->query_desc->planstate->instrument == NULL)
+	{
+		count_unsampled(query, record);
+		return;
+	}
 
 	walk.stmt = record->query_desc->plannedstmt;
 	walk.ntables = 0;
@@ -395,8 +455,12 @@ look_at_filters(const HoneRecord *record)
 
 		if (table->removed >= hone_advise_filter_rows &&
 			table->removed >= REMOVED_SHARE * (table->removed + table->kept))
-			report_filter(record, table, query->weight);
+		{
+			report_filter(record, table, query);
+			found = true;
+		}
 	}
+	query->found = found;
 	query->weight = 0;
 }
 
@@ -430,6 +494,7 @@ look_at_limit(const HoneRecord *record)
 
 	memset(&delta, 0, offsetof(HoneFinding, sample));
 	delta.key.dbid = MyDatabaseId;
+
 	delta.key.kind = HONE_FINDING_OFFSET;
 	delta.key.relid = relid;
 	delta.key.queryid = record->queryid;

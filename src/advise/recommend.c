@@ -166,7 +166,7 @@ put_recommendation(ReturnSetInfo *rsinfo, const HoneFinding *finding,
 	Datum		values[RECOMMENDATION_COLUMNS];
 	bool		nulls[RECOMMENDATION_COLUMNS] = {0};
 	uint64		queryid = finding->key.queryid ? finding->key.queryid :
-		finding->queries[0];
+	finding->queries[0];
 	StringInfoData json;
 	int			i = 0;
 

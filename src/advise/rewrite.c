@@ -130,6 +130,7 @@ analyze_statement(RawStmt *raw, const char *text, bool with_variables)
 	Query	   *query;
 
 	pstate->p_sourcetext = text;
+
 	setup_parse_variable_parameters(pstate, &types, &ntypes);
 	if (with_variables)
 	{
@@ -200,6 +201,7 @@ hone_rewrite_parse(const HoneSample *sample)
 	/* a long statement may be whole in the statistics */
 	if (sample->truncated)
 		text = hone_stats_sample_text(MyDatabaseId, sample->queryid);
+
 	if (text == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -335,10 +337,11 @@ hone_rewrite_deparse(Query *query, bool mask, int *number)
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	text = pg_get_querydef(query, true);
+
 	hone_rewrite_check(text);
 	AtEOXact_GUC(true, nest_level);
 	while (*text == ' ')
-		text++;
+		text	  ++;
 	return text;
 }
 
@@ -416,7 +419,7 @@ hone_rewrite_plain(const char *text, bool mask)
 		if (mask && is_constant(scan.token))
 			appendStringInfo(&out, "$%d", next++);
 		else
-			appendBinaryStringInfo(&out, text + scan.location, length);
+			appendBinaryStringInfo(&out, text +scan.location, length);
 		end = scan.location + length;
 	}
 	return out.data;
@@ -435,10 +438,10 @@ hone_rewrite_replace_param(const char *text, int number, const char *replacement
 	{
 		if (scan.token != TOKEN_PARAM || scan.value.ival != number)
 			continue;
-		appendBinaryStringInfo(&out, text + end, scan.location - end);
+		appendBinaryStringInfo(&out, text +end, scan.location - end);
 		appendStringInfoString(&out, replacement);
 		end = scan.location + scan_length(&scan);
 	}
-	appendStringInfoString(&out, text + end);
+	appendStringInfoString(&out, text +end);
 	return out.data;
 }

@@ -158,6 +158,7 @@ star_write(StarQuery *query)
 		return;
 	memset(&delta, 0, offsetof(HoneFinding, sample));
 	delta.key.dbid = MyDatabaseId;
+
 	delta.key.kind = HONE_FINDING_STAR;
 	delta.key.relid = query->sample->rels[0];
 	delta.key.queryid = query->queryid;
@@ -225,7 +226,8 @@ hone_star_analyzed(ParseState *pstate, Query *query)
 		query->commandType != CMD_SELECT || !reads_user_table(query))
 		return;
 	if (query->stmt_location > 0)
-		text += query->stmt_location;
+		text	  +=query->stmt_location;
+
 	len = query->stmt_len > 0 ? query->stmt_len : strlen(text);
 	if (len > STAR_TEXT_MAX)
 		return;

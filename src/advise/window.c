@@ -194,6 +194,7 @@ shape_report(Shape *shape)
 
 	memset(&delta, 0, offsetof(HoneFinding, sample));
 	delta.key.dbid = MyDatabaseId;
+
 	delta.key.kind = HONE_FINDING_N_PLUS_ONE;
 	delta.key.relid = shape->relid;
 	delta.key.queryid = shape->queryid;
@@ -263,8 +264,8 @@ static void
 burst_divide(const HoneRecord *record)
 {
 	bool		first = burst->nshapes > 0 &&
-		burst->shapes[0].queryid == record->queryid &&
-		burst->shapes[0].nest_level == record->nest_level;
+	burst->shapes[0].queryid == record->queryid &&
+	burst->shapes[0].nest_level == record->nest_level;
 
 	if (first && !record->in_xact_block && record->nest_level == 0 &&
 		burst->since_first >= hone_n_plus_one_threshold)
@@ -347,9 +348,11 @@ is_session_reset(const HoneRecord *record)
 	if (text == NULL)
 		return false;
 	if (record->location > 0)
-		text += record->location;
+		text	  +=record->location;
+
 	while (isspace((unsigned char) *text))
-		text++;
+		text	  ++;
+
 	return pg_strncasecmp(text, "discard", 7) == 0 ||
 		pg_strncasecmp(text, "deallocate all", 14) == 0 ||
 		pg_strncasecmp(text, "reset all", 9) == 0;
