@@ -19,7 +19,7 @@ run_script() {
     local script=$1 log=$HONE_WORK/log.txt status bad
     wanted "$script" || return 0
     hone_say "$script"
-    bash "$script" </dev/null 2>&1 | tee "$log" | sed 's/^/   /'
+    bash "$script" </dev/null 2>&1 | tee "$log" | sed -u 's/^/   /'
     status=${PIPESTATUS[0]}
     bad=$(grep -c '^not ok - ' "$log")
     skipped=$((skipped + $(grep -c '^ok - .*# skip' "$log")))
@@ -37,7 +37,7 @@ run_installcheck() {
     wanted regress || return 0
     hone_say "make installcheck"
     hone_server regress || { failed=$((failed + 1)); return; }
-    make -C "$HONE_SRC" installcheck 2>&1 | tee "$log" | grep -E '^(test|ok|not ok| +[a-z]|\#.*fail)' | sed 's/^/   /'
+    make -C "$HONE_SRC" installcheck 2>&1 | tee "$log" | grep --line-buffered -E '^(test|ok|not ok| +[a-z]|\#.*fail)' | sed -u 's/^/   /'
     status=${PIPESTATUS[0]}
     good=$(grep -cE '^(test +)?[^#]*\.\.\. ok |^ok [0-9]' "$log")
     bad=$(grep -cE '\.\.\. FAILED|^not ok [0-9]' "$log")
