@@ -126,7 +126,9 @@ TIERED_REGRESS = \
 	tiered_codec \
 	tiered_analyze \
 	tiered_types \
-	tiered_ddl
+	tiered_ddl \
+	tiered_refusals \
+	tiered_twin
 LIFECYCLE_REGRESS = \
 	lifecycle_policy \
 	lifecycle_bad_input \
