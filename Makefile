@@ -128,6 +128,7 @@ TIERED_REGRESS = \
 	tiered_types \
 	tiered_ddl \
 	tiered_refusals \
+	tiered_plans \
 	tiered_twin
 LIFECYCLE_REGRESS = \
 	lifecycle_policy \
