@@ -51,7 +51,7 @@
 #define RETRY_PAUSE_MS		100
 
 /* Wait at most this long for snapshots to which folded rows are visible. */
-#define SNAPSHOT_WAIT_MS	2000
+#define SNAPSHOT_WAIT_MS	500
 #define SNAPSHOT_POLL_MS	10
 
 /* zstd level of the warm tier. */
