@@ -62,7 +62,7 @@ hone_install_missing() {
             return 1
         fi
         if [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null && ! { [ -t 0 ] && command -v sudo >/dev/null; }; then
-            echo "installing them needs root or sudo: apt-get install ${packages[*]}${postgres:+ postgresql-NN postgresql-server-dev-NN} (NN: 15 or later)" >&2
+            echo "installing them needs root or sudo: apt-get install ${packages[*]}${postgres:+ postgresql-15 postgresql-server-dev-15 (or later)}" >&2
             return 1
         fi
         hone_say "installing with apt (some minutes on a bare machine)"
