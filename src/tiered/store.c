@@ -183,11 +183,20 @@ delete_chunks(HoneStore *store, Snapshot snapshot, Oid value, int nseq,
 	systable_endscan_ordered(scan);
 }
 
+static bool
+holds_any(HoneStore *store, Snapshot snapshot, Oid value)
+{
+	SysScanDesc scan = begin_chunk_scan(store, snapshot, value, 0, 0, 0);
+	bool		found = systable_getnext_ordered(scan, ForwardScanDirection) != NULL;
+
+	systable_endscan_ordered(scan);
+	return found;
+}
+
 bool
 hone_store_exists(Relation rel)
 {
 	HoneStore  *store = hone_store_open(rel, AccessShareLock);
-	SysScanDesc scan;
 	bool		found;
 
 	if (store == NULL)
@@ -199,9 +208,9 @@ hone_store_exists(Relation rel)
 		hone_store_close(store);
 		return false;
 	}
-	scan = begin_chunk_scan(store, SnapshotAny, HONE_VALUE_META, 1, 0, 0);
-	found = systable_getnext_ordered(scan, ForwardScanDirection) != NULL;
-	systable_endscan_ordered(scan);
+	/* the meta row is always there; a batch without it is damage to be told */
+	found = holds_any(store, SnapshotAny, HONE_VALUE_META) ||
+		holds_any(store, SnapshotAny, HONE_VALUE_DIRECTORY);
 	hone_store_close(store);
 	return found;
 }
@@ -279,14 +288,9 @@ bool
 hone_store_seen_by_anybody(HoneStore *store)
 {
 	SnapshotData snapshot;
-	SysScanDesc scan;
-	bool		found;
 
 	InitNonVacuumableSnapshot(snapshot, GlobalVisTestFor(store->toast));
-	scan = begin_chunk_scan(store, &snapshot, HONE_VALUE_DIRECTORY, 0, 0, 0);
-	found = systable_getnext_ordered(scan, ForwardScanDirection) != NULL;
-	systable_endscan_ordered(scan);
-	return found;
+	return holds_any(store, &snapshot, HONE_VALUE_DIRECTORY);
 }
 
 HoneBatchEntry *
@@ -296,6 +300,7 @@ hone_store_read_directory(HoneStore *store, Snapshot snapshot, int *nentries)
 	HoneBatchEntry *entries = palloc(allocated * sizeof(HoneBatchEntry));
 	SysScanDesc scan = begin_chunk_scan(store, snapshot, HONE_VALUE_DIRECTORY,
 										0, 0, 0);
+	HoneStoreMeta meta;
 	HeapTuple	tuple;
 
 	*nentries = 0;
@@ -313,6 +318,11 @@ hone_store_read_directory(HoneStore *store, Snapshot snapshot, int *nentries)
 		(*nentries)++;
 	}
 	systable_endscan_ordered(scan);
+
+	/* a lost directory row must not go unnoticed */
+	if (hone_store_read_meta(store, snapshot, &meta) ?
+		meta.batches != *nentries : *nentries > 0)
+		report_damage(store, "the directory");
 	return entries;
 }
 
