@@ -98,7 +98,7 @@ SELECT format(CASE s % 13
     WHEN 11 THEN 'SELECT max(id), min(small), bool_or(b), (SELECT count(*) FROM %1$s z WHERE z.small = max(t.small)) FROM %1$s t WHERE %2$s'
     ELSE 'SELECT h.hid, t.tsz FROM (VALUES (1), (5000), (12000), (13999)) h(hid) LEFT JOIN %s t ON t.id = h.hid AND %s' END,
     'TWIN', tw_condition(s) || CASE WHEN s % 3 = 0 THEN ' AND ' || tw_condition(s + 5000) ELSE '' END)
-FROM generate_series(1, 120) s;
+FROM generate_series(1, 70) s;
 
 -- the result as one value, rows in any order
 CREATE FUNCTION tw_result(query text) RETURNS text LANGUAGE plpgsql AS $$
