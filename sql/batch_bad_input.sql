@@ -60,6 +60,11 @@ CALL hone.batch_delete('t', '*');
 CALL hone.batch_delete('t', 'count(*) > 1');
 \set VERBOSITY default
 
+-- A rule that replaces DELETE.
+CREATE TABLE ruled AS SELECT 1 AS i;
+CREATE RULE none AS ON DELETE TO ruled DO INSTEAD NOTHING;
+CALL hone.batch_delete('ruled', 'true');
+
 -- Transactions and privileges.
 BEGIN;
 CALL hone.batch_delete('t', 'true');

@@ -43,7 +43,7 @@
 
 #define MAX_BATCH_SIZE	1000000
 #define MIN_WINDOW		16		/* blocks */
-#define MAX_WINDOW		8192	/* blocks: 64 MB */
+#define MAX_WINDOW		1024	/* blocks: 8 MB */
 
 /* Virtual block numbers, which only access methods other than heap use. */
 #define VIRTUAL_BLOCKS	((BlockNumber) 0x80000000)
@@ -102,10 +102,11 @@ tid_datum(ItemPointer tid, BlockNumber block)
 }
 
 /*
- * Collect the matching rows of blocks [from, until). Returns how many.
+ * Collect the matching rows of blocks [from, until), at most 'limit' (0 =
+ * all). Returns how many.
  */
 static uint64
-find_rows(DeleteState *state, BlockNumber from, BlockNumber until)
+find_rows(DeleteState *state, BlockNumber from, BlockNumber until, long limit)
 {
 	ItemPointerData first;
 	ItemPointerData last;
@@ -114,7 +115,7 @@ find_rows(DeleteState *state, BlockNumber from, BlockNumber until)
 
 	values[0] = tid_datum(&first, from);
 	values[1] = tid_datum(&last, until);
-	if (SPI_execute_plan(state->find, values, NULL, false, 0) != SPI_OK_SELECT)
+	if (SPI_execute_plan(state->find, values, NULL, false, limit) != SPI_OK_SELECT)
 		elog(ERROR, "could not search the table");
 	count = SPI_processed;
 	keep_tids(&state->found, SPI_tuptable, count);
@@ -145,7 +146,10 @@ delete_batch(DeleteState *state)
 	MemoryContextSwitchTo(old);
 
 	if (SPI_execute_plan(state->remove, values, NULL, false, 0) != SPI_OK_DELETE)
-		elog(ERROR, "could not delete from the table");
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a rule of the table replaces DELETE"),
+				 errhint("Drop or disable the ON DELETE DO INSTEAD rule, or use DELETE, to which the rule applies.")));
 	state->deleted += SPI_processed;
 	state->batches++;
 	MemoryContextDelete(context);
@@ -181,7 +185,7 @@ walk_blocks(DeleteState *state, BlockNumber nblocks)
 	bool		at_end = false;
 
 	/* Rows that cannot be deleted by ctid make the call fail before it acts. */
-	find_rows(state, VIRTUAL_BLOCKS, MaxBlockNumber);
+	find_rows(state, VIRTUAL_BLOCKS, MaxBlockNumber, state->batch_size);
 	while (state->found.count > 0)
 		delete_batch(state);
 
@@ -193,7 +197,7 @@ walk_blocks(DeleteState *state, BlockNumber nblocks)
 		CHECK_FOR_INTERRUPTS();
 		at_end = nblocks - from <= window;
 		until = at_end ? VIRTUAL_BLOCKS : from + window;
-		matched = find_rows(state, from, until);
+		matched = find_rows(state, from, until, 0);
 		while (state->found.count >= state->batch_size ||
 			   (at_end && state->found.count > 0))
 			delete_batch(state);

@@ -7,8 +7,8 @@
  * difference to the caller: the needed privileges on it, no row security, no
  * statement triggers or rules on either. Otherwise every statement names the
  * partitioned table, so that its privileges, policies and triggers apply, and
- * is limited to the partition by its constraint (for pruning) and by tableoid
- * (for truth).
+ * is limited to the partition by its constraint (for pruning). tableoid limits
+ * both (for truth): between two batches a name can come to mean another table.
  *
  *-------------------------------------------------------------------------
  */
@@ -135,15 +135,16 @@ is_below(Oid root, Oid leaf)
 }
 
 /*
- * "(constraint) AND tableoid = N AND " for a partition.
+ * "tableoid = N AND ", and for a partition reached through its parent the
+ * partition's constraint in front of it.
  */
 static char *
-restriction_for(Oid leaf)
+restriction_for(Oid leaf, bool direct)
 {
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	if (get_rel_relispartition(leaf))
+	if (!direct && get_rel_relispartition(leaf))
 	{
 		LOCAL_FCINFO(fcinfo, 1);
 		Datum		constraint;
@@ -172,6 +173,6 @@ hone_batch_target(Oid root, Oid leaf, AclMode privilege, HoneBatchTarget *target
 	target->from = psprintf("%s%s AS %s", direct ? "ONLY " : "",
 							hone_qualified_name(direct ? leaf : root),
 							quote_identifier(alias));
-	target->restriction = direct ? pstrdup("") : restriction_for(leaf);
+	target->restriction = restriction_for(leaf, direct);
 	return true;
 }

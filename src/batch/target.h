@@ -17,7 +17,7 @@ typedef struct HoneBatchTarget
 {
 	Oid			relid;			/* a plain table that holds rows */
 	char	   *from;			/* FROM item, with the named table as alias */
-	char	   *restriction;	/* "(...) AND " that limits it, or "" */
+	char	   *restriction;	/* "... AND " that limits it to relid */
 } HoneBatchTarget;
 
 /*
