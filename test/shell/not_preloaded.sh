@@ -8,7 +8,7 @@ hone_prepare
 hone_server bare "-c shared_preload_libraries=" || exit 1
 
 succeeds "CREATE EXTENSION" sql "CREATE EXTENSION pg_hone"
-for object in "hone.queries" "hone.top" "hone.query_stats()" "hone.errors"; do
+for object in "hone.queries" "hone.top" "hone.query_stats()" "hone.errors" "hone.recommendations" "hone.analyze_workload()"; do
     refuses "$object says that preloading is missing" 55000 "shared_preload_libraries" "SELECT * FROM $object"
 done
 refuses "hone.reset says that preloading is missing" 55000 "shared_preload_libraries" "SELECT hone.reset()"
