@@ -170,6 +170,10 @@ CALL hone.compress('td_as');
 CALL hone.compress('td_default');
 REFRESH MATERIALIZED VIEW td_mat;
 SELECT * FROM td_mat, td_default, td_temp, (SELECT sum(i) FROM td_as) x;
+-- nothing of them to unfold, but the view and the tables are heaps again
+CALL hone.decompress_all();
+SELECT relname, amname FROM pg_class c JOIN pg_am a ON a.oid = c.relam
+WHERE relname IN ('td_as', 'td_default', 'td_mat', 'td_temp') ORDER BY 1;
 DROP MATERIALIZED VIEW td_mat;
 DROP TABLE td_as, td_default, td_temp;
 

@@ -76,32 +76,38 @@ typedef HoneStepResult (*StepFunction) (HoneFoldState *state);
  */
 
 static void
-refuse_relation(Relation rel, int code, const char *why, const char *hint)
+refuse_relation(Relation rel, const char *action, int code, const char *why,
+				const char *hint)
 {
 	ereport(ERROR,
 			(errcode(code),
-			 errmsg("cannot compress \"%s\": %s", RelationGetRelationName(rel), why),
+			 errmsg("cannot %s \"%s\": %s", action, RelationGetRelationName(rel), why),
 			 errhint("%s", hint)));
 }
 
+/*
+ * A materialized view may be tiered by its access method; it holds no
+ * batches, but can be made a heap again.
+ */
 static void
-check_kind(Relation rel)
+check_kind(Relation rel, const char *action, bool tiered_matview)
 {
-	if (rel->rd_rel->relkind != RELKIND_RELATION)
-		refuse_relation(rel, ERRCODE_WRONG_OBJECT_TYPE, "it is not a table",
+	if (rel->rd_rel->relkind != RELKIND_RELATION &&
+		!(tiered_matview && rel->rd_rel->relkind == RELKIND_MATVIEW && hone_is_tiered(rel)))
+		refuse_relation(rel, action, ERRCODE_WRONG_OBJECT_TYPE, "it is not a table",
 						"Only ordinary tables and partitions of partitioned tables can be compressed.");
 	if (IsSystemRelation(rel) || IsCatalogNamespace(RelationGetNamespace(rel)) ||
 		RelationGetNamespace(rel) == get_namespace_oid("information_schema", true) ||
 		RelationGetNamespace(rel) == hone_schema_oid())
-		refuse_relation(rel, ERRCODE_WRONG_OBJECT_TYPE, "it is a system table",
+		refuse_relation(rel, action, ERRCODE_WRONG_OBJECT_TYPE, "it is a system table",
 						"Only user tables can be compressed.");
 	if (!HONE_OWNS_RELATION(RelationGetRelid(rel)))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, RelationGetRelationName(rel));
 	if (RelationUsesLocalBuffers(rel))
-		refuse_relation(rel, ERRCODE_FEATURE_NOT_SUPPORTED, "it is a temporary table",
+		refuse_relation(rel, action, ERRCODE_FEATURE_NOT_SUPPORTED, "it is a temporary table",
 						"Use a permanent table.");
 	if (!hone_is_tiered(rel) && rel->rd_rel->relam != HEAP_TABLE_AM_OID)
-		refuse_relation(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
+		refuse_relation(rel, action, ERRCODE_FEATURE_NOT_SUPPORTED,
 						"its access method is neither heap nor tiered",
 						"ALTER TABLE ... SET ACCESS METHOD heap first.");
 }
@@ -112,9 +118,9 @@ hone_tiered_check_compressible(Relation rel)
 	List	   *indexes;
 	ListCell   *lc;
 
-	check_kind(rel);
+	check_kind(rel, "compress", false);
 	if (rel->rd_rel->relhastriggers && RelationGetFKeyList(rel) != NIL)
-		refuse_relation(rel, ERRCODE_FEATURE_NOT_SUPPORTED, "it has a foreign key",
+		refuse_relation(rel, "compress", ERRCODE_FEATURE_NOT_SUPPORTED, "it has a foreign key",
 						"Drop the foreign key, or leave the table uncompressed.");
 
 	/* a referenced table has a unique index too */
@@ -127,11 +133,11 @@ hone_tiered_check_compressible(Relation rel)
 
 		index_close(index, AccessShareLock);
 		if (unique)
-			refuse_relation(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
+			refuse_relation(rel, "compress", ERRCODE_FEATURE_NOT_SUPPORTED,
 							"it has a primary key or unique index",
 							"Drop the unique index or constraint, or leave the table uncompressed.");
 		if (exclusion)
-			refuse_relation(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
+			refuse_relation(rel, "compress", ERRCODE_FEATURE_NOT_SUPPORTED,
 							"it has an exclusion constraint",
 							"Drop the exclusion constraint, or leave the table uncompressed.");
 	}
@@ -342,7 +348,7 @@ hone_tiered_decompress(Oid relid, int lock_timeout_ms,
 
 	memset(result, 0, sizeof(*result));
 	rel = table_open(relid, AccessShareLock);
-	check_kind(rel);
+	check_kind(rel, "decompress", true);
 	tiered = hone_is_tiered(rel);
 	table_close(rel, AccessShareLock);
 	result->bytes_before = relation_total_size(relid);
@@ -487,7 +493,8 @@ hone_decompress(PG_FUNCTION_ARGS)
 }
 
 /*
- * All tables of access method tiered in this database.
+ * All tables and materialized views of access method tiered in this database.
+ * Temporary ones hold no batches, and are their sessions' alone.
  */
 static List *
 tiered_tables(void)
@@ -503,7 +510,9 @@ tiered_tables(void)
 		Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
 
 		CHECK_FOR_INTERRUPTS();
-		if (OidIsValid(am) && form->relam == am && form->relkind == RELKIND_RELATION)
+		if (OidIsValid(am) && form->relam == am &&
+			form->relpersistence != RELPERSISTENCE_TEMP &&
+			(form->relkind == RELKIND_RELATION || form->relkind == RELKIND_MATVIEW))
 			tables = lappend_oid(tables, form->oid);
 	}
 	systable_endscan(scan);

@@ -78,7 +78,8 @@ names_extension_owner(List *roles)
 }
 
 /*
- * Name of some tiered relation and how many there are.
+ * Name of some tiered relation and how many there are. Temporary ones do not
+ * count: they cannot be compressed, and end with their sessions.
  */
 static int
 count_tiered(char **example)
@@ -93,7 +94,8 @@ count_tiered(char **example)
 	{
 		Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
 
-		if (!OidIsValid(am) || form->relam != am)
+		if (!OidIsValid(am) || form->relam != am ||
+			form->relpersistence == RELPERSISTENCE_TEMP)
 			continue;
 		if (count++ == 0)
 			*example = hone_qualified_name(form->oid);
