@@ -60,9 +60,17 @@ SAVEPOINT s2;
 ROLLBACK TO SAVEPOINT s2;
 SET LOCAL application_name = 'job 17';
 SET LOCAL application_name = 'job 18';
+SET LOCAL application_name TO job_19;
+SET LOCAL search_path TO tenant_1, public;
+SET LOCAL search_path TO tenant_2, public;
 NOTIFY stats_channel, 'one';
 NOTIFY stats_channel, 'two';
 COMMIT;
+-- nor do comments: an application's request id makes no new statement
+BEGIN /*traceparent='00-1'*/;
+COMMIT /* one */;
+BEGIN /*traceparent='00-2'*/;
+/* two */ COMMIT;
 SELECT * FROM stats_calls ORDER BY query COLLATE "C";
 
 -- failures are calls: in the executor, in the planner, by a constraint,

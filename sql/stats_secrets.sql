@@ -24,6 +24,13 @@ SELECT 1 AS first\; ALTER ROLE stats_secret PASSWORD 'hunter2hunter17'\; SELECT 
 EXPLAIN (COSTS OFF) SELECT 'password=hunter2hunter18' AS explained;
 ALTER SUBSCRIPTION stats_subscription SET (slot_name = NONE);
 DROP SUBSCRIPTION stats_subscription;
+SELECT 'a' -- as one constant
+    'hunter2hunter19' AS continued;
+SELECT N'hunter2hunter20' AS national;
+SET application_name TO hunter2hunter21;
+SET stats_test.secret TO "hunter2hunter22";
+RESET stats_test.secret;
+RESET application_name;
 SELECT count(*) > 10 AS seen FROM hone.queries;
 SELECT query FROM hone.queries WHERE query ~ 'hunter2';
 SELECT query FROM hone.errors WHERE query ~ 'hunter2';

@@ -10,18 +10,18 @@
  * Before 17 the server's query identifier of a utility statement hashes its
  * whole text, names and values included, so that SAVEPOINT s1, SAVEPOINT s2,
  * ... or SET x = 'a', SET x = 'b' were different statements. Where the text
- * holds such a value we make an identifier of our own from the text without
- * it. Statements that may carry a secret are told by their command tag alone.
+ * holds such a value, or a comment, we make an identifier of our own from the
+ * text without it. Statements that may carry a secret are told by their command tag alone.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include <ctype.h>
-
 #include "common/hashfn.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "parser/scansup.h"
 #include "tcop/cmdtag.h"
 #include "tcop/utility.h"
 
@@ -74,6 +74,7 @@ may_carry_secret(const Node *statement)
 		case T_CreateRoleStmt:
 		case T_AlterRoleStmt:
 		case T_AlterRoleSetStmt:
+		case T_AlterDatabaseSetStmt:
 		case T_CreateUserMappingStmt:
 		case T_AlterUserMappingStmt:
 		case T_CreateSubscriptionStmt:
@@ -89,10 +90,26 @@ may_carry_secret(const Node *statement)
 	}
 }
 
-/* The name in it is made up anew each time. */
+/* "SET name = $1" for whatever value; a value may also be a bare word. */
 static const char *
-nameless_text(const Node *statement)
+valueless_set(const VariableSetStmt *set, char *buffer)
 {
+	int			length;
+
+	if (set->kind != VAR_SET_VALUE || set->name == NULL)
+		return NULL;
+	length = pg_mbcliplen(set->name, strlen(set->name), UTILITY_TEXT_SIZE - 32);
+	snprintf(buffer, UTILITY_TEXT_SIZE, "SET %s%.*s = $1",
+			 set->is_local ? "LOCAL " : "", length, set->name);
+	return buffer;
+}
+
+/* The name or value in it is made up anew each time. */
+static const char *
+nameless_text(const Node *statement, char *buffer)
+{
+	if (IsA(statement, VariableSetStmt))
+		return valueless_set((const VariableSetStmt *) statement, buffer);
 	if (!IsA(statement, TransactionStmt))
 		return NULL;
 	switch (((const TransactionStmt *) statement)->kind)
@@ -128,33 +145,31 @@ trimmed(const char *text, int length, int *trimmed_length)
 {
 	if (length <= 0)
 		length = strlen(text);
-	for (; length > 0 && isspace((unsigned char) *text); length--)
+	for (; length > 0 && scanner_isspace(*text); length--)
 		text++;
-	while (length > 0 && isspace((unsigned char) text[length - 1]))
+	while (length > 0 && scanner_isspace(text[length - 1]))
 		length--;
 	*trimmed_length = length;
 	return text;
 }
 
 /*
- * The statement without its constants, into buffer; its length, or 0 when it
- * has none or they are all there is (the code of DO).
+ * The statement without its constants and comments, into buffer; its length,
+ * or 0 when it has neither or they are all there is (the code of DO).
  */
 static int
 constantless_text(const PlannedStmt *planned, const char *source, char *buffer)
 {
-	int			length = planned->stmt_len;
+	int			length;
 	int			written;
 	int			replaced;
 
 	if (IsA(planned->utilityStmt, DoStmt) || planned->stmt_location < 0)
 		return 0;
-	source += planned->stmt_location;
-	if (length <= 0)
-		length = strlen(source);
+	source = trimmed(source + planned->stmt_location, planned->stmt_len, &length);
 	written = hone_sql_normalise(source, length, NULL, -1, 1,
 								 buffer, UTILITY_TEXT_SIZE, &replaced);
-	return replaced > 0 ? written : 0;
+	return replaced > 0 || (written < length && length < UTILITY_TEXT_SIZE) ? written : 0;
 }
 
 /*
@@ -165,7 +180,7 @@ static void
 identify(HoneRecord *record, const PlannedStmt *planned, char *buffer)
 {
 	const Node *statement = planned->utilityStmt;
-	const char *text = nameless_text(statement);
+	const char *text = nameless_text(statement, buffer);
 	int			length;
 
 	if (may_carry_secret(statement))

@@ -15,6 +15,7 @@
 
 #include "mb/pg_wchar.h"
 #include "parser/parser.h"
+#include "parser/scansup.h"
 
 #include "common/sqltext.h"
 
@@ -42,7 +43,7 @@ is_word_part(unsigned char c)
 static int
 skip_space(const char *text, int length, int pos)
 {
-	while (pos < length && isspace((unsigned char) text[pos]))
+	while (pos < length && scanner_isspace(text[pos]))
 		pos++;
 	return pos;
 }
@@ -101,19 +102,27 @@ skip_quoted(const char *text, int length, int pos, bool backslash)
 
 /*
  * A string constant, with the pieces that follow on later lines: 'a' \n 'b'
- * is one constant.
+ * is one constant, also with a comment at the end of the line.
  */
 static int
 skip_string(const char *text, int length, int pos, bool backslash)
 {
 	for (;;)
 	{
+		bool		newline = false;
 		int			next;
 
 		pos = skip_quoted(text, length, pos, backslash);
-		next = skip_space(text, length, pos);
-		if (next >= length || text[next] != '\'' ||
-			memchr(text + pos, '\n', next - pos) == NULL)
+		for (next = pos; next < length; )
+		{
+			if (text[next] == '-' && next + 1 < length && text[next + 1] == '-')
+				next = skip_line_comment(text, length, next);
+			else if (scanner_isspace(text[next]))
+				newline |= text[next] == '\n' || text[next] == '\r', next++;
+			else
+				break;
+		}
+		if (next >= length || text[next] != '\'' || !newline)
 			return pos;
 		pos = next;
 	}
@@ -171,15 +180,17 @@ skip_number(const char *text, int length, int pos)
 	return pos;
 }
 
-/* A string with a letter in front: E'', B'', X'', N'', U&''. Else pos. */
+/*
+ * A string with a letter in front: E'', B'', X'', U&''. Else pos. (The server
+ * reads N'' as the word NCHAR and a plain string.)
+ */
 static int
 skip_prefixed_string(const char *text, int length, int pos)
 {
 	unsigned char c = text[pos];
 
-	if (pos + 1 < length && text[pos + 1] == '\'' && strchr("eEbBxXnN", c))
-		return skip_string(text, length, pos + 1, c == 'e' || c == 'E' ||
-						   ((c == 'n' || c == 'N') && !standard_conforming_strings));
+	if (pos + 1 < length && text[pos + 1] == '\'' && strchr("eEbBxX", c))
+		return skip_string(text, length, pos + 1, c == 'e' || c == 'E');
 	if ((c == 'u' || c == 'U') && pos + 2 < length && text[pos + 1] == '&' &&
 		text[pos + 2] == '\'')
 		return skip_string(text, length, pos + 2, false);
@@ -198,7 +209,7 @@ hone_sql_token(const char *text, int length, int pos, int *end)
 	c = text[pos];
 	next = pos + 1 < length ? text[pos + 1] : '\0';
 
-	if (isspace(c))
+	if (scanner_isspace(c))
 	{
 		*end = skip_space(text, length, pos);
 		return HONE_SQL_SPACE;
@@ -513,12 +524,15 @@ hone_sql_normalise(const char *text, int length,
 			put(&sink, param, strlen(param));
 		}
 		else if (token == HONE_SQL_COMMENT)
-			put_comment_keys(&sink, text, pos, end);
-		else
+		{
+			if (nconstants >= 0)
+				put_comment_keys(&sink, text, pos, end);
+		}
+		else if (token != HONE_SQL_SPACE || sink.used > 0)
 			put(&sink, text + pos, end - pos);
 		pos = end;
 	}
-	while (sink.used > 0 && isspace((unsigned char) out[sink.used - 1]))
+	while (sink.used > 0 && scanner_isspace(out[sink.used - 1]))
 		sink.used--;
 	out[sink.used] = '\0';
 	return sink.used;

@@ -58,7 +58,8 @@ extern int	hone_sql_skip_prefix(const char *text, int length);
  * stay) and with constants replaced by $n, numbered from first_param.
  *
  * constants: their places, sorted ascending; NULL with nconstants = 0 keeps
- * all of them, NULL with nconstants = -1 replaces all of them.
+ * all of them, NULL with nconstants = -1 replaces all of them and leaves no
+ * comment key either.
  * Writes at most size bytes with a terminating zero, cut at a whole
  * character; returns the length. *replaced: how many constants went out.
  */

@@ -15,10 +15,9 @@
  */
 #include "postgres.h"
 
-#include <ctype.h>
-
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "parser/scansup.h"
 #include "utils/memutils.h"
 
 #include "common/sqltext.h"
@@ -162,7 +161,7 @@ find_statement(const char *source, int *location, int *length)
 		return false;
 	if (*length <= 0 || *location + *length > source_length)
 		*length = source_length - *location;
-	while (*length > 0 && isspace((unsigned char) source[*location]))
+	while (*length > 0 && scanner_isspace(source[*location]))
 	{
 		(*location)++;
 		(*length)--;
