@@ -117,6 +117,36 @@ SELECT * FROM stats_calls WHERE query !~ '^RESET' ORDER BY query COLLATE "C", to
 -- the handled error was nobody's to see
 SELECT toplevel, sqlstate, errors FROM hone.errors;
 
+-- deferred triggers at commit and functions that choose partitions are inside
+CREATE TABLE stats_late (id int) PARTITION BY LIST (id);
+CREATE TABLE stats_late_1 PARTITION OF stats_late FOR VALUES IN (1);
+CREATE TABLE stats_late_2 PARTITION OF stats_late FOR VALUES IN (2);
+CREATE FUNCTION stats_deferred() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM count(*) FROM stats_u2;
+    RETURN NULL;
+END $$;
+CREATE FUNCTION stats_one_of() RETURNS int STABLE LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM max(id) FROM stats_u2;
+    RETURN 1;
+END $$;
+CREATE TABLE stats_u2 (id int);
+CREATE CONSTRAINT TRIGGER stats_deferred AFTER INSERT ON stats_u2
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION stats_deferred();
+SELECT hone.reset();
+INSERT INTO stats_u2 VALUES (1);
+SELECT count(*) FROM stats_late WHERE id = stats_one_of();
+SELECT * FROM stats_calls ORDER BY query COLLATE "C";
+SELECT hone.reset();
+SET hone.track = 'all';
+INSERT INTO stats_u2 VALUES (1);
+SELECT count(*) FROM stats_late WHERE id = stats_one_of();
+RESET hone.track;
+SELECT query, toplevel, calls > 0 AS called FROM stats_calls WHERE query !~ '^RESET' ORDER BY query COLLATE "C", toplevel;
+DROP TABLE stats_u2, stats_late;
+DROP FUNCTION stats_deferred, stats_one_of;
+
 -- procedures and blocks that commit in between
 CREATE PROCEDURE stats_p(n int) LANGUAGE plpgsql AS $$
 BEGIN

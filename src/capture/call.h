@@ -23,12 +23,23 @@ extern bool hone_enabled;
 extern int	hone_track;
 extern int	hone_rusage_interval_ms;
 
-/* How deep in statements that run statements we are; 0 = the client's own. */
+/* How deep in hooks that run statements we are. */
 extern int	hone_nest_level;
 
-/* Where a stretch of execution began. */
+/*
+ * How deep in statements that run statements we are; 0 = the client's own.
+ * Deferred triggers run at commit, in no hook, and are not the client's own.
+ */
+extern int	hone_capture_level(void);
+
+/*
+ * Where a stretch of execution began. A client's statement may run another one
+ * of its own: the next FETCH of a cursor, from a function.
+ */
 typedef struct HoneStretch
 {
+	HoneRecord *record;
+	struct HoneStretch *outer;	/* the client's, in which this one runs */
 	instr_time	clock;
 	BufferUsage buffers;
 	WalUsage	wal;
@@ -64,10 +75,11 @@ extern void hone_errors_statement(void);
 extern void hone_errors_told(void);
 
 /*
- * The client's statement now executing, and since when; NULL when it is done.
- * Termination of the session (FATAL) closes it.
+ * The client's statement now executing begins and ends, on success and on
+ * error. Termination of the session (FATAL) closes all that are open.
  */
-extern void hone_errors_open(HoneRecord *record, instr_time since);
+extern void hone_errors_open(HoneStretch *stretch);
+extern void hone_errors_close(HoneStretch *stretch);
 
 extern void hone_executor_init(void);
 extern void hone_utility_init(void);

@@ -19,6 +19,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/proc.h"
+#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 
 #include "capture/call.h"
@@ -36,13 +37,24 @@ static const struct config_enum_entry track_options[] = {
 	{NULL, 0, false}
 };
 
+int
+hone_capture_level(void)
+{
+	LOCAL_FCINFO(fcinfo, 0);
+
+	if (hone_nest_level > 0)
+		return hone_nest_level;
+	InitFunctionCallInfoData(*fcinfo, NULL, 0, InvalidOid, NULL, NULL);
+	return DatumGetInt32(pg_trigger_depth(fcinfo));
+}
+
 bool
 hone_capture_active(void)
 {
 	if (!hone_enabled || MyBackendType != B_BACKEND)
 		return false;
 	if (hone_track == HONE_TRACK_NONE ||
-		(hone_track == HONE_TRACK_TOP && hone_nest_level > 0))
+		(hone_track == HONE_TRACK_TOP && hone_capture_level() > 0))
 		return false;
 
 	/* Only referential integrity triggers run queries in this state. */
@@ -76,8 +88,8 @@ hone_capture_begin(HoneRecord *record, HoneRecordKind kind, uint64 queryid,
 	record->dbid = MyDatabaseId;
 	record->userid = GetUserId();
 	record->queryid = queryid;
-	record->nest_level = hone_nest_level;
-	record->toplevel = hone_nest_level == 0;
+	record->nest_level = hone_capture_level();
+	record->toplevel = record->nest_level == 0;
 	record->cmd = cmd;
 	record->lxid = HONE_MY_LXID;
 	record->in_xact_block = IsTransactionBlock();
@@ -112,8 +124,9 @@ hone_stretch_begin(HoneStretch *stretch, HoneRecord *record)
 	stretch->buffers = pgBufferUsage;
 	stretch->wal = pgWalUsage;
 	INSTR_TIME_SET_CURRENT(stretch->clock);
+	stretch->record = record;
 	if (record->nest_level == 0)
-		hone_errors_open(record, stretch->clock);
+		hone_errors_open(stretch);
 }
 
 static uint64
@@ -141,7 +154,7 @@ hone_stretch_end(HoneStretch *stretch, HoneRecord *record)
 		record->cpu_sys_us += timeval_us(&stretch->rusage.ru_stime, &rusage.ru_stime);
 	}
 	if (record->nest_level == 0)
-		hone_errors_open(NULL, now);
+		hone_errors_close(stretch);
 }
 
 void

@@ -28,8 +28,7 @@ static emit_log_hook_type previous_emit_log = NULL;
 
 static bool error_told = false;
 static bool in_hook = false;
-static HoneRecord *open_record = NULL;
-static instr_time open_since;
+static HoneStretch *open_stretch = NULL;
 
 void
 hone_errors_statement(void)
@@ -44,22 +43,29 @@ hone_errors_told(void)
 }
 
 void
-hone_errors_open(HoneRecord *record, instr_time since)
+hone_errors_open(HoneStretch *stretch)
 {
-	open_record = record;
-	open_since = since;
+	stretch->outer = open_stretch;
+	open_stretch = stretch;
+}
+
+void
+hone_errors_close(HoneStretch *stretch)
+{
+	open_stretch = stretch->outer;
 }
 
 /* The session is terminated in the middle of a statement. */
 static void
-close_open_record(int sqlstate)
+close_open_stretch(int sqlstate)
 {
-	HoneRecord *record = open_record;
+	HoneStretch *stretch = open_stretch;
+	HoneRecord *record = stretch->record;
 	instr_time	now;
 
 	INSTR_TIME_SET_CURRENT(now);
-	open_record = NULL;
-	record->elapsed_ns += HONE_INSTR_NS(now) - HONE_INSTR_NS(open_since);
+	open_stretch = stretch->outer;
+	record->elapsed_ns += HONE_INSTR_NS(now) - HONE_INSTR_NS(stretch->clock);
 	record->has_rusage = false;
 	record->query_desc = NULL;
 	record->sqlstate = sqlstate;
@@ -71,9 +77,10 @@ count_error(ErrorData *edata)
 {
 	HoneRecord	record;
 
-	if (edata->elevel == FATAL && open_record != NULL)
-		close_open_record(edata->sqlerrcode);
-	else if (!error_told)
+	if (edata->elevel == FATAL)
+		while (open_stretch != NULL)
+			close_open_stretch(edata->sqlerrcode);
+	if (!error_told)
 	{
 		hone_capture_begin(&record, HONE_RECORD_EXEC, 0, CMD_UNKNOWN, NULL, -1, 0);
 		record.nest_level = 0;

@@ -215,10 +215,11 @@ start(QueryDesc *query_desc, int eflags)
 static void
 start_hook(QueryDesc *query_desc, int eflags)
 {
+	int			level = hone_nest_level;
 	HoneRecord	record;
 	PlannedStmt *planned = query_desc->plannedstmt;
 
-	if (hone_nest_level == 0)
+	if (level == 0)
 		hone_errors_statement();
 	if (planned->queryId == 0 || (eflags & EXEC_FLAG_EXPLAIN_ONLY) ||
 		!hone_capture_active())
@@ -233,7 +234,10 @@ start_hook(QueryDesc *query_desc, int eflags)
 	for (HoneObserver *observer = hone_observers; observer; observer = observer->next)
 		if (observer->starting)
 			query_desc->instrument_options |=
-				observer->starting(query_desc, eflags, hone_nest_level);
+				observer->starting(query_desc, eflags, record.nest_level);
+
+	/* Pruning partitions may run functions. */
+	hone_nest_level++;
 	PG_TRY();
 	{
 		start(query_desc, eflags);
@@ -242,6 +246,7 @@ start_hook(QueryDesc *query_desc, int eflags)
 	{
 		instr_time	now;
 
+		hone_nest_level = level;
 		INSTR_TIME_SET_CURRENT(now);
 		record.elapsed_ns = HONE_INSTR_NS(now) - HONE_INSTR_NS(record.start_clock);
 		record.sqlstate = geterrcode();
@@ -249,11 +254,12 @@ start_hook(QueryDesc *query_desc, int eflags)
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	hone_nest_level = level;
 
 	open_call(query_desc, &record);
 	for (HoneObserver *observer = hone_observers; observer; observer = observer->next)
 		if (observer->started)
-			observer->started(query_desc, eflags, hone_nest_level);
+			observer->started(query_desc, eflags, record.nest_level);
 }
 
 static void
