@@ -332,6 +332,7 @@ hone_stats_reset(bool all, uint64 queryid)
 	reset->epoch = epoch;
 	reset->all = all;
 	reset->queryid = queryid;
+	pg_write_barrier();
 	pg_atomic_write_u32(&shared->reset_epoch, epoch);
 	LWLockRelease(hone_stats_flush_lock());
 

@@ -331,6 +331,26 @@ count_record(const HoneRecord *record)
 	return true;
 }
 
+/*
+ * What follows must not be taken for counts from before a reset. Without
+ * locks only reset() of everything can be followed; it leaves nothing.
+ */
+static void
+follow_resets(bool safe)
+{
+	uint32		now = pg_atomic_read_u32(&hone_stats_shared->reset_epoch);
+
+	if (pending->reset_epoch == now)
+		return;
+	if (safe)
+		hone_pending_flush(true);
+	else if (hone_stats_all_reset(pending->reset_epoch))
+	{
+		clear_pending();
+		pending->reset_epoch = now;
+	}
+}
+
 void
 hone_pending_record(const HoneRecord *record)
 {
@@ -340,8 +360,7 @@ hone_pending_record(const HoneRecord *record)
 
 	if (!have_pending(safe))
 		return;
-	if (safe && pending->reset_epoch != pg_atomic_read_u32(&hone_stats_shared->reset_epoch))
-		hone_pending_flush(true);
+	follow_resets(safe);
 
 	begin_change();
 	counted = count_record(record);
@@ -365,6 +384,7 @@ hone_pending_make_room(void)
 {
 	if (pending == NULL)
 		return;
+	follow_resets(true);
 	if (pending->query_count >= QUERIES_NEARLY_FULL ||
 		pending->cell_count >= CELLS_NEARLY_FULL ||
 		pending->error_count >= ERRORS_NEARLY_FULL)

@@ -459,8 +459,12 @@ hone_stats_counters_add(HoneStatsCounters *to, const HoneStatsCounters *from)
 	to->sampled_sys_us += from->sampled_sys_us;
 }
 
-bool
-hone_stats_was_reset(uint32 epoch, uint64 queryid)
+/*
+ * Was the query (or, with queryid NULL, everything) reset since epoch? The
+ * ring is written before reset_epoch is.
+ */
+static bool
+find_reset(uint32 epoch, const uint64 *queryid)
 {
 	uint32		now = pg_atomic_read_u32(&hone_stats_shared->reset_epoch);
 
@@ -468,12 +472,25 @@ hone_stats_was_reset(uint32 epoch, uint64 queryid)
 		return false;
 	if (now - epoch > HONE_STATS_RESETS)
 		return true;
+	pg_read_barrier();
 	for (uint32 e = epoch + 1; e != now + 1; e++)
 	{
 		HoneStatsReset *reset = &hone_stats_shared->resets[e % HONE_STATS_RESETS];
 
-		if (reset->all || reset->queryid == queryid)
+		if (reset->all || (queryid != NULL && reset->queryid == *queryid))
 			return true;
 	}
 	return false;
+}
+
+bool
+hone_stats_was_reset(uint32 epoch, uint64 queryid)
+{
+	return find_reset(epoch, &queryid);
+}
+
+bool
+hone_stats_all_reset(uint32 epoch)
+{
+	return find_reset(epoch, NULL);
 }

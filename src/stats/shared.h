@@ -213,4 +213,7 @@ extern void hone_stats_counters_add(HoneStatsCounters *to,
 /* Has reset() been called for this query since 'epoch'? flush_lock held. */
 extern bool hone_stats_was_reset(uint32 epoch, uint64 queryid);
 
+/* Has reset() been called for everything since 'epoch'? No lock is needed. */
+extern bool hone_stats_all_reset(uint32 epoch);
+
 #endif							/* HONE_STATS_SHARED_H */
