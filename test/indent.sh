@@ -24,7 +24,7 @@ trap 'rm -rf "$work"' EXIT
         print "$1\n" while /\b([A-Z]\w*[a-z]\w*)\s+\w+\s*[;,=)\[]/g;
         print "$1\n" while /\(\s*([A-Z]\w*[a-z]\w*)\s*\**\s*\)/g;'
     printf '%s\n' bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 bits8 float4 float8 \
-        text bytea varlena regproc slock_t pg_time_t dsa_pointer dsa_area dshash_table \
+        bytea varlena regproc slock_t pg_time_t dsa_pointer dsa_area dshash_table \
         dsa_handle dshash_table_handle dshash_seq_status instr_time rb_node slist_head slist_node \
         dlist_head dlist_node dlist_iter dlist_mutable_iter shmem_request_hook_type \
         ZSTD_CCtx ZSTD_DCtx ZSTD_CDict ZSTD_DDict FILE HTAB LOCKTAG va_list off_t time_t ssize_t size_t
@@ -32,10 +32,11 @@ trap 'rm -rf "$work"' EXIT
 
 status=0
 for file in src/*.c src/*/*.[ch]; do
-    # bsd_indent takes "/*-----" banners and "/* comment */" after #endif as
-    # PostgreSQL means them with these options.
+    # "text" is a type in some files and a variable in others.
+    sed '/^text$/d' "$work/typedefs" >"$work/types"
+    grep -qE '(\*|->|\.)text\b|\btext(\[|\+\+| [-+=!]|\))' "$file" || echo text >>"$work/types"
     pg_bsd_indent -bad -bap -bbb -bc -bl -cli1 -cp33 -cdb -nce -d0 -di12 -nfc1 -i4 -l79 -lp -lpl -nip -npro -sac -tpg -ts4 \
-        -U"$work/typedefs" "$file" "$work/out" >"$work/messages" 2>&1 || { cat "$work/messages" >&2; exit 1; }
+        -U"$work/types" "$file" "$work/out" >"$work/messages" 2>&1 || { echo "$file:" >&2; cat "$work/messages" >&2; exit 1; }
     # A pointer that a function returns stands beside its type's name.
     perl -pi -e 's/^([A-Za-z_][\w ]*?)[ \t]+(\*+)$/$1 $2/' "$work/out"
     if cmp -s "$work/out" "$file"; then continue; fi

@@ -209,7 +209,7 @@ MD
 cat >"$report" <<MD
 # Bench results
 
-Made by \`bash test/bench/run.sh\` on $("$PG_CONFIG" --version), $(nproc) cores, $(awk '/MemTotal/ { printf "%.0f GB", $2 / 1048576 }' /proc/meminfo), $(date -u +%F). Absolute figures are of that machine; the ratios are what to compare.
+Made by \`bash test/bench/run.sh\` on $("$PG_CONFIG" --version), $(nproc) cores, $(awk '/MemTotal/ { printf "%.0f GB", $2 / 1048576 }' /proc/meminfo), $(date -u +%F), load average $(cut -d' ' -f1 /proc/loadavg) at the start$(awk '$1 > 1 { printf " (other work ran beside it: times of this run are rough)" }' /proc/loadavg). Absolute figures are of that machine; the ratios are what to compare.
 MD
 case $part in
     all) overhead; instructions; storage; cp "$report" "$HONE_ROOT/test/bench/RESULTS.md" ;;
