@@ -18,6 +18,8 @@ SELECT count(*) FROM hone.latency_histogram(:of_one);
 SELECT count(*) > 0 AS allowed FROM hone.top;
 SELECT count(*) > 0 AS allowed FROM hone.status;
 SELECT count(*) AS allowed FROM hone.errors;
+-- processes that one may not see are not reported as missing
+SELECT value IS DISTINCT FROM 'not running' AS fair FROM hone.status WHERE item = 'worker';
 -- not for everybody
 SELECT hone.reset();
 SELECT hone._evict();

@@ -182,6 +182,8 @@ FROM hone._shared_status() AS s
 CROSS JOIN LATERAL (
     SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity
                    WHERE backend_type = 'pg_hone launcher') AS launcher,
+           -- others' processes are not shown to everybody
+           pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') AS all_shown,
            coalesce(pg_catalog.current_setting('hone.enabled', true), 'off') AS enabled,
            coalesce(pg_catalog.current_setting('hone.track', true), 'none') AS track,
            coalesce(pg_catalog.current_setting('hone.worker', true), 'off') AS worker,
@@ -195,7 +197,8 @@ CROSS JOIN LATERAL (VALUES
      'ALTER SYSTEM SET hone.track = ''top''; SELECT pg_reload_conf();'),
     (4, 'queryid', CASE WHEN s.computes_queryid THEN 'computed' ELSE 'not computed' END, s.computes_queryid,
      CASE WHEN s.preloaded THEN 'ALTER SYSTEM SET compute_query_id = ''auto''; SELECT pg_reload_conf();' ELSE w.preload END),
-    (5, 'worker', CASE WHEN w.launcher THEN 'running' WHEN w.worker = 'off' THEN 'switched off' ELSE 'not running' END, w.launcher,
+    (5, 'worker', CASE WHEN w.launcher THEN 'running' WHEN w.worker = 'off' THEN 'switched off' WHEN w.all_shown THEN 'not running' END,
+     w.launcher OR (s.preloaded AND w.worker = 'on' AND NOT w.all_shown),
      CASE WHEN NOT s.preloaded THEN w.preload
           WHEN w.worker = 'off' THEN 'ALTER SYSTEM SET hone.worker = on; SELECT pg_reload_conf();'
           ELSE 'Look for its last error in the server log; raise max_worker_processes if it cannot start.' END),
