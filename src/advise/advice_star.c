@@ -12,6 +12,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "access/htup_details.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
@@ -241,6 +243,12 @@ hone_advice_star(const HoneFinding *finding, const HoneReader *reader,
 	hone_evidence_json(advice, "columns", columns.json.data);
 	hone_evidence_sample(advice, "sample", &finding->sample, reader);
 
+	/* a line break in a name would end the comment */
+	for (char *p = columns.names.data; *p; p++)
+	{
+		if (iscntrl((unsigned char) *p))
+			*p = ' ';
+	}
 	hone_advice_set(advice, &advice->fix, "%s\n-- left out: %s. Add it back where it is read.",
 					hone_rewrite_deparse(query, !reader->constants, NULL),
 					columns.names.data);

@@ -72,7 +72,7 @@ may_read_tables(const HoneSample *sample)
 			check_enable_rls(sample->rels[i], GetUserId(), true) == RLS_ENABLED)
 			return false;
 	}
-	return sample->nrels > 0;
+	return sample->nrels > 0 && !sample->more_rels;
 }
 
 /* What this user may see of a finding's statements. */
@@ -113,6 +113,32 @@ advise(const HoneFinding *finding, const HoneReader *reader, HoneAdvice *advice)
 }
 
 /*
+ * Analysing a statement can run code of those who own its types: a literal of
+ * a composite type goes through the checks of the domains in it. So it is
+ * analysed as the role that ran it, restricted; a superuser's statement only
+ * if the reader is one too, else as the reader. To be undone by the abort of
+ * the subtransaction.
+ */
+static void
+become_author(const HoneFinding *finding)
+{
+	Oid			author = finding->sample.userid;
+	Oid			user;
+	int			context;
+
+	GetUserIdAndSecContext(&user, &context);
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(author)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the role that ran the statement is gone"),
+				 errhint("A role that is there has to run it again; hone.reset_recommendations() forgets it.")));
+	if (superuser_arg(author) && !superuser_arg(user))
+		author = user;
+	SetUserIdAndSecContext(author, context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+}
+
+/*
  * Make the advice of one finding. Throws only what the reader asked for
  * himself (cancel) or what is beyond mending.
  */
@@ -128,6 +154,7 @@ advise_safely(const HoneFinding *finding, const HoneReader *reader,
 	MemoryContextSwitchTo(caller);
 	PG_TRY();
 	{
+		become_author(finding);
 		advise(finding, reader, advice);
 	}
 	PG_CATCH();
