@@ -121,6 +121,7 @@ ADVISE_REGRESS = \
 	advise_missing_index \
 	advise_fixes \
 	advise_privacy \
+	advise_hostile \
 	advise_switches
 TIERED_REGRESS = \
 	tiered_codec \

@@ -68,8 +68,8 @@ is_key(const LoopKey *loop, Node *node)
 	{
 		int			id = ((Param *) node)->paramid;
 
-		return loop->finding->sample.nested ? id >= HONE_REWRITE_VARIABLES :
-			loop->finding->key_param > 0 && id == loop->finding->key_param;
+		return id >= HONE_REWRITE_VARIABLES ||
+			(loop->finding->key_param > 0 && id == loop->finding->key_param);
 	}
 	return false;
 }
@@ -221,6 +221,7 @@ make_lateral(Query *query, LoopKey *loop, int param, Oid array_type,
 {
 	OpExpr	   *op = (OpExpr *) *loop->clause;
 	int			number = param;
+	const char *name = "keys";
 	char	   *inner;
 	StringInfoData text;
 
@@ -230,10 +231,14 @@ make_lateral(Query *query, LoopKey *loop, int param, Oid array_type,
 						  hone_rewrite_param(param, loop->type,
 											 exprCollation(loop->key)));
 	inner = hone_rewrite_deparse(query, !reader->constants, &number);
+
+	/* a table of the child by this name would be taken for the keys */
+	while (strstr(inner, name) != NULL)
+		name = psprintf("%s_", name);
 	initStringInfo(&text);
-	appendStringInfo(&text, "SELECT k.key, c.*\nFROM unnest($%d::%s) AS k(key)\nCROSS JOIN LATERAL (\n%s\n) AS c",
-					 number, format_type_be_qualified(array_type),
-					 hone_rewrite_replace_param(inner, number, "k.key"));
+	appendStringInfo(&text, "SELECT %s.key, c.*\nFROM unnest($%d::%s) AS %s(key)\nCROSS JOIN LATERAL (\n%s\n) AS c",
+					 name, number, format_type_be_qualified(array_type), name,
+					 hone_rewrite_replace_param(inner, number, psprintf("%s.key", name)));
 	hone_rewrite_check(text.data);
 	return text.data;
 }
@@ -283,6 +288,16 @@ hone_advice_loop(const HoneFinding *finding, const HoneReader *reader,
 		advice->drop = !finding->sample.truncated && query->setOperations == NULL && !query->hasSubLinks &&
 			query->cteList == NIL;
 		hone_advice_set(advice, &advice->no_fix, "the key is not compared with = at the outer level of the query");
+		return;
+	}
+	if (finding->key_others > 0)
+	{
+		hone_advice_set(advice, &advice->no_fix, "more than one value changes from call to call");
+		return;
+	}
+	if (hone_rewrite_max_param(query) > HONE_REWRITE_VARIABLES)
+	{
+		hone_advice_set(advice, &advice->no_fix, "which of the function's variables is the key is not known");
 		return;
 	}
 	match_column_type(&loop);

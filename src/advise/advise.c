@@ -91,7 +91,7 @@ advise_finished(const HoneRecord *record)
 	HoneCallKeys keys;
 
 	if (!is_watching() || record->kind != HONE_RECORD_EXEC ||
-		record->sqlstate != 0)
+		record->sqlstate != 0 || record->in_abort)
 		return;
 	if (!exit_registered)
 	{

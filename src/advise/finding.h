@@ -37,6 +37,7 @@ typedef struct HoneSample
 	Oid			userid;
 	bool		truncated;		/* text was longer than what is kept */
 	bool		nested;			/* ran inside a function */
+	bool		more_rels;		/* names more relations than are kept */
 	int			nrels;
 	Oid			rels[HONE_SAMPLE_RELS]; /* relations it names, user's only */
 	char text[	HONE_SAMPLE_TEXT];
@@ -86,6 +87,7 @@ typedef struct HoneFinding
 	int64		parent_rows;	/* N+1: rows of the parent, last burst */
 	int			key_param;		/* N+1: parameter number of the key, or 0 */
 	int			key_location;	/* N+1: its offset in sample.text, or -1 */
+	int			key_others;		/* N+1: other values that changed in the loop */
 	int			nquals;
 	HoneQual	quals[HONE_FINDING_QUALS];
 	int			nqueries;

@@ -218,13 +218,17 @@ hone_keys_started(QueryDesc *query_desc)
 		keys.n = 0;
 		hash_params(query_desc->params, &keys);
 	}
-	if (keys.n == 0)
-		return;
-
 	for (int i = 0; i < RUNS; i++)
 	{
 		if (runs[i].query_desc == query_desc)
 			run = &runs[i];
+	}
+	if (keys.n == 0)
+	{
+		/* what an aborted run at this address left is not this one's */
+		if (run)
+			run->query_desc = NULL;
+		return;
 	}
 	if (run == NULL)
 	{

@@ -39,6 +39,7 @@
 #define SAMPLED_FIRST	3		/* executions sampled at once */
 #define SAMPLES_SECOND	100		/* executions sampled in a second, at most */
 #define CHEAP_PLAN		10.0	/* total cost below which no scan is large */
+#define SMALL_SCAN		200		/* rows that no index is worth, however often */
 #define REMOVED_SHARE	0.9		/* of the rows read */
 #define WRITE_MS		1000	/* between two writes of unsampled executions */
 #define TABLES			8		/* filtered tables kept of one execution */
@@ -66,6 +67,7 @@ typedef struct FilteredTable
 	Oid			relid;
 	double		removed;
 	double		kept;
+	double		removed_scan;	/* by one scan, the most of any partition */
 	double		cost;			/* planner's, for the share of the time */
 	int			nquals;
 	HoneQual	quals[HONE_FINDING_QUALS];
@@ -382,6 +384,9 @@ note_scan(FilterWalk *walk, ScanState *scan)
 		*into = table;
 	}
 	into->removed += scan->ps.instrument->nfiltered1;
+	into->removed_scan = Max(into->removed_scan, scan->ps.instrument->nfiltered1 /
+							 (scan->ps.instrument->nloops +
+							  (scan->ps.instrument->running ? 1 : 0)));
 	into->kept += scan->ps.instrument->ntuples + scan->ps.instrument->tuplecount;
 	into->cost += plan->total_cost;
 }
@@ -454,6 +459,7 @@ look_at_filters(const HoneRecord *record)
 		FilteredTable *table = &walk.tables[i];
 
 		if (table->removed >= hone_advise_filter_rows &&
+			table->removed_scan >= SMALL_SCAN &&
 			table->removed >= REMOVED_SHARE * (table->removed + table->kept))
 		{
 			report_filter(record, table, query);

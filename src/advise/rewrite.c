@@ -79,17 +79,26 @@ qualify(Node *node, QualifyContext *context)
 	if (IsA(node, RangeVar))
 	{
 		RangeVar   *var = (RangeVar *) node;
+		char	   *schema = var->schemaname;
 
-		for (int i = 0; i < context->sample->nrels && var->schemaname == NULL; i++)
+		for (int i = 0; i < context->sample->nrels && schema == NULL; i++)
 		{
 			Oid			relid = context->sample->rels[i];
 			char	   *name = get_rel_name(relid);
 
-			if (name && strcmp(name, var->relname) == 0 &&
-				!is_cte(context, var->relname))
-				var->schemaname = get_namespace_name(get_rel_namespace(relid));
+			if (name == NULL || strcmp(name, var->relname) != 0 ||
+				is_cte(context, var->relname))
+				continue;
+			if (var->schemaname != NULL)
+				ereport(ERROR,
+						(errcode(ERRCODE_AMBIGUOUS_ALIAS),
+						 errmsg("the statement reads two tables of one name"),
+						 errhint("A statement that names their schemas can be rewritten.")));
+			var->schemaname = get_namespace_name(get_rel_namespace(relid));
 		}
 	}
+	if (IsA(node, LockingClause))
+		return false;			/* names aliases */
 	return raw_expression_tree_walker(node, qualify, context);
 }
 

@@ -16,6 +16,7 @@
 #include "catalog/pg_class.h"
 #include "mb/pg_wchar.h"
 #include "nodes/parsenodes.h"
+#include "nodes/pathnodes.h"
 #include "parser/parsetree.h"
 #include "utils/guc.h"
 
@@ -62,6 +63,49 @@ hone_sample_mentions(PlannedStmt *stmt, Oid relid)
 			return true;
 	}
 	return false;
+}
+
+/* A partition or heir that the planner put in for a table of the statement. */
+static bool
+is_planned_child(PlannedStmt *stmt, Index rti)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->appendRelations)
+	{
+		AppendRelInfo *info = lfirst_node(AppendRelInfo, lc);
+
+		if (info->child_relid == rti && info->parent_relid <= list_length(stmt->rtable))
+			return rt_fetch(info->parent_relid, stmt->rtable)->rtekind == RTE_RELATION;
+	}
+	return false;
+}
+
+static void
+take_relations(HoneSample *sample, PlannedStmt *stmt)
+{
+	ListCell   *lc;
+
+	sample->nrels = 0;
+	sample->more_rels = false;
+	foreach(lc, stmt->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+		bool		known = false;
+
+		if (!is_user_relation(rte))
+			continue;
+		for (int i = 0; i < sample->nrels; i++)
+			known |= sample->rels[i] == rte->relid;
+		if (known || is_planned_child(stmt, foreach_current_index(lc) + 1))
+			continue;
+		if (sample->nrels == HONE_SAMPLE_RELS)
+		{
+			sample->more_rels = true;
+			return;
+		}
+		sample->rels[sample->nrels++] = rte->relid;
+	}
 }
 
 /* Is text, of len bytes, a list of key='value' pairs? */
@@ -148,7 +192,6 @@ hone_sample_take(HoneSample *sample, const HoneRecord *record)
 {
 	const char *text = record->source;
 	int			len;
-	ListCell   *lc;
 
 	sample->queryid = record->queryid;
 	sample->userid = record->userid;
@@ -156,22 +199,10 @@ hone_sample_take(HoneSample *sample, const HoneRecord *record)
 	sample->truncated = false;
 	sample->text[0] = '\0';
 	sample->tags[0] = '\0';
-	sample->nrels = 0;
 	strlcpy(sample->application, application_name ? application_name : "",
 			sizeof(sample->application));
 
-	foreach(lc, record->query_desc->plannedstmt->rtable)
-	{
-		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
-		bool		known = false;
-
-		if (!is_user_relation(rte) || sample->nrels == HONE_SAMPLE_RELS)
-			continue;
-		for (int i = 0; i < sample->nrels; i++)
-			known |= sample->rels[i] == rte->relid;
-		if (!known)
-			sample->rels[sample->nrels++] = rte->relid;
-	}
+	take_relations(sample, record->query_desc->plannedstmt);
 
 	if (text == NULL)
 		return;
@@ -179,7 +210,7 @@ hone_sample_take(HoneSample *sample, const HoneRecord *record)
 	if (record->location > 0)
 		text	  +=record->location;
 
-	len = record->length > 0 ? record->length : strlen(text);
+	len = record->length > 0 ? strnlen(text, record->length) : strlen(text);
 	if (len >= HONE_SAMPLE_TEXT)
 	{
 		len = pg_mbcliplen(text, len, HONE_SAMPLE_TEXT - 1);

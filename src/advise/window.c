@@ -36,6 +36,7 @@
 #define KEY_BITS		1024	/* of a position's bitmap */
 #define KEY_CALLS		512		/* calls whose keys are looked at */
 #define DISTINCT_SHARE	0.8		/* of the calls with another key */
+#define LOOP_CALLS		3		/* of the child for each call of its parent */
 #define LOST_SHAPE		(-1)
 
 /* One position that may hold the key of a loop. */
@@ -137,7 +138,8 @@ shape_key(const Shape *shape)
 
 /*
  * The query whose rows the loop over 'child' goes through: it began before
- * the loop did, and returned about as many rows as the loop has calls. Among
+ * the loop did, and returned about as many rows as the loop has calls. Queries
+ * that take turns, one call of each per request, are nobody's loop. Among
  * several the nearest in number wins, then the latest.
  */
 static Shape *
@@ -154,7 +156,8 @@ shape_parent(const Shape *child)
 		if (shape == child || shape->nest_level != child->nest_level ||
 			shape->sample == NULL ||
 			shape->first_start_us > child->first_start_us ||
-			shape->rows < hone_n_plus_one_threshold)
+			shape->rows < hone_n_plus_one_threshold ||
+			child->calls < LOOP_CALLS * shape->calls)
 			continue;
 		ratio = (double) shape->rows / child->calls;
 		if (ratio < 0.66 || ratio > 10)
@@ -211,6 +214,8 @@ shape_report(Shape *shape)
 	key_id = shape->sample_ids[key - shape->keys];
 	delta.key_param = Max(key_id, 0);
 	delta.key_location = key_id < 0 ? -1 - key_id : -1;
+	for (int i = 0; i < HONE_CALL_KEYS; i++)
+		delta.key_others += &shape->keys[i] != key && key_distinct(&shape->keys[i]) > 1;
 	delta.sample = *shape->sample;
 	delta.parent = *parent->sample;
 	hone_finding_add(&delta);
