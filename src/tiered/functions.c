@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/multixact.h"
@@ -282,6 +284,8 @@ give_space_back(Oid relid, bool rebuild_indexes, int lock_timeout_ms)
 {
 	Relation	rel = hone_reopen(relid, AccessShareLock);
 	Oid			owner = rel->rd_rel->relowner;
+	/* 0 would mean to wait for ever, with everybody queued behind */
+	int			timeout_ms = (int) Max(1, Min((int64) lock_timeout_ms * MAX_ATTEMPTS, INT_MAX));
 	List	   *commands = NIL;
 	ListCell   *lc;
 	char	   *error = NULL;
@@ -299,8 +303,7 @@ give_space_back(Oid relid, bool rebuild_indexes, int lock_timeout_ms)
 
 	foreach(lc, commands)
 	{
-		char	   *result = hone_toplevel_run(MyDatabaseId, owner, lfirst(lc),
-											   lock_timeout_ms * MAX_ATTEMPTS);
+		char	   *result = hone_toplevel_run(MyDatabaseId, owner, lfirst(lc), timeout_ms);
 
 		if (result != NULL && error == NULL)
 			error = result;
