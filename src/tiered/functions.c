@@ -8,8 +8,6 @@
  */
 #include "postgres.h"
 
-#include <limits.h>
-
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/multixact.h"
@@ -51,6 +49,9 @@
 /* Steps that may fail for a lock or changed rows before it is an error. */
 #define MAX_ATTEMPTS		50
 #define RETRY_PAUSE_MS		100
+
+/* Tries of each command that gives space back. */
+#define SPACE_ATTEMPTS		10
 
 /* Wait at most this long for snapshots to which folded rows are visible. */
 #define SNAPSHOT_WAIT_MS	500
@@ -273,6 +274,29 @@ wait_for_older_snapshots(Relation rel)
 }
 
 /*
+ * One command in a worker. REINDEX wants a lock that everybody queues behind:
+ * so each try waits for lock_timeout_ms only. Returns the last try's error.
+ */
+static char *
+run_at_top_level(Oid owner, const char *command, int lock_timeout_ms)
+{
+	char	   *error = NULL;
+
+	for (int attempt = 0; attempt < SPACE_ATTEMPTS; attempt++)
+	{
+		if (attempt > 0)
+			pg_usleep(RETRY_PAUSE_MS * 1000L);
+		CHECK_FOR_INTERRUPTS();
+
+		/* 0 would mean to wait for ever */
+		error = hone_toplevel_run(MyDatabaseId, owner, command, Max(lock_timeout_ms, 1));
+		if (error == NULL)
+			break;
+	}
+	return error;
+}
+
+/*
  * Give space back at the end: VACUUM the table (and its TOAST table), rebuild
  * its indexes, which are all but empty after compressing. In background
  * workers: VACUUM only runs at top level. Called at the start of a
@@ -284,8 +308,6 @@ give_space_back(Oid relid, bool rebuild_indexes, int lock_timeout_ms)
 {
 	Relation	rel = hone_reopen(relid, AccessShareLock);
 	Oid			owner = rel->rd_rel->relowner;
-	/* 0 would mean to wait for ever, with everybody queued behind */
-	int			timeout_ms = (int) Max(1, Min((int64) lock_timeout_ms * MAX_ATTEMPTS, INT_MAX));
 	List	   *commands = NIL;
 	ListCell   *lc;
 	char	   *error = NULL;
@@ -298,12 +320,11 @@ give_space_back(Oid relid, bool rebuild_indexes, int lock_timeout_ms)
 			commands = lappend(commands, psprintf("REINDEX INDEX %s",
 												  hone_qualified_name(lfirst_oid(lc))));
 	}
-	wait_for_older_snapshots(rel);
 	table_close(rel, AccessShareLock);
 
 	foreach(lc, commands)
 	{
-		char	   *result = hone_toplevel_run(MyDatabaseId, owner, lfirst(lc), timeout_ms);
+		char	   *result = run_at_top_level(owner, lfirst(lc), lock_timeout_ms);
 
 		if (result != NULL && error == NULL)
 			error = result;
