@@ -320,6 +320,7 @@ give_space_back(Oid relid, bool rebuild_indexes, int lock_timeout_ms)
 			commands = lappend(commands, psprintf("REINDEX INDEX %s",
 												  hone_qualified_name(lfirst_oid(lc))));
 	}
+	wait_for_older_snapshots(rel);
 	table_close(rel, AccessShareLock);
 
 	foreach(lc, commands)
