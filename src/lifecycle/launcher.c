@@ -33,6 +33,7 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lock.h"
 #include "tcop/tcopprot.h"
@@ -322,7 +323,7 @@ hone_launcher_main(Datum main_arg)
 {
 	TimestampTz next_round;
 
-	pqsignal(SIGTERM, die);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
@@ -339,6 +340,10 @@ hone_launcher_main(Datum main_arg)
 		int			busy;
 
 		CHECK_FOR_INTERRUPTS();
+
+		/* not 0: after pg_terminate_backend the postmaster is to start it again */
+		if (ShutdownRequestPending)
+			proc_exit(1);
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;
