@@ -182,7 +182,10 @@ SELECT l.id, l.started_at, l.duration, l.partition, l.partition_name, l.to_tier,
               OR pg_catalog.has_table_privilege(l.partition::oid, 'SELECT')
               OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') THEN l.error
          ELSE '<insufficient privilege>' END AS error,
-    l.note
+    CASE WHEN l.note IS NULL
+              OR pg_catalog.has_table_privilege(l.partition::oid, 'SELECT')
+              OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') THEN l.note
+         ELSE '<insufficient privilege>' END AS note
 FROM hone._tier_log l;
 COMMENT ON VIEW hone.tier_log IS 'Every move of a partition, done or failed, with its duration and the bytes before and after';
 

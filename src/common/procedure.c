@@ -98,6 +98,21 @@ hone_procedure_rollback(void)
 }
 
 void
+hone_procedure_report(const char *what)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(work_context);
+	error = CopyErrorData();
+	FlushErrorState();
+	hone_procedure_rollback();
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("pg_hone: %s: %s", what, error->message)));
+	FreeErrorData(error);
+}
+
+void
 hone_procedure_end(void)
 {
 	SPI_finish();

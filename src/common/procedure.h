@@ -36,6 +36,12 @@ extern void hone_procedure_commit(void);
  */
 extern void hone_procedure_rollback(void);
 
+/*
+ * In a PG_CATCH block: write the error to the server log, with 'what' in
+ * front, and leave its transaction as hone_procedure_rollback does.
+ */
+extern void hone_procedure_report(const char *what);
+
 /* Disconnect, back in the memory context of hone_procedure_begin's caller. */
 extern void hone_procedure_end(void);
 

@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "parser/analyze.h"
 #include "pgstat.h"
@@ -137,7 +138,9 @@ hone_toplevel_main(Datum main_arg)
 		edata = CopyErrorData();
 		FlushErrorState();
 		AbortCurrentTransaction();
-		strlcpy(request->error, edata->message, sizeof(request->error));
+		strlcpy(request->error, edata->message,
+				pg_mbcliplen(edata->message, strlen(edata->message),
+							 sizeof(request->error) - 1) + 1);
 	}
 	PG_END_TRY();
 

@@ -23,7 +23,9 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/lock.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
@@ -82,6 +84,22 @@ unlock_partition(Oid partition)
 	(void) LockRelease(&tag, ExclusiveLock, true);
 }
 
+/*
+ * Until the current nesting level of settings ends, or an abort, wait for no
+ * lock longer than hone.lock_timeout.
+ */
+static void
+limit_lock_waits(void)
+{
+	char		timeout[32];
+
+	if (LockTimeout > 0 && LockTimeout <= hone_lock_timeout)
+		return;
+	snprintf(timeout, sizeof(timeout), "%d", hone_lock_timeout);
+	(void) set_config_option("lock_timeout", timeout, PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
 void
 hone_check_movable(Oid relid, Oid caller)
 {
@@ -134,6 +152,7 @@ enter_transaction(MoveTransaction *transaction)
 	if (!move->by_worker)
 		hone_require_owner(move->partition, move->caller);
 	hone_become_owner(move->partition, &transaction->saved);
+	limit_lock_waits();
 }
 
 static void
@@ -146,17 +165,23 @@ next_transaction(void *arg)
 	enter_transaction(transaction);
 }
 
-bool
-hone_move_is_due(Oid partition)
+/*
+ * Do the policies want this partition moved by now?
+ */
+static bool
+is_due(Oid partition)
 {
 	Oid			types[] = {OIDOID};
 	Datum		values[1];
+	int			guc_level = NewGUCNestLevel();
 
 	values[0] = ObjectIdGetDatum(partition);
+	limit_lock_waits();
 	if (SPI_execute_with_args("SELECT FROM hone.tier_plan"
 							  " WHERE partition OPERATOR(pg_catalog.=) $1 AND due",
 							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read hone.tier_plan");
+	AtEOXact_GUC(false, guc_level);
 	return SPI_processed > 0;
 }
 
@@ -171,7 +196,7 @@ do_move(HoneMove *move, HoneMoveRecord *record)
 
 	memset(&result, 0, sizeof(result));
 	lock_partition(move->partition);
-	if (move->by_policy && !hone_move_is_due(move->partition))
+	if (move->by_policy && !is_due(move->partition))
 	{
 		unlock_partition(move->partition);
 		return false;
@@ -218,10 +243,36 @@ leave_failed_move(HoneMove *move, HoneMoveRecord *record)
 	record->error = move->error->message;
 }
 
+/*
+ * A log that the worker cannot write, because a session holds rows of it
+ * locked, is no reason to leave the other partitions.
+ */
+static void
+note_outcome(const HoneMove *move, const HoneMoveRecord *record,
+			 HoneMoveOutcome outcome)
+{
+	PG_TRY();
+	{
+		if (outcome != HONE_MOVE_SKIPPED)
+			hone_log_move(record);
+		else if (move->by_policy)
+			hone_log_nothing(move->partition);
+		hone_procedure_commit();
+	}
+	PG_CATCH();
+	{
+		if (!move->by_worker)
+			PG_RE_THROW();
+		hone_procedure_report("could not write down the move of a partition");
+	}
+	PG_END_TRY();
+}
+
 HoneMoveOutcome
 hone_move(HoneMove *move)
 {
 	HoneMoveRecord record;
+	HoneMoveOutcome outcome;
 	volatile bool moved = false;
 	char	   *name = hone_qualified_name(move->partition);
 
@@ -246,14 +297,12 @@ hone_move(HoneMove *move)
 	}
 	PG_END_TRY();
 
-	if (move->error == NULL && (!moved || (move->by_policy && record.rows == 0)))
-	{
-		if (move->by_policy)
-			hone_log_nothing(move->partition);
-		hone_procedure_commit();
-		return HONE_MOVE_SKIPPED;
-	}
-	hone_log_move(&record);
-	hone_procedure_commit();
-	return move->error == NULL ? HONE_MOVE_DONE : HONE_MOVE_FAILED;
+	if (move->error != NULL)
+		outcome = HONE_MOVE_FAILED;
+	else if (!moved || (move->by_policy && record.rows == 0))
+		outcome = HONE_MOVE_SKIPPED;
+	else
+		outcome = HONE_MOVE_DONE;
+	note_outcome(move, &record, outcome);
+	return outcome;
 }

@@ -41,11 +41,9 @@ extern void hone_check_movable(Oid relid, Oid caller);
 /*
  * Move it, log it, commit. Must be called between hone_procedure_begin and
  * hone_procedure_end. An error of the move is caught and handed back, except
- * that a session's own cancel request is rethrown.
+ * that a session's own cancel request is rethrown. Where the worker cannot
+ * write to the log, the server log says so.
  */
 extern HoneMoveOutcome hone_move(HoneMove *move);
-
-/* Do the policies want this partition moved by now? Needs SPI connected. */
-extern bool hone_move_is_due(Oid partition);
 
 #endif							/* HONE_LIFECYCLE_MOVE_H */

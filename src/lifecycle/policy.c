@@ -185,7 +185,12 @@ hone_add_tier_policy(PG_FUNCTION_ARGS)
 				 errmsg("parent must not be null"),
 				 errhint(TIME_KEY_HINT)));
 
-	rel = relation_open(PG_GETARG_OID(0), AccessShareLock);
+	rel = try_relation_open(PG_GETARG_OID(0), AccessShareLock);
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", PG_GETARG_OID(0)),
+				 errhint(TIME_KEY_HINT)));
 	check_parent_kind(rel);
 	check_parent_key(rel);
 	if (PG_ARGISNULL(1))

@@ -28,24 +28,29 @@ PG_FUNCTION_INFO_V1(hone_run_tier_policies);
 
 /*
  * Partitions that may be due, the longest overdue first, as a list of OIDs in
- * the procedure's memory context. The worker asks the catalogs only, so that
- * one locked partition does not hold up the others; hone_move looks closer.
+ * the procedure's memory context. It asks the catalogs only, as the owner of
+ * pg_hone's tables, so that one locked partition does not hold up the others;
+ * hone_move looks closer.
  */
 static List *
 due_partitions(bool by_worker)
 {
 	MemoryContext old;
 	List	   *due = NIL;
+	HoneRole	saved;
 
+	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
 	if (SPI_execute(by_worker
 					? "SELECT partition FROM hone._tier_age"
 					" WHERE due_at OPERATOR(pg_catalog.<=) pg_catalog.now()"
 					" AND coalesce(retry_at OPERATOR(pg_catalog.<=) pg_catalog.now(), true)"
 					" ORDER BY due_at, 1"
-					: "SELECT partition::pg_catalog.oid FROM hone.tier_plan"
-					" WHERE due ORDER BY due_at, 1",
+					: "SELECT partition FROM hone._tier_age"
+					" WHERE due_at OPERATOR(pg_catalog.<=) pg_catalog.now()"
+					" ORDER BY due_at, 1",
 					false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read hone.tier_plan");
+		elog(ERROR, "could not read hone._tier_age");
+	hone_restore_role(&saved);
 
 	old = MemoryContextSwitchTo(hone_procedure_context());
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -183,7 +188,8 @@ hone_move_partition(PG_FUNCTION_ARGS)
 	hone_procedure_begin(fcinfo, "hone.move_partition");
 	if (hone_move(&move) == HONE_MOVE_FAILED)
 		ReThrowError(move.error);
-	if (move.to == HONE_TIER_HOT && hone_move_is_due(move.partition))
+	if (move.to == HONE_TIER_HOT &&
+		list_member_oid(due_partitions(false), move.partition))
 		ereport(NOTICE,
 				(errmsg("the tier policy will move partition \"%s\" back",
 						get_rel_name(move.partition)),

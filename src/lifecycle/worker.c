@@ -70,6 +70,25 @@ extension_is_here(void)
 }
 
 /*
+ * A session can hold rows of the state locked (add_tier_policy in an open
+ * transaction): that must not keep the other partitions from moving.
+ */
+static void
+refresh_state(void)
+{
+	PG_TRY();
+	{
+		hone_refresh_state();
+		hone_procedure_commit();
+	}
+	PG_CATCH();
+	{
+		hone_procedure_report("could not refresh the state of partitions");
+	}
+	PG_END_TRY();
+}
+
+/*
  * hone._run_worker(): what the worker does in its database. A procedure, so
  * that moves find the same surroundings here as in a session.
  */
@@ -79,8 +98,7 @@ hone_run_worker(PG_FUNCTION_ARGS)
 	HoneRunResult result;
 
 	hone_procedure_begin(fcinfo, "hone._run_worker");
-	hone_refresh_state();
-	hone_procedure_commit();
+	refresh_state();
 	hone_run_due(true, &result);
 	hone_procedure_end();
 	PG_RETURN_VOID();
