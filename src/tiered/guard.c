@@ -16,11 +16,13 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "commands/event_trigger.h"
 #include "fmgr.h"
 #include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -80,16 +82,24 @@ names_extension_owner(List *roles)
 /*
  * Name of some tiered relation and how many there are. Temporary ones do not
  * count: they cannot be compressed, and end with their sessions.
+ *
+ * Name of some tiered relation and how many there are. The access method is
+ * locked first, as dropping it does: a table whose switch to it is not yet
+ * committed is waited for and counted, and none follows.
  */
 static int
 count_tiered(char **example)
 {
 	Oid			am = hone_tiered_am_oid();
-	Relation	rel = table_open(RelationRelationId, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	Relation	rel;
+	SysScanDesc scan;
 	HeapTuple	tuple;
 	int			count = 0;
 
+	if (OidIsValid(am))
+		LockDatabaseObject(AccessMethodRelationId, am, 0, AccessExclusiveLock);
+	rel = table_open(RelationRelationId, AccessShareLock);
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
 	while ((tuple = systable_getnext(scan)) != NULL)
 	{
 		Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
