@@ -83,7 +83,7 @@ names_extension_owner(List *roles)
  * Name of some tiered relation and how many there are. Temporary ones do not
  * count: they cannot be compressed, and end with their sessions.
  *
- * Name of some tiered relation and how many there are. The access method is
+ * The access method is
  * locked first, as dropping it does: a table whose switch to it is not yet
  * committed is waited for and counted, and none follows.
  */
