@@ -188,7 +188,6 @@ output_key_column(Query *query, Node *column)
 		target = lfirst_node(TargetEntry, lc);
 		if (!target->resjunk && equal(strip_casts((Node *) target->expr), column))
 			return;
-		target->resno++;
 	}
 	target = makeTargetEntry(copyObject((Expr *) column), 1, name, false);
 	query->targetList = lcons(target, query->targetList);

@@ -116,8 +116,8 @@ advise(const HoneFinding *finding, const HoneReader *reader, HoneAdvice *advice)
  * Analysing a statement can run code of those who own its types: a literal of
  * a composite type goes through the checks of the domains in it. So it is
  * analysed as the role that ran it, restricted; a superuser's statement only
- * if the reader is one too, else as the reader. To be undone by the abort of
- * the subtransaction.
+ * if the reader is one too, else as the reader. A role dropped since is one
+ * without any rights. To be undone by the abort of the subtransaction.
  */
 static void
 become_author(const HoneFinding *finding)
@@ -127,11 +127,6 @@ become_author(const HoneFinding *finding)
 	int			context;
 
 	GetUserIdAndSecContext(&user, &context);
-	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(author)))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("the role that ran the statement is gone"),
-				 errhint("A role that is there has to run it again; hone.reset_recommendations() forgets it.")));
 	if (superuser_arg(author) && !superuser_arg(user))
 		author = user;
 	SetUserIdAndSecContext(author, context | SECURITY_LOCAL_USERID_CHANGE |
