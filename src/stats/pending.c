@@ -35,7 +35,13 @@
 /* Of hone.max_memory, at most this part goes into slots. */
 #define SLOT_SHARE			4
 
+/*
+ * A reader spins while the owner counts, which takes it less than a
+ * microsecond, and sleeps when it seems to have lost its processor just then.
+ */
 #define COPY_ATTEMPTS		1000
+#define COPY_SPINS			100
+#define COPY_SLEEP_US		1000
 
 static HonePending *pending = NULL;
 static bool pending_is_shared = false;
@@ -518,15 +524,17 @@ hone_pending_copy(dsa_pointer slot, HonePending *copy)
 		uint32		before = from->change_count;
 
 		pg_read_barrier();
-		if (before & 1)
+		if ((before & 1) == 0)
 		{
-			pg_spin_delay();
-			continue;
+			memcpy(copy, (void *) from, sizeof(HonePending));
+			pg_read_barrier();
+			if (from->change_count == before)
+				return true;
 		}
-		memcpy(copy, (void *) from, sizeof(HonePending));
-		pg_read_barrier();
-		if (from->change_count == before)
-			return true;
+		else if (i < COPY_SPINS)
+			pg_spin_delay();
+		else
+			pg_usleep(COPY_SLEEP_US);
 	}
 	return false;
 }
