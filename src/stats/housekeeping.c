@@ -204,31 +204,28 @@ create_name_table(int size)
 					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
-/* Evict the coldest until there is room; the texts they leave go as well. */
-static int64
-evict(void)
+/*
+ * Evict the coldest twentieth, so that the next query finds room, and the
+ * texts that they leave. Adds to *evicted; false when nothing was left to go.
+ */
+static bool
+evict(int64 *evicted)
 {
 	CandidateList numbers = {palloc(1024 * sizeof(Candidate)), 0, 1024};
 	CandidateList texts = {palloc(1024 * sizeof(Candidate)), 0, 1024};
 	HTAB	   *living;
-	int64		evicted = 0;
-	int			victims = 0;
+	int			victims;
 
 	note_all(&numbers, &texts);
 	qsort(numbers.items, numbers.count, sizeof(Candidate), compare_candidates);
 
-	/* A twentieth at least, so that the next query finds room. */
-	for (; victims < numbers.count; victims++)
+	victims = Min(numbers.count, numbers.count / 20 + 1);
+	for (int i = 0; i < victims; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (victims > numbers.count / 20 && has_room())
-			break;
-		if (delete_node(&numbers.items[victims].key) &&
-			numbers.items[victims].key.kind == HONE_STATS_QUERY)
-			evicted++;
-		/* Their texts free memory too: look at them in good time. */
-		if (victims % 1024 == 1023)
-			break;
+		if (delete_node(&numbers.items[i].key) &&
+			numbers.items[i].key.kind == HONE_STATS_QUERY)
+			(*evicted)++;
 	}
 	living = create_name_table(numbers.count - victims);
 	for (int i = victims; i < numbers.count; i++)
@@ -238,7 +235,7 @@ evict(void)
 		hash_search(living, &name, HASH_ENTER, NULL);
 	}
 	evict_texts(&texts, living);
-	return evicted;
+	return victims > 0;
 }
 
 int64
@@ -248,7 +245,7 @@ hone_stats_evict(void)
 	MemoryContext context;
 	MemoryContext old;
 	int64		evicted = 0;
-	int64		round;
+	bool		more;
 
 	if (!hone_stats_attach())
 		return 0;
@@ -262,10 +259,9 @@ hone_stats_evict(void)
 	old = MemoryContextSwitchTo(context);
 	do
 	{
-		round = evict();
-		evicted += round;
+		more = evict(&evicted);
 		MemoryContextReset(context);
-	} while (round > 0 && !has_room());
+	} while (more && !has_room());
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	pg_atomic_fetch_add_u64(&shared->evictions, evicted);
