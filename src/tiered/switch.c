@@ -180,6 +180,9 @@ hone_switch_open(Oid relid, int lock_timeout_ms)
 
 			if (!OidIsValid(am))
 				elog(ERROR, "access method \"tiered\" does not exist");
+
+			/* guard.c waits for this before it counts what is tiered */
+			LockDatabaseObject(AccessMethodRelationId, am, 0, AccessShareLock);
 			set_access_method(relid, rel->rd_rel->relam, am);
 		}
 		if (!OidIsValid(rel->rd_rel->reltoastrelid))
