@@ -105,6 +105,23 @@ SELECT b.id, bait.id FROM advise_hostile2.bait b JOIN bait ON bait.id = b.id ORD
 SELECT fix, evidence->>'no_fix' AS no_fix FROM hone.recommendations WHERE kind = 'offset_pagination';
 SELECT hone.reset_recommendations() > 0 AS reset;
 
+-- names mean what they meant to the session, not what they mean to the reader
+CREATE VIEW advise_hostile.looked AS SELECT id FROM advise_hostile.session;
+CREATE VIEW advise_hostile2.looked AS SELECT id FROM advise_hostile2.bait;
+\o /dev/null
+\set ECHO none
+BEGIN;
+SELECT id FROM session LIMIT 10;
+SELECT format('SELECT id FROM looked WHERE id = %s', g) FROM generate_series(1, 10) g \gexec
+COMMIT;
+\set ECHO all
+\o
+SET search_path = advise_hostile2;
+SELECT fix FROM hone.recommendations WHERE kind = 'n_plus_one';
+SELECT current_setting('search_path') AS search_path;
+SET search_path = advise_hostile;
+SELECT hone.reset_recommendations() > 0 AS reset;
+
 -- no index pays on a dozen rows, however often they are read
 CREATE TABLE dozen (code int, name text);
 INSERT INTO dozen SELECT g, g FROM generate_series(1, 12) g;

@@ -19,6 +19,7 @@
 #define HONE_SAMPLE_TEXT	4096	/* bytes of a statement that are kept */
 #define HONE_SAMPLE_RELS	8	/* relations of a statement that are kept */
 #define HONE_SAMPLE_TAGS	256 /* bytes of a SQLCommenter comment */
+#define HONE_SAMPLE_PATH	256 /* bytes of a search_path that are kept */
 #define HONE_FINDING_QUALS	8	/* filter clauses of a scan that are kept */
 #define HONE_FINDING_QUERIES 4	/* queries named by one finding */
 
@@ -41,6 +42,7 @@ typedef struct HoneSample
 	int			nrels;
 	Oid			rels[HONE_SAMPLE_RELS]; /* relations it names, user's only */
 	char text[	HONE_SAMPLE_TEXT];
+	char		search_path[HONE_SAMPLE_PATH];	/* empty: not kept */
 	char		application[NAMEDATALEN];
 	char		tags[HONE_SAMPLE_TAGS]; /* inside of its SQLCommenter comment */
 } HoneSample;

@@ -226,6 +226,9 @@ hone_rewrite_parse(const HoneSample *sample)
 					 errmsg("one of its tables is locked"),
 					 errhint("Read hone.recommendations again when the lock is gone.")));
 	}
+	if (sample->search_path[0] != '\0')
+		(void) set_config_option("search_path", sample->search_path, PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	collect_ctes(raw->stmt, &context);
 	qualify(raw->stmt, &context);
 	return analyze_statement(raw, text, sample->nested);

@@ -27,7 +27,8 @@ extern SelectStmt *hone_rewrite_select(Node *statement);
 
 /*
  * Parse and analyse a sample as its session did: tables without a schema are
- * those the sample was seen to use, whatever the reader's search_path. Takes
+ * those the sample was seen to use, and other names are looked up under the
+ * search_path it ran with, which stays set to the end of the subtransaction. Takes
  * the statement's relation locks, without waiting for them; throws
  * ERRCODE_LOCK_NOT_AVAILABLE if one is not free, and
  * ERRCODE_FEATURE_NOT_SUPPORTED for what is not one complete SELECT.

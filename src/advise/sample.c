@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "mb/pg_wchar.h"
 #include "nodes/parsenodes.h"
@@ -199,6 +200,9 @@ hone_sample_take(HoneSample *sample, const HoneRecord *record)
 	sample->truncated = false;
 	sample->text[0] = '\0';
 	sample->tags[0] = '\0';
+	sample->search_path[0] = '\0';
+	if (namespace_search_path && strlen(namespace_search_path) < HONE_SAMPLE_PATH)
+		strcpy(sample->search_path, namespace_search_path);
 	strlcpy(sample->application, application_name ? application_name : "",
 			sizeof(sample->application));
 
