@@ -97,8 +97,6 @@ delete_rows(Relation rel, HoneBatchBuilder *builder)
 	CommandId	cid = GetCurrentCommandId(true);
 	char		identity = rel->rd_rel->relreplident;
 
-	/* no old keys into the WAL: nothing to replicate has happened */
-	rel->rd_rel->relreplident = REPLICA_IDENTITY_NOTHING;
 	PG_TRY();
 	{
 		for (int i = 0; i < builder->nrows; i++)
@@ -107,6 +105,12 @@ delete_rows(Relation rel, HoneBatchBuilder *builder)
 			TM_Result	result;
 
 			CHECK_FOR_INTERRUPTS();
+
+			/*
+			 * No old keys into the WAL: nothing to replicate has happened.
+			 * For each row, since an invalidation sets it back.
+			 */
+			rel->rd_rel->relreplident = REPLICA_IDENTITY_NOTHING;
 			result = heap_delete(rel, &builder->tids[i], cid, InvalidSnapshot,
 								 true, &failure, true);
 			if (result != TM_Ok)
