@@ -68,6 +68,7 @@ TIERED_OBJS = \
 	src/tiered/fold.o \
 	src/tiered/functions.o \
 	src/tiered/guard.o \
+	src/tiered/heap_swap.o \
 	src/tiered/store.o \
 	src/tiered/switch.o \
 	src/tiered/tiered.o \

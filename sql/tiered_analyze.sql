@@ -105,3 +105,16 @@ SELECT anw_count(1000);
 RESET force_parallel_mode;
 DROP FUNCTION anw_count(int);
 DROP TABLE anw;
+
+-- an index expression that scans the table that is being analyzed
+CREATE TABLE anx (a int, b int);
+INSERT INTO anx SELECT i, i % 10 FROM generate_series(1, 3000) i;
+CREATE FUNCTION anx_rows(int) RETURNS bigint LANGUAGE sql IMMUTABLE AS
+    'SELECT count(*) FROM public.anx';
+CALL hone.compress('anx');
+INSERT INTO anx VALUES (3001, 1);
+CREATE INDEX ON anx (anx_rows(b)) WHERE a > 3000;
+ANALYZE anx;
+SELECT reltuples FROM pg_class WHERE relname = 'anx';
+DROP TABLE anx CASCADE;
+DROP FUNCTION anx_rows(int);

@@ -218,3 +218,20 @@ SELECT * FROM ONLY ti;
 ALTER TABLE ti ADD COLUMN c int DEFAULT 8;
 SELECT * FROM ti ORDER BY 1;
 DROP TABLE ti CASCADE;
+
+-- an index built while its table's cache entry is invalidated
+SET client_min_messages = warning;
+CREATE TABLE tsw (id int, v text);
+INSERT INTO tsw SELECT i, 'v' || i FROM generate_series(1, 100) i;
+CALL hone.compress('tsw');
+INSERT INTO tsw VALUES (101, 'a'), (102, 'b'), (103, 'c');
+CREATE FUNCTION tsw_grant() RETURNS int LANGUAGE plpgsql VOLATILE AS
+    $$ BEGIN GRANT SELECT ON tsw TO PUBLIC; RETURN 1; END $$;
+CREATE FUNCTION tsw_key(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
+    $$ BEGIN RETURN $1 + public.tsw_grant(); END $$;
+ALTER FUNCTION tsw_grant() SET search_path = public;
+CREATE INDEX tsw_key ON tsw (tsw_key(id));
+SELECT count(*), sum(id) FROM tsw;
+DROP TABLE tsw;
+DROP FUNCTION tsw_key(int), tsw_grant();
+RESET client_min_messages;

@@ -16,7 +16,7 @@
  *
  * Some heapam functions check that the relation's routine is heap's, or start
  * table scans and take them for heap's. Around those the relation's routine
- * is swapped, and restored on error.
+ * is swapped (heap_swap.h), and restored on error.
  *
  *-------------------------------------------------------------------------
  */
@@ -51,6 +51,7 @@
 
 #include "tiered/am.h"
 #include "tiered/cursor.h"
+#include "tiered/heap_swap.h"
 #include "tiered/tiered.h"
 
 /* In rs_flags: this scan is a TieredScan. Above all of PostgreSQL's bits. */
@@ -472,12 +473,12 @@ tiered_index_build_range_scan(Relation rel, Relation index,
 							  IndexBuildCallback callback, void *state,
 							  TableScanDesc scan)
 {
-	const TableAmRoutine *own = rel->rd_tableam;
-	double		tuples = 0;
+	HoneHeapSwap swap;
+	volatile double tuples = 0;
 
 	refuse_unique_index(rel, info);
 
-	rel->rd_tableam = GetHeapamTableAmRoutine();
+	hone_swap_to_heap(&swap, rel);
 	PG_TRY();
 	{
 		tuples = rel->rd_tableam->index_build_range_scan(rel, index, info, allow_sync,
@@ -487,7 +488,7 @@ tiered_index_build_range_scan(Relation rel, Relation index,
 	}
 	PG_FINALLY();
 	{
-		rel->rd_tableam = own;
+		hone_swap_back(&swap);
 	}
 	PG_END_TRY();
 	return tuples + unindexed_rows(rel);
@@ -498,17 +499,17 @@ tiered_index_validate_scan(Relation rel, Relation index,
 						   struct IndexInfo *info, Snapshot snapshot,
 						   struct ValidateIndexState *state)
 {
-	const TableAmRoutine *own = rel->rd_tableam;
+	HoneHeapSwap swap;
 
 	refuse_unique_index(rel, info);
-	rel->rd_tableam = GetHeapamTableAmRoutine();
+	hone_swap_to_heap(&swap, rel);
 	PG_TRY();
 	{
 		rel->rd_tableam->index_validate_scan(rel, index, info, snapshot, state);
 	}
 	PG_FINALLY();
 	{
-		rel->rd_tableam = own;
+		hone_swap_back(&swap);
 	}
 	PG_END_TRY();
 }
@@ -525,12 +526,12 @@ tiered_copy_for_cluster(Relation old_rel, Relation new_rel, Relation index,
 						double *num_tuples, double *tups_vacuumed,
 						double *tups_recently_dead)
 {
-	const TableAmRoutine *own = old_rel->rd_tableam;
+	HoneHeapSwap swap;
 
 	if (hone_is_open(old_rel))
 		hone_refuse_compressed(old_rel, "rewrite (CLUSTER, VACUUM FULL) the compressed rows");
 
-	old_rel->rd_tableam = GetHeapamTableAmRoutine();
+	hone_swap_to_heap(&swap, old_rel);
 	PG_TRY();
 	{
 		old_rel->rd_tableam->relation_copy_for_cluster(old_rel, new_rel, index, use_sort,
@@ -541,7 +542,7 @@ tiered_copy_for_cluster(Relation old_rel, Relation new_rel, Relation index,
 	}
 	PG_FINALLY();
 	{
-		old_rel->rd_tableam = own;
+		hone_swap_back(&swap);
 	}
 	PG_END_TRY();
 }
@@ -568,16 +569,22 @@ read_totals(Relation rel, HoneStoreMeta *meta)
 }
 
 /*
- * True while ANALYZE works on rel or a table that it inherits from: only then
- * does the relation's size include blocks for the compressed rows.
+ * True while ANALYZE samples rel or a table that it inherits from: only then
+ * does the relation's size include blocks for the compressed rows. Not while
+ * it computes: expressions of indexes may scan the table.
  */
 static bool
 being_analyzed(Relation rel)
 {
 	Oid			target;
+	int64		phase;
 
 	if (MyBEEntry == NULL ||
 		MyBEEntry->st_progress_command != PROGRESS_COMMAND_ANALYZE)
+		return false;
+	phase = MyBEEntry->st_progress_param[PROGRESS_ANALYZE_PHASE];
+	if (phase != PROGRESS_ANALYZE_PHASE_ACQUIRE_SAMPLE_ROWS &&
+		phase != PROGRESS_ANALYZE_PHASE_ACQUIRE_SAMPLE_ROWS_INH)
 		return false;
 	target = MyBEEntry->st_progress_command_target;
 	return target == RelationGetRelid(rel) ||
@@ -591,11 +598,13 @@ being_analyzed(Relation rel)
 /*
  * How many sample blocks stand for the compressed rows. ANALYZE may prefetch
  * them, which must not reach past the segment file that the main fork ends in.
+ * None where it ends with a segment: the next file need not exist.
  */
 static BlockNumber
 sample_blocks(BlockNumber main_blocks, int64 rows, int64 *rows_per_block)
 {
-	int64		room = RELSEG_SIZE - 1 - (main_blocks % RELSEG_SIZE);
+	int64		room = main_blocks > 0 && main_blocks % RELSEG_SIZE == 0 ? 0 :
+		RELSEG_SIZE - 1 - (main_blocks % RELSEG_SIZE);
 	int64		blocks = Min((rows + SAMPLE_BLOCK_ROWS - 1) / SAMPLE_BLOCK_ROWS, room);
 
 	*rows_per_block = blocks > 0 ? (rows + blocks - 1) / blocks : 0;
