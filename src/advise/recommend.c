@@ -112,12 +112,27 @@ advise(const HoneFinding *finding, const HoneReader *reader, HoneAdvice *advice)
 	}
 }
 
+static Oid
+relation_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
+
 /*
  * Analysing a statement can run code of those who own its types: a literal of
  * a composite type goes through the checks of the domains in it. So it is
- * analysed as the role that ran it, restricted; a superuser's statement only
- * if the reader is one too, else as the reader. A role dropped since is one
- * without any rights. To be undone by the abort of the subtransaction.
+ * analysed as the role that ran it, restricted; a superuser's statement as the
+ * owner of the finding's table. Where that is a superuser too, only for a
+ * reader who is one, else as the reader. A role dropped since is one without
+ * any rights. To be undone by the abort of the subtransaction.
  */
 static void
 become_author(const HoneFinding *finding)
@@ -127,8 +142,15 @@ become_author(const HoneFinding *finding)
 	int			context;
 
 	GetUserIdAndSecContext(&user, &context);
-	if (superuser_arg(author) && !superuser_arg(user))
-		author = user;
+	if (superuser_arg(author))
+	{
+		Oid			owner = relation_owner(finding->key.relid);
+
+		if (OidIsValid(owner) && !superuser_arg(owner))
+			author = owner;
+		else if (!superuser_arg(user))
+			author = user;
+	}
 	SetUserIdAndSecContext(author, context | SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_RESTRICTED_OPERATION);
 }
