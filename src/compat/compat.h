@@ -135,4 +135,12 @@ extern List *hone_compat_insert_index_tuples(ResultRelInfo *info,
 	((row)->rctype = (less) ? ROWCOMPARE_LT : ROWCOMPARE_GT)
 #endif
 
+/*
+ * 17 made ANALYZE read the blocks of its sample through a stream; before, an
+ * access method was told their numbers (tiered/analyze.c).
+ */
+#if PG_VERSION_NUM < 170000
+#define HONE_ANALYZE_BY_BLOCK
+#endif
+
 #endif							/* HONE_COMPAT_H */

@@ -9,7 +9,7 @@
  * and refuses what they do not support.
  *
  * A scan of a relation that is not open (holds no batches, am.h) is an
- * ordinary heap scan. A scan of an open one is a TieredScan, marked by a flag
+ * ordinary heap scan. A scan of an open one is a HoneTieredScan, marked by a flag
  * in rs_flags that PostgreSQL does not use: a heap scan of the plain rows,
  * then a cursor over the batches. Parallel scans are always heap scans: only
  * index builds use them, and indexes hold plain rows only.
@@ -50,41 +50,15 @@
 #include "utils/snapmgr.h"
 
 #include "tiered/am.h"
+#include "tiered/analyze.h"
 #include "tiered/cursor.h"
 #include "tiered/heap_swap.h"
 #include "tiered/tiered.h"
-
-/* In rs_flags: this scan is a TieredScan. Above all of PostgreSQL's bits. */
-#define SO_HONE_TIERED	(1 << 24)
-
-/*
- * ANALYZE samples blocks. Compressed rows are offered to it as blocks behind
- * the main fork, of at least this many rows each.
- */
-#define SAMPLE_BLOCK_ROWS	128
-
-typedef struct TieredScan
-{
-	TableScanDescData base;		/* must be first */
-	TableScanDesc heap;			/* plain rows */
-	HoneCursor *cursor;			/* compressed rows; NULL: none */
-	bool		in_batches;
-	bool		analyze;
-	Snapshot	analyze_snapshot;	/* registered, ANALYZE only */
-	MemoryContext context;
-
-	/* ANALYZE: the current sample block's rows, by global number */
-	int64		sample_rows;	/* rows per sample block */
-	int64		sample_next;
-	int64		sample_end;
-} TieredScan;
 
 PG_FUNCTION_INFO_V1(hone_tiered_handler);
 
 static TableAmRoutine tiered_routine;
 static bool tiered_routine_ready = false;
-
-static bool read_totals(Relation rel, HoneStoreMeta *meta);
 
 /* ------------------------------------------------------------------------
  * What a relation is
@@ -137,18 +111,8 @@ hone_refuse_compressed(Relation rel, const char *action)
  * ------------------------------------------------------------------------
  */
 
-static inline bool
-is_tiered_scan(TableScanDesc scan)
-{
-	return (scan->rs_flags & SO_HONE_TIERED) != 0;
-}
-
-/*
- * desc: of the slots to be filled. ALTER TABLE scans a table whose catalog
- * entry already says what its columns are going to be.
- */
-static void
-open_cursor(TieredScan *scan, TupleDesc desc)
+void
+hone_scan_open_cursor(HoneTieredScan *scan, TupleDesc desc)
 {
 	Relation	rel = scan->base.rs_rd;
 	Snapshot	snapshot = scan->base.rs_snapshot;
@@ -168,9 +132,9 @@ tiered_scan_begin(Relation rel, Snapshot snapshot, int nkeys,
 				  uint32 flags)
 {
 	TableScanDesc heap;
-	TieredScan *scan;
+	HoneTieredScan *scan;
 
-	if (pscan != NULL || !hone_is_open(rel))
+	if (pscan != NULL || (flags & HONE_PLAIN_SCAN_FLAGS) || !hone_is_open(rel))
 		return heap_beginscan(rel, snapshot, nkeys, key, pscan, flags);
 
 	if (flags & SO_TYPE_SAMPLESCAN)
@@ -179,7 +143,7 @@ tiered_scan_begin(Relation rel, Snapshot snapshot, int nkeys,
 		elog(ERROR, "bitmap or TID range scan of a compressed table");
 
 	heap = heap_beginscan(rel, snapshot, nkeys, key, NULL, flags);
-	scan = palloc0(sizeof(TieredScan));
+	scan = palloc0(sizeof(HoneTieredScan));
 	scan->base.rs_rd = rel;
 	scan->base.rs_snapshot = snapshot;
 	scan->base.rs_nkeys = nkeys;
@@ -193,9 +157,9 @@ tiered_scan_begin(Relation rel, Snapshot snapshot, int nkeys,
 static void
 tiered_scan_end(TableScanDesc sscan)
 {
-	TieredScan *scan = (TieredScan *) sscan;
+	HoneTieredScan *scan = (HoneTieredScan *) sscan;
 
-	if (!is_tiered_scan(sscan))
+	if (!hone_is_tiered_scan(sscan))
 	{
 		heap_endscan(sscan);
 		return;
@@ -213,9 +177,9 @@ tiered_scan_rescan(TableScanDesc sscan, struct ScanKeyData *key,
 				   bool set_params, bool allow_strat, bool allow_sync,
 				   bool allow_pagemode)
 {
-	TieredScan *scan = (TieredScan *) sscan;
+	HoneTieredScan *scan = (HoneTieredScan *) sscan;
 
-	if (!is_tiered_scan(sscan))
+	if (!hone_is_tiered_scan(sscan))
 	{
 		heap_rescan(sscan, key, set_params, allow_strat, allow_sync, allow_pagemode);
 		return;
@@ -226,9 +190,8 @@ tiered_scan_rescan(TableScanDesc sscan, struct ScanKeyData *key,
 	scan->in_batches = false;
 }
 
-/* Plain row or compressed row, the slot is a buffer heap slot. */
-static void
-store_compressed(HoneCursor *cursor, TupleTableSlot *slot)
+void
+hone_scan_store_compressed(HoneCursor *cursor, TupleTableSlot *slot)
 {
 	HeapTuple	tuple = hone_cursor_form_tuple(cursor);
 	ItemPointerData tid = tuple->t_self;
@@ -246,21 +209,21 @@ static bool
 tiered_scan_getnextslot(TableScanDesc sscan, ScanDirection direction,
 						TupleTableSlot *slot)
 {
-	TieredScan *scan = (TieredScan *) sscan;
+	HoneTieredScan *scan = (HoneTieredScan *) sscan;
 	bool		forward = ScanDirectionIsForward(direction);
 
-	if (!is_tiered_scan(sscan))
+	if (!hone_is_tiered_scan(sscan))
 		return heap_getnextslot(sscan, direction, slot);
 
 	if (scan->cursor == NULL)
-		open_cursor(scan, slot->tts_tupleDescriptor);
+		hone_scan_open_cursor(scan, slot->tts_tupleDescriptor);
 	for (;;)
 	{
 		if (scan->in_batches)
 		{
 			if (scan->cursor != NULL && hone_cursor_next(scan->cursor, forward))
 			{
-				store_compressed(scan->cursor, slot);
+				hone_scan_store_compressed(scan->cursor, slot);
 				return true;
 			}
 			if (forward)
@@ -332,7 +295,7 @@ tiered_fetch_row_version(Relation rel, ItemPointer tid, Snapshot snapshot,
 	{
 		found = hone_cursor_seek(cursor, tid);
 		if (found)
-			store_compressed(cursor, slot);
+			hone_scan_store_compressed(cursor, slot);
 		hone_cursor_close(cursor);
 	}
 	UnregisterSnapshot(visible);
@@ -345,16 +308,16 @@ tiered_get_latest_tid(TableScanDesc sscan, ItemPointer tid)
 	/* a compressed row has no later version */
 	if (hone_tid_is_compressed(tid))
 		return;
-	heap_get_latest_tid(is_tiered_scan(sscan) ? ((TieredScan *) sscan)->heap : sscan, tid);
+	heap_get_latest_tid(hone_is_tiered_scan(sscan) ? ((HoneTieredScan *) sscan)->heap : sscan, tid);
 }
 
 static bool
 tiered_tid_valid(TableScanDesc sscan, ItemPointer tid)
 {
-	TableScanDesc heap = is_tiered_scan(sscan) ? ((TieredScan *) sscan)->heap : sscan;
+	TableScanDesc heap = hone_is_tiered_scan(sscan) ? ((HoneTieredScan *) sscan)->heap : sscan;
 
 	if (hone_tid_is_compressed(tid))
-		return is_tiered_scan(sscan);
+		return hone_is_tiered_scan(sscan);
 	return GetHeapamTableAmRoutine()->tuple_tid_valid(heap, tid);
 }
 
@@ -439,10 +402,10 @@ refuse_unique_index(Relation rel, struct IndexInfo *info)
 static TableScanDesc
 heap_part(TableScanDesc sscan)
 {
-	TieredScan *scan = (TieredScan *) sscan;
+	HoneTieredScan *scan = (HoneTieredScan *) sscan;
 	TableScanDesc heap;
 
-	if (sscan == NULL || !is_tiered_scan(sscan))
+	if (sscan == NULL || !hone_is_tiered_scan(sscan))
 		return sscan;
 	heap = scan->heap;
 	if (scan->cursor != NULL)
@@ -460,7 +423,7 @@ unindexed_rows(Relation rel)
 {
 	HoneStoreMeta meta;
 
-	if (IsParallelWorker() || !read_totals(rel, &meta))
+	if (IsParallelWorker() || !hone_read_totals(rel, &meta))
 		return 0;
 	return (double) meta.rows;
 }
@@ -547,8 +510,8 @@ tiered_copy_for_cluster(Relation old_rel, Relation new_rel, Relation index,
 	PG_END_TRY();
 }
 
-static bool
-read_totals(Relation rel, HoneStoreMeta *meta)
+bool
+hone_read_totals(Relation rel, HoneStoreMeta *meta)
 {
 	HoneStore  *store;
 	Snapshot	snapshot;
@@ -566,136 +529,6 @@ read_totals(Relation rel, HoneStoreMeta *meta)
 	UnregisterSnapshot(snapshot);
 	hone_store_close(store);
 	return found;
-}
-
-/*
- * True while ANALYZE samples rel or a table that it inherits from: only then
- * does the relation's size include blocks for the compressed rows. Not while
- * it computes: expressions of indexes may scan the table.
- */
-static bool
-being_analyzed(Relation rel)
-{
-	Oid			target;
-	int64		phase;
-
-	if (MyBEEntry == NULL ||
-		MyBEEntry->st_progress_command != PROGRESS_COMMAND_ANALYZE)
-		return false;
-	phase = MyBEEntry->st_progress_param[PROGRESS_ANALYZE_PHASE];
-	if (phase != PROGRESS_ANALYZE_PHASE_ACQUIRE_SAMPLE_ROWS &&
-		phase != PROGRESS_ANALYZE_PHASE_ACQUIRE_SAMPLE_ROWS_INH)
-		return false;
-	target = MyBEEntry->st_progress_command_target;
-	return target == RelationGetRelid(rel) ||
-		(rel->rd_rel->relispartition &&
-		 list_member_oid(get_partition_ancestors(RelationGetRelid(rel)), target)) ||
-		(!rel->rd_rel->relispartition && has_superclass(RelationGetRelid(rel)) &&
-		 list_member_oid(find_all_inheritors(target, NoLock, NULL),
-						 RelationGetRelid(rel)));
-}
-
-/*
- * How many sample blocks stand for the compressed rows. ANALYZE may prefetch
- * them, which must not reach past the segment file that the main fork ends in.
- * None where it ends with a segment: the next file need not exist.
- */
-static BlockNumber
-sample_blocks(BlockNumber main_blocks, int64 rows, int64 *rows_per_block)
-{
-	int64		room = main_blocks > 0 && main_blocks % RELSEG_SIZE == 0 ? 0 :
-		RELSEG_SIZE - 1 - (main_blocks % RELSEG_SIZE);
-	int64		blocks = Min((rows + SAMPLE_BLOCK_ROWS - 1) / SAMPLE_BLOCK_ROWS, room);
-
-	*rows_per_block = blocks > 0 ? (rows + blocks - 1) / blocks : 0;
-	return (BlockNumber) blocks;
-}
-
-static uint64
-tiered_relation_size(Relation rel, ForkNumber fork)
-{
-	uint64		size = table_block_relation_size(rel, fork);
-	HoneStoreMeta meta;
-	int64		rows_per_block;
-
-	if (fork == MAIN_FORKNUM && being_analyzed(rel) && read_totals(rel, &meta))
-		size += (uint64) BLCKSZ *
-			sample_blocks(size / BLCKSZ, meta.rows, &rows_per_block);
-	return size;
-}
-
-static bool
-tiered_analyze_next_block(TableScanDesc sscan, BlockNumber block,
-						  BufferAccessStrategy strategy)
-{
-	TieredScan *scan = (TieredScan *) sscan;
-	BlockNumber main_blocks;
-	int64		total = 0;
-
-	if (!is_tiered_scan(sscan))
-		return GetHeapamTableAmRoutine()->scan_analyze_next_block(sscan, block, strategy);
-
-	main_blocks = table_block_relation_size(sscan->rs_rd, MAIN_FORKNUM) / BLCKSZ;
-	scan->in_batches = block >= main_blocks;
-	if (!scan->in_batches)
-		return GetHeapamTableAmRoutine()->scan_analyze_next_block(scan->heap, block, strategy);
-
-	if (scan->cursor == NULL)
-		open_cursor(scan, RelationGetDescr(sscan->rs_rd));
-	for (int i = 0; i < scan->cursor->nbatches; i++)
-		total += scan->cursor->directory[i].nrows;
-	sample_blocks(main_blocks, total, &scan->sample_rows);
-	scan->sample_next = scan->sample_rows * (int64) (block - main_blocks);
-	scan->sample_end = Min(scan->sample_next + scan->sample_rows, total);
-	return scan->sample_next < scan->sample_end;
-}
-
-/*
- * Move the cursor to a row by its number among all compressed rows.
- */
-static bool
-seek_row_number(HoneCursor *cursor, int64 number)
-{
-	for (int i = 0; i < cursor->nbatches; i++)
-	{
-		HoneBatchEntry *entry = &cursor->directory[i];
-
-		if (number < entry->nrows)
-		{
-			ItemPointerData tid;
-
-			ItemPointerSet(&tid, HONE_FIRST_COMPRESSED_BLOCK + entry->batch,
-						   (OffsetNumber) (number + 1));
-			return hone_cursor_seek(cursor, &tid);
-		}
-		number -= entry->nrows;
-	}
-	return false;
-}
-
-static bool
-tiered_analyze_next_tuple(TableScanDesc sscan, TransactionId oldest_xmin,
-						  double *liverows, double *deadrows,
-						  TupleTableSlot *slot)
-{
-	TieredScan *scan = (TieredScan *) sscan;
-
-	if (!is_tiered_scan(sscan))
-		return GetHeapamTableAmRoutine()->scan_analyze_next_tuple(sscan, oldest_xmin,
-																  liverows, deadrows, slot);
-	if (!scan->in_batches)
-		return GetHeapamTableAmRoutine()->scan_analyze_next_tuple(scan->heap, oldest_xmin,
-																  liverows, deadrows, slot);
-	if (scan->sample_next >= scan->sample_end ||
-		!seek_row_number(scan->cursor, scan->sample_next))
-	{
-		ExecClearTuple(slot);
-		return false;
-	}
-	scan->sample_next++;
-	store_compressed(scan->cursor, slot);
-	*liverows += 1;
-	return true;
 }
 
 /*
@@ -718,7 +551,7 @@ tiered_estimate_size(Relation rel, int32 *attr_widths, BlockNumber *pages,
 	HoneStoreMeta meta;
 	BlockNumber blocks;
 
-	if (!read_totals(rel, &meta))
+	if (!hone_read_totals(rel, &meta))
 	{
 		GetHeapamTableAmRoutine()->relation_estimate_size(rel, attr_widths, pages,
 														  tuples, allvisfrac);
@@ -738,7 +571,7 @@ tiered_vacuum(Relation rel, struct VacuumParams *params,
 			  BufferAccessStrategy strategy)
 {
 	HoneStoreMeta meta;
-	bool		open = read_totals(rel, &meta);
+	bool		open = hone_read_totals(rel, &meta);
 
 	/* heap's estimate starts from the density of plain rows */
 	if (open)
@@ -783,13 +616,11 @@ hone_tiered_handler(PG_FUNCTION_ARGS)
 		tiered_routine.index_build_range_scan = tiered_index_build_range_scan;
 		tiered_routine.index_validate_scan = tiered_index_validate_scan;
 		tiered_routine.relation_copy_for_cluster = tiered_copy_for_cluster;
-		tiered_routine.relation_size = tiered_relation_size;
-		tiered_routine.scan_analyze_next_block = tiered_analyze_next_block;
-		tiered_routine.scan_analyze_next_tuple = tiered_analyze_next_tuple;
 		tiered_routine.relation_estimate_size = tiered_estimate_size;
 		tiered_routine.relation_vacuum = tiered_vacuum;
 		tiered_routine.relation_needs_toast_table = tiered_needs_toast_table;
 		tiered_routine.relation_toast_am = tiered_toast_am;
+		hone_analyze_install(&tiered_routine);
 		tiered_routine_ready = true;
 	}
 	PG_RETURN_POINTER(&tiered_routine);

@@ -10,7 +10,7 @@
 
 #include "access/tableam.h"
 
-#include "common/hone.h"
+#include "tiered/cursor.h"
 
 /* True for a relation of access method "tiered". */
 extern bool hone_is_tiered(Relation rel);
@@ -24,5 +24,45 @@ extern bool hone_is_open(Relation rel);
 
 /* Raise the error for a statement that compressed rows do not take yet. */
 extern void hone_refuse_compressed(Relation rel, const char *action);
+
+/*
+ * False when rel is not open. In a parallel operation as of the active
+ * snapshot, else as of now.
+ */
+extern bool hone_read_totals(Relation rel, HoneStoreMeta *meta);
+
+/* In rs_flags: this scan is a HoneTieredScan. Above all of PostgreSQL's bits. */
+#define SO_HONE_TIERED	(1 << 24)
+
+typedef struct HoneTieredScan
+{
+	TableScanDescData base;		/* must be first */
+	TableScanDesc heap;			/* plain rows */
+	HoneCursor *cursor;			/* compressed rows; NULL: none */
+	bool		in_batches;
+	bool		analyze;
+	Snapshot	analyze_snapshot;	/* registered, ANALYZE only */
+	MemoryContext context;
+
+	/* ANALYZE: the current sample block's rows, by global number */
+	int64		sample_rows;	/* rows per sample block */
+	int64		sample_next;
+	int64		sample_end;
+} HoneTieredScan;
+
+static inline bool
+hone_is_tiered_scan(TableScanDesc scan)
+{
+	return (scan->rs_flags & SO_HONE_TIERED) != 0;
+}
+
+/*
+ * desc: of the slots to be filled. ALTER TABLE scans a table whose catalog
+ * entry already says what its columns are going to be.
+ */
+extern void hone_scan_open_cursor(HoneTieredScan *scan, TupleDesc desc);
+
+/* The cursor's row, as a heap tuple, into a slot of any kind. */
+extern void hone_scan_store_compressed(HoneCursor *cursor, TupleTableSlot *slot);
 
 #endif							/* HONE_TIERED_AM_H */

@@ -67,8 +67,24 @@ collect_rows(HoneFoldState *state, Relation rel, Snapshot snapshot,
 	return builder->nrows > 0;
 }
 
+static bool
+is_visible(Relation rel, ItemPointer tid, Snapshot snapshot)
+{
+	HeapTupleData tuple;
+	Buffer		buffer;
+	bool		visible;
+
+	tuple.t_self = *tid;
+	visible = heap_fetch(rel, snapshot, &tuple, &buffer, false);
+	if (visible)
+		ReleaseBuffer(buffer);
+	return visible;
+}
+
 /*
- * With the lock held: are all rows still there?
+ * With the lock held: are all rows still there? The snapshot that read them
+ * is asked too: under old_snapshot_threshold it does not keep a TID from being
+ * recycled, but it cannot see the new row there.
  */
 static bool
 rows_unchanged(Relation rel, HoneBatchBuilder *builder)
@@ -78,14 +94,9 @@ rows_unchanged(Relation rel, HoneBatchBuilder *builder)
 
 	for (int i = 0; i < builder->nrows && unchanged; i++)
 	{
-		HeapTupleData tuple;
-		Buffer		buffer;
-
 		CHECK_FOR_INTERRUPTS();
-		tuple.t_self = builder->tids[i];
-		unchanged = heap_fetch(rel, now, &tuple, &buffer, false);
-		if (unchanged)
-			ReleaseBuffer(buffer);
+		unchanged = is_visible(rel, &builder->tids[i], now) &&
+			is_visible(rel, &builder->tids[i], GetActiveSnapshot());
 	}
 	UnregisterSnapshot(now);
 	return unchanged;
