@@ -41,7 +41,7 @@ typedef struct HoneSample
 	bool		more_rels;		/* names more relations than are kept */
 	int			nrels;
 	Oid			rels[HONE_SAMPLE_RELS]; /* relations it names, user's only */
-	char text[	HONE_SAMPLE_TEXT];
+	char		text[HONE_SAMPLE_TEXT];
 	char		search_path[HONE_SAMPLE_PATH];	/* empty: not kept */
 	char		application[NAMEDATALEN];
 	char		tags[HONE_SAMPLE_TAGS]; /* inside of its SQLCommenter comment */

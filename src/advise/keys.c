@@ -55,7 +55,7 @@ hash_constant(const char *text)
 
 	if (text[0] == '\'' || (text[0] != '\0' && text[1] == '\''))
 	{
-		len = text[ 0] == '\'' ? 1 : 2;
+		len = text[0] == '\'' ? 1 : 2;
 
 		while (text[len] != '\0' && text[len] != '\'' && len < KEY_BYTES)
 			len++;

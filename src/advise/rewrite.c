@@ -353,7 +353,7 @@ hone_rewrite_deparse(Query *query, bool mask, int *number)
 	hone_rewrite_check(text);
 	AtEOXact_GUC(true, nest_level);
 	while (*text == ' ')
-		text	  ++;
+		text++;
 	return text;
 }
 
@@ -431,7 +431,7 @@ hone_rewrite_plain(const char *text, bool mask)
 		if (mask && is_constant(scan.token))
 			appendStringInfo(&out, "$%d", next++);
 		else
-			appendBinaryStringInfo(&out, text +scan.location, length);
+			appendBinaryStringInfo(&out, text + scan.location, length);
 		end = scan.location + length;
 	}
 	return out.data;
@@ -450,10 +450,10 @@ hone_rewrite_replace_param(const char *text, int number, const char *replacement
 	{
 		if (scan.token != TOKEN_PARAM || scan.value.ival != number)
 			continue;
-		appendBinaryStringInfo(&out, text +end, scan.location - end);
+		appendBinaryStringInfo(&out, text + end, scan.location - end);
 		appendStringInfoString(&out, replacement);
 		end = scan.location + scan_length(&scan);
 	}
-	appendStringInfoString(&out, text +end);
+	appendStringInfoString(&out, text + end);
 	return out.data;
 }

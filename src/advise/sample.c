@@ -212,7 +212,7 @@ hone_sample_take(HoneSample *sample, const HoneRecord *record)
 		return;
 	take_tags(sample, text);
 	if (record->location > 0)
-		text	  +=record->location;
+		text += record->location;
 
 	len = record->length > 0 ? strnlen(text, record->length) : strlen(text);
 	if (len >= HONE_SAMPLE_TEXT)

@@ -226,7 +226,7 @@ hone_star_analyzed(ParseState *pstate, Query *query)
 		query->commandType != CMD_SELECT || !reads_user_table(query))
 		return;
 	if (query->stmt_location > 0)
-		text	  +=query->stmt_location;
+		text += query->stmt_location;
 
 	len = query->stmt_len > 0 ? query->stmt_len : strlen(text);
 	if (len > STAR_TEXT_MAX)

@@ -353,10 +353,10 @@ is_session_reset(const HoneRecord *record)
 	if (text == NULL)
 		return false;
 	if (record->location > 0)
-		text	  +=record->location;
+		text += record->location;
 
 	while (isspace((unsigned char) *text))
-		text	  ++;
+		text++;
 
 	return pg_strncasecmp(text, "discard", 7) == 0 ||
 		pg_strncasecmp(text, "deallocate all", 14) == 0 ||

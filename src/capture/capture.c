@@ -86,6 +86,7 @@ hone_capture_begin(HoneRecord *record, HoneRecordKind kind, uint64 queryid,
 	memset(record, 0, sizeof(*record));
 	record->kind = kind;
 	record->dbid = MyDatabaseId;
+
 	record->userid = GetUserId();
 	record->queryid = queryid;
 	record->nest_level = hone_capture_level();
@@ -133,7 +134,7 @@ static uint64
 timeval_us(const struct timeval *before, const struct timeval *after)
 {
 	int64		us = (int64) (after->tv_sec - before->tv_sec) * 1000000 +
-		(after->tv_usec - before->tv_usec);
+	(after->tv_usec - before->tv_usec);
 
 	return us > 0 ? (uint64) us : 0;
 }

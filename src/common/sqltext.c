@@ -113,7 +113,7 @@ skip_string(const char *text, int length, int pos, bool backslash)
 		int			next;
 
 		pos = skip_quoted(text, length, pos, backslash);
-		for (next = pos; next < length; )
+		for (next = pos; next < length;)
 		{
 			if (text[next] == '-' && next + 1 < length && text[next + 1] == '-')
 				next = skip_line_comment(text, length, next);

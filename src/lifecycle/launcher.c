@@ -341,7 +341,10 @@ hone_launcher_main(Datum main_arg)
 
 		CHECK_FOR_INTERRUPTS();
 
-		/* not 0: after pg_terminate_backend the postmaster is to start it again */
+		/*
+		 * not 0: after pg_terminate_backend the postmaster is to start it
+		 * again
+		 */
 		if (ShutdownRequestPending)
 			proc_exit(1);
 		if (ConfigReloadPending)

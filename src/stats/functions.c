@@ -288,6 +288,7 @@ merged_query(int64 queryid, const char *caller)
 
 	hone_require_preload(caller);
 	filter.dbid = MyDatabaseId;
+
 	filter.queryid = (uint64) queryid;
 	snapshot = hone_snapshot_take(&filter);
 	while ((part = hone_snapshot_next_query(snapshot)) != NULL)

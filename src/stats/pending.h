@@ -12,7 +12,7 @@
 #include "stats/shared.h"
 
 #define HONE_PENDING_QUERIES	64
-#define HONE_PENDING_INDEX		128		/* power of two, > queries */
+#define HONE_PENDING_INDEX		128 /* power of two, > queries */
 #define HONE_PENDING_CELLS		1024	/* power of two */
 #define HONE_PENDING_ERRORS		16
 

@@ -98,7 +98,8 @@ typedef struct HoneStatsText
 	HoneStatsNode node;
 	int			encoding;		/* of the database it came from */
 	int			text_length;	/* normalised, with its terminating zero */
-	int			sample_length;	/* as sent, with its terminating zero; 0 = none */
+	int			sample_length;	/* as sent, with its terminating zero; 0 =
+								 * none */
 	char		bytes[FLEXIBLE_ARRAY_MEMBER];
 } HoneStatsText;
 
@@ -138,7 +139,7 @@ typedef struct HoneStatsShared
 	pg_atomic_uint64 dropped;	/* records lost: no room even in pending */
 	pg_atomic_uint64 other_calls;	/* counted under <other> */
 	pg_atomic_uint64 unbucketed;	/* calls missing from a histogram */
-	pg_atomic_uint64 texts_dropped;	/* no room for a text */
+	pg_atomic_uint64 texts_dropped; /* no room for a text */
 	pg_atomic_uint64 internal_errors;
 	pg_atomic_uint64 last_flush;	/* TimestampTz of anybody's last flush */
 	pg_atomic_uint32 out_of_memory; /* set by a failed allocation */

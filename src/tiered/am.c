@@ -539,7 +539,7 @@ static double
 estimate_plain_rows(Relation rel, int32 *attr_widths, BlockNumber blocks)
 {
 	int32		width = get_rel_data_width(rel, attr_widths) +
-		MAXALIGN(SizeofHeapTupleHeader) + sizeof(ItemIdData);
+	MAXALIGN(SizeofHeapTupleHeader) + sizeof(ItemIdData);
 
 	return rint((double) blocks * (BLCKSZ - SizeOfPageHeaderData) / width);
 }

@@ -65,7 +65,7 @@ static BlockNumber
 sample_blocks(BlockNumber main_blocks, int64 rows, int64 *rows_per_block)
 {
 	int64		room = main_blocks > 0 && main_blocks % RELSEG_SIZE == 0 ? 0 :
-		RELSEG_SIZE - 1 - (main_blocks % RELSEG_SIZE);
+	RELSEG_SIZE - 1 - (main_blocks % RELSEG_SIZE);
 	int64		blocks = Min((rows + SAMPLE_BLOCK_ROWS - 1) / SAMPLE_BLOCK_ROWS, room);
 
 	*rows_per_block = blocks > 0 ? (rows + blocks - 1) / blocks : 0;

@@ -37,8 +37,9 @@ typedef struct Writer
 	HoneBytes	raw;			/* the frame in hand */
 	HoneBytes	next;			/* spare buffer for the one after it */
 	int			nvectors;		/* in it */
-	uint32		offset[HONE_BATCH_MAX_VECTORS + 1]; /* where its vectors begin;
-													 * the end of the last */
+	uint32		offset[HONE_BATCH_MAX_VECTORS + 1]; /* where its vectors
+													 * begin; the end of the
+													 * last */
 } Writer;
 
 static int64
@@ -325,7 +326,7 @@ append_blob(StringInfo out, const HoneColumnInput *in, const Writer *w)
 	HoneBlobHeader header = {0};
 	int			nframes = w ? w->nframes : 0;
 	Size		length = sizeof(header) + nframes * sizeof(HoneFrameEntry) +
-		(w ? w->out.len : 0);
+	(w ? w->out.len : 0);
 	char	   *at;
 
 	if (length > MaxAllocSize - out->len - 1)

@@ -22,7 +22,8 @@
 
 #define ZSTD_PIECE			(1024 * 1024)	/* bytes between interrupt checks */
 #define ZSTD_KEEP			(16 * 1024 * 1024)	/* largest context kept */
-#define ZSTD_MAX_RATIO		65536	/* a block of 128 kB takes 4 bytes at least */
+#define ZSTD_MAX_RATIO		65536	/* a block of 128 kB takes 4 bytes at
+									 * least */
 
 static ZSTD_CCtx *compressor = NULL;
 static ZSTD_DCtx *decompressor = NULL;

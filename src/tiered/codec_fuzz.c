@@ -202,7 +202,7 @@ damage_bytes(char *data, Size len, uint64 *random)
 		Size		span = 1 + below(random, 16);
 
 		if (below(random, 4) == 0)
-			at = len - 1 - below(random, Min(len, 40));	/* offsets */
+			at = len - 1 - below(random, Min(len, 40)); /* offsets */
 		span = Min(span, len - Max(at, from));
 		switch (below(random, 4))
 		{

@@ -82,7 +82,8 @@ typedef enum HoneEncoding
 	HONE_ENC_SPLIT = 3,			/* fixed length: byte planes */
 	HONE_ENC_FIXED = 4,			/* fixed length, by reference: as they are */
 	HONE_ENC_VARIABLE = 5,		/* varlena, cstring: lengths, then bytes */
-	HONE_ENC_DICT = 6			/* numbers of entries of the frame's dictionary */
+	HONE_ENC_DICT = 6			/* numbers of entries of the frame's
+								 * dictionary */
 } HoneEncoding;
 
 /* How a column's vectors are written; the smallest result is kept. */

@@ -401,7 +401,7 @@ void
 hone_codec_close(HoneColumnReader *reader)
 {
 	HoneArena  *arenas[] = {&reader->fetched, &reader->inflated,
-		&reader->dict_table, &reader->dict_values, &reader->values};
+	&reader->dict_table, &reader->dict_values, &reader->values};
 
 	for (int i = 0; i < lengthof(arenas); i++)
 		if (arenas[i]->data)

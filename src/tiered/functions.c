@@ -338,7 +338,7 @@ hone_tiered_compress(Oid relid, int lock_timeout_ms,
 					 HoneTieredNextTransaction next_transaction, void *arg,
 					 HoneTieredResult *result)
 {
-	HoneFoldState state = {.relid = relid, .lock_timeout_ms = lock_timeout_ms,
+	HoneFoldState state = {.relid = relid,.lock_timeout_ms = lock_timeout_ms,
 	.level = WARM_LEVEL};
 	Relation	rel;
 	bool		open;
@@ -366,7 +366,7 @@ hone_tiered_decompress(Oid relid, int lock_timeout_ms,
 					   HoneTieredNextTransaction next_transaction, void *arg,
 					   HoneTieredResult *result)
 {
-	HoneFoldState state = {.relid = relid, .lock_timeout_ms = lock_timeout_ms,
+	HoneFoldState state = {.relid = relid,.lock_timeout_ms = lock_timeout_ms,
 	.level = WARM_LEVEL};
 	Relation	rel;
 	bool		tiered;

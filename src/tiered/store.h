@@ -50,7 +50,8 @@ typedef struct HoneStoreMeta
 	int64		rows;			/* in those batches */
 	int64		raw_bytes;		/* their column values, uncompressed */
 	int64		stored_bytes;	/* their streams */
-	int64		heap_bytes;		/* total size with indexes before the first fold */
+	int64		heap_bytes;		/* total size with indexes before the first
+								 * fold */
 	uint32		pad;
 	uint32		crc;			/* CRC-32C of all before it */
 } HoneStoreMeta;
@@ -80,7 +81,8 @@ typedef struct HoneBatchEntry
 typedef struct HoneStore
 {
 	Relation	rel;			/* the table, the caller's */
-	TupleDesc	desc;			/* of its rows; ALTER TABLE reads by an older one */
+	TupleDesc	desc;			/* of its rows; ALTER TABLE reads by an older
+								 * one */
 	Relation	toast;
 	Relation   *indexes;
 	int			nindexes;
