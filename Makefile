@@ -12,6 +12,7 @@ COMMON_OBJS = \
 	src/common/catalog.o \
 	src/common/maintenance.o \
 	src/common/observer.o \
+	src/common/owner.o \
 	src/common/procedure.o \
 	src/common/sqltext.o \
 	src/common/toplevel.o \
@@ -81,7 +82,6 @@ LIFECYCLE_OBJS = \
 	src/lifecycle/lifecycle.o \
 	src/lifecycle/log.o \
 	src/lifecycle/move.o \
-	src/lifecycle/owner.o \
 	src/lifecycle/policy.o \
 	src/lifecycle/run.o \
 	src/lifecycle/worker.o

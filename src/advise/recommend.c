@@ -112,20 +112,6 @@ advise(const HoneFinding *finding, const HoneReader *reader, HoneAdvice *advice)
 	}
 }
 
-static Oid
-relation_owner(Oid relid)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-		ReleaseSysCache(tuple);
-	}
-	return owner;
-}
-
 /*
  * Analysing a statement can run code of those who own its types: a literal of
  * a composite type goes through the checks of the domains in it. So it is
@@ -144,7 +130,7 @@ become_author(const HoneFinding *finding)
 	GetUserIdAndSecContext(&user, &context);
 	if (superuser_arg(author))
 	{
-		Oid			owner = relation_owner(finding->key.relid);
+		Oid			owner = hone_relation_owner(finding->key.relid);
 
 		if (OidIsValid(owner) && !superuser_arg(owner))
 			author = owner;

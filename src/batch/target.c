@@ -54,13 +54,8 @@ check_kind(Oid relid, const char *name)
 void
 hone_batch_check_relation(Oid relid, AclMode privilege)
 {
-	char	   *name = get_rel_name(relid);
+	char	   *name = hone_require_relation(relid);
 
-	if (name == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", relid),
-				 errhint("It may have been dropped in the meantime.")));
 	check_kind(relid, name);
 	if (pg_class_aclmask(relid, GetUserId(), privilege | ACL_SELECT, ACLMASK_ALL)
 		!= (privilege | ACL_SELECT))

@@ -35,6 +35,15 @@ extern Oid	hone_schema_oid(void);
 /* OID of the relation 'name' in schema hone, or InvalidOid. */
 extern Oid	hone_relation_oid(const char *name);
 
+/* Owner of a relation, or InvalidOid if it is gone. */
+extern Oid	hone_relation_owner(Oid relid);
+
+/* Raise ERRCODE_UNDEFINED_TABLE: there is no such relation any more. */
+extern void hone_report_missing(Oid relid);
+
+/* Plain name of a relation; that error if it is gone. */
+extern char *hone_require_relation(Oid relid);
+
 /* Quoted, schema-qualified name of a relation, or NULL if it is gone. */
 extern char *hone_qualified_name(Oid relid);
 

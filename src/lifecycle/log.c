@@ -17,7 +17,7 @@
 #include "utils/timestamp.h"
 
 #include "lifecycle/log.h"
-#include "lifecycle/owner.h"
+#include "common/owner.h"
 #include "lifecycle/shared.h"
 
 #define KEPT_MOVES	10000

@@ -33,7 +33,7 @@
 #include "lifecycle/bounds.h"
 #include "lifecycle/log.h"
 #include "lifecycle/move.h"
-#include "lifecycle/owner.h"
+#include "common/owner.h"
 #include "lifecycle/shared.h"
 #include "tiered/tiered.h"
 

@@ -26,7 +26,7 @@
 #include "utils/timestamp.h"
 
 #include "lifecycle/bounds.h"
-#include "lifecycle/owner.h"
+#include "common/owner.h"
 #include "lifecycle/shared.h"
 
 PG_FUNCTION_INFO_V1(hone_add_tier_policy);

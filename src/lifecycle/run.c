@@ -19,7 +19,7 @@
 
 #include "common/procedure.h"
 #include "lifecycle/move.h"
-#include "lifecycle/owner.h"
+#include "common/owner.h"
 #include "lifecycle/run.h"
 #include "lifecycle/shared.h"
 

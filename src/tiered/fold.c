@@ -30,6 +30,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "common/owner.h"
 #include "tiered/am.h"
 #include "tiered/batch.h"
 #include "tiered/fold.h"
@@ -183,7 +184,7 @@ hone_fold_step(HoneFoldState *state)
 {
 	bool		lock_first = state->changed >= CHANGED_LIMIT;
 	HoneStepResult result = HONE_STEP_LAST;
-	HoneSavedRole saved;
+	HoneRole	saved;
 	HoneBatchBuilder *builder;
 	Relation	rel;
 
@@ -199,14 +200,14 @@ hone_fold_step(HoneFoldState *state)
 				 errhint("CALL hone.compress() again if it is still wanted.")));
 	hone_tiered_check_compressible(rel);
 
-	hone_enter_owner(rel, &saved);
+	hone_become_owner(RelationGetRelid(rel), &saved);
 	PushActiveSnapshot(GetLatestSnapshot());
 	builder = hone_builder_create(rel);
 	if (collect_rows(state, rel, GetActiveSnapshot(), builder))
 		result = fold_rows(state, rel, builder, lock_first);
 	hone_builder_free(builder);
 	PopActiveSnapshot();
-	hone_leave_owner(&saved);
+	hone_restore_role(&saved);
 	table_close(rel, NoLock);
 
 	state->changed = result == HONE_STEP_CHANGED ? state->changed + 1 : 0;

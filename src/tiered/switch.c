@@ -36,6 +36,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "common/owner.h"
 #include "tiered/am.h"
 #include "tiered/store.h"
 #include "tiered/switch.h"
@@ -43,24 +44,6 @@
 
 /* Between two tries for a lock. */
 #define LOCK_POLL_MS	5
-
-void
-hone_enter_owner(Relation rel, HoneSavedRole *saved)
-{
-	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
-	SetUserIdAndSecContext(rel->rd_rel->relowner,
-						   saved->sec_context | SECURITY_RESTRICTED_OPERATION);
-	saved->guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-}
-
-void
-hone_leave_owner(const HoneSavedRole *saved)
-{
-	AtEOXact_GUC(false, saved->guc_level);
-	SetUserIdAndSecContext(saved->userid, saved->sec_context);
-}
 
 Relation
 hone_reopen(Oid relid, LOCKMODE mode)
@@ -161,7 +144,7 @@ write_first_meta(Relation rel, int64 heap_bytes)
 HoneStepResult
 hone_switch_open(Oid relid, int lock_timeout_ms)
 {
-	HoneSavedRole saved;
+	HoneRole	saved;
 	Relation	rel;
 	int64		heap_bytes;
 
@@ -170,7 +153,7 @@ hone_switch_open(Oid relid, int lock_timeout_ms)
 	rel = hone_reopen(relid, NoLock);
 	hone_tiered_check_compressible(rel);
 	CheckTableNotInUse(rel, "CALL hone.compress");
-	hone_enter_owner(rel, &saved);
+	hone_become_owner(RelationGetRelid(rel), &saved);
 	if (!hone_holds_meta(rel))
 	{
 		heap_bytes = total_size(relid);
@@ -193,7 +176,7 @@ hone_switch_open(Oid relid, int lock_timeout_ms)
 		write_first_meta(rel, heap_bytes);
 		CacheInvalidateRelcache(rel);
 	}
-	hone_leave_owner(&saved);
+	hone_restore_role(&saved);
 	table_close(rel, NoLock);
 	return HONE_STEP_MORE;
 }
@@ -201,7 +184,7 @@ hone_switch_open(Oid relid, int lock_timeout_ms)
 HoneStepResult
 hone_switch_to_heap(Oid relid, int lock_timeout_ms)
 {
-	HoneSavedRole saved;
+	HoneRole	saved;
 	Relation	rel;
 	HoneStore  *store;
 	HoneStepResult result = HONE_STEP_LAST;
@@ -210,7 +193,7 @@ hone_switch_to_heap(Oid relid, int lock_timeout_ms)
 		return HONE_STEP_LOCKED;
 	rel = hone_reopen(relid, NoLock);
 	CheckTableNotInUse(rel, "CALL hone.decompress");
-	hone_enter_owner(rel, &saved);
+	hone_become_owner(RelationGetRelid(rel), &saved);
 	if (hone_is_tiered(rel))
 	{
 		store = hone_store_open(rel, RowExclusiveLock);
@@ -235,7 +218,7 @@ hone_switch_to_heap(Oid relid, int lock_timeout_ms)
 			CacheInvalidateRelcache(rel);
 		}
 	}
-	hone_leave_owner(&saved);
+	hone_restore_role(&saved);
 	table_close(rel, NoLock);
 	return result;
 }

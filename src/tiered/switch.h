@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * switch.h
- *	  Turning a heap table into a tiered one and back, and the locks and
- *	  roles that folding and unfolding share.
+ *	  Turning a heap table into a tiered one and back, and the locks that
+ *	  folding and unfolding share.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,22 +23,6 @@ typedef enum HoneStepResult
 	HONE_STEP_CHANGED,			/* rows changed under it; nothing changed */
 	HONE_STEP_SEEN				/* older snapshots still read the batches */
 } HoneStepResult;
-
-/* Role and security context to come back to. */
-typedef struct HoneSavedRole
-{
-	Oid			userid;
-	int			sec_context;
-	int			guc_level;
-} HoneSavedRole;
-
-/*
- * Act as the owner of rel in a security-restricted context with a pinned
- * search_path, until hone_leave_owner in the same transaction. After an
- * error the abort of the transaction restores all of it.
- */
-extern void hone_enter_owner(Relation rel, HoneSavedRole *saved);
-extern void hone_leave_owner(const HoneSavedRole *saved);
 
 /*
  * Open a table that was there in an earlier transaction; ERRCODE_UNDEFINED_TABLE

@@ -22,6 +22,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "common/owner.h"
 #include "tiered/am.h"
 #include "tiered/cursor.h"
 #include "tiered/fold.h"
@@ -107,7 +108,7 @@ HoneStepResult
 hone_unfold_step(HoneFoldState *state)
 {
 	HoneStepResult result;
-	HoneSavedRole saved;
+	HoneRole	saved;
 	Relation	rel;
 
 	if (!hone_try_lock(state->relid, ExclusiveLock, state->lock_timeout_ms))
@@ -118,11 +119,11 @@ hone_unfold_step(HoneFoldState *state)
 		table_close(rel, NoLock);
 		return HONE_STEP_LAST;
 	}
-	hone_enter_owner(rel, &saved);
+	hone_become_owner(RelationGetRelid(rel), &saved);
 	PushActiveSnapshot(GetLatestSnapshot());
 	result = unfold_first_batch(state, rel);
 	PopActiveSnapshot();
-	hone_leave_owner(&saved);
+	hone_restore_role(&saved);
 	table_close(rel, NoLock);
 	return result;
 }

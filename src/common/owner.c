@@ -11,36 +11,16 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
-#include "utils/syscache.h"
 
-#include "lifecycle/owner.h"
-
-/*
- * Owner of a relation, or InvalidOid if it is gone.
- */
-static Oid
-owner_of(Oid relid)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		return InvalidOid;
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
-}
+#include "common/owner.h"
 
 bool
 hone_is_owner(Oid relid, Oid role)
 {
-	Oid			owner = owner_of(relid);
+	Oid			owner = hone_relation_owner(relid);
 
 	return OidIsValid(owner) && has_privs_of_role(role, owner);
 }
@@ -48,13 +28,8 @@ hone_is_owner(Oid relid, Oid role)
 void
 hone_require_owner(Oid relid, Oid role)
 {
-	char	   *name = get_rel_name(relid);
+	char	   *name = hone_require_relation(relid);
 
-	if (name == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", relid),
-				 errhint("It may have been dropped in the meantime.")));
 	if (!hone_is_owner(relid, role))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -65,13 +40,10 @@ hone_require_owner(Oid relid, Oid role)
 void
 hone_become_owner(Oid relid, HoneRole *saved)
 {
-	Oid			owner = owner_of(relid);
+	Oid			owner = hone_relation_owner(relid);
 
 	if (!OidIsValid(owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", relid),
-				 errhint("It may have been dropped in the meantime.")));
+		hone_report_missing(relid);
 
 	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
 	SetUserIdAndSecContext(owner,

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef HONE_LIFECYCLE_OWNER_H
-#define HONE_LIFECYCLE_OWNER_H
+#ifndef HONE_OWNER_H
+#define HONE_OWNER_H
 
 #include "common/hone.h"
 
@@ -33,4 +33,4 @@ extern void hone_become_owner(Oid relid, HoneRole *saved);
 
 extern void hone_restore_role(const HoneRole *saved);
 
-#endif							/* HONE_LIFECYCLE_OWNER_H */
+#endif							/* HONE_OWNER_H */
