@@ -16,6 +16,7 @@ COMMON_OBJS = \
 	src/common/procedure.o \
 	src/common/sqltext.o \
 	src/common/toplevel.o \
+	src/common/worker.o \
 	src/compat/compat.o
 
 STATS_OBJS = \

@@ -29,6 +29,7 @@
 #include "utils/snapmgr.h"
 
 #include "common/toplevel.h"
+#include "common/worker.h"
 
 typedef struct ToplevelRequest
 {
@@ -176,14 +177,7 @@ hone_toplevel_run(Oid dbid, Oid userid, const char *sql, int lock_timeout_ms)
 	request->lock_timeout_ms = lock_timeout_ms;
 	strlcpy(request->sql, sql, sizeof(request->sql));
 
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, HONE_LIBRARY, BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "hone_toplevel_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "pg_hone command", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "pg_hone command", BGW_MAXLEN);
+	hone_worker_describe(&worker, "pg_hone command", "hone_toplevel_main");
 	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(segment));
 	worker.bgw_notify_pid = MyProcPid;
 

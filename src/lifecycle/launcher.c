@@ -43,6 +43,7 @@
 #include "utils/timestamp.h"
 
 #include "common/maintenance.h"
+#include "common/worker.h"
 #include "lifecycle/shared.h"
 
 #define ABSENT_SECONDS	600
@@ -202,14 +203,7 @@ start_worker(int slot, Oid dbid)
 	pg_atomic_write_u32(&hone_lifecycle_shared->slots[slot].outcome,
 						HONE_WORKER_UNFINISHED);
 
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, HONE_LIBRARY, BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "hone_lifecycle_worker_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "pg_hone worker", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "pg_hone worker", BGW_MAXLEN);
+	hone_worker_describe(&worker, "pg_hone worker", "hone_lifecycle_worker_main");
 	worker.bgw_main_arg = Int32GetDatum(slot);
 	memcpy(worker.bgw_extra, &dbid, sizeof(dbid));
 	worker.bgw_notify_pid = MyProcPid;

@@ -14,6 +14,7 @@
 #include "storage/shmem.h"
 #include "utils/guc.h"
 
+#include "common/worker.h"
 #include "lifecycle/lifecycle.h"
 #include "lifecycle/shared.h"
 
@@ -88,14 +89,8 @@ register_launcher(void)
 {
 	BackgroundWorker worker;
 
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	hone_worker_describe(&worker, "pg_hone launcher", "hone_launcher_main");
 	worker.bgw_restart_time = LAUNCHER_RESTART;
-	strlcpy(worker.bgw_library_name, HONE_LIBRARY, BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "hone_launcher_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "pg_hone launcher", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "pg_hone launcher", BGW_MAXLEN);
 	RegisterBackgroundWorker(&worker);
 }
 

@@ -1,0 +1,23 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.h
+ *	  Background workers of pg_hone.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HONE_WORKER_H
+#define HONE_WORKER_H
+
+#include "postmaster/bgworker.h"
+
+#include "common/hone.h"
+
+/*
+ * Fill in a background worker that may connect to a database, starts when the
+ * server accepts writes (hence never on a standby) and is not restarted. name:
+ * as pg_stat_activity shows it; function: the exported one it runs.
+ */
+extern void hone_worker_describe(BackgroundWorker *worker, const char *name,
+								 const char *function);
+
+#endif							/* HONE_WORKER_H */
