@@ -100,9 +100,9 @@ INSERT INTO anw SELECT generate_series(1, 3000);
 CALL hone.compress('anw');
 CREATE FUNCTION anw_count(int) RETURNS bigint LANGUAGE plpgsql PARALLEL SAFE AS
     $$ BEGIN RETURN (SELECT count(*) FROM anw WHERE a > $1); END $$;
-SET force_parallel_mode = on;
+SELECT set_config(name, 'on', false) AS forced FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
 SELECT anw_count(1000);
-RESET force_parallel_mode;
+SELECT set_config(name, 'off', false) AS forced FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
 DROP FUNCTION anw_count(int);
 DROP TABLE anw;
 

@@ -137,10 +137,10 @@ DROP ROLE pl_role;
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;
-SET force_parallel_mode = regress;
+SELECT set_config(name, 'regress', false) AS forced FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
 SELECT count(*), sum(id), max(v) FROM pl;
 SELECT count(*) FROM pl x JOIN pl y USING (id);
-RESET force_parallel_mode;
+SELECT set_config(name, 'off', false) AS forced FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
 RESET min_parallel_table_scan_size;
 
 DROP TABLE pl, pl_log;

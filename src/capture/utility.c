@@ -7,11 +7,13 @@
  * no record: they are ways to run a query, and that query's executor runs
  * make one, at the level of the statement itself.
  *
- * Before 17 the server's query identifier of a utility statement hashes its
- * whole text, names and values included, so that SAVEPOINT s1, SAVEPOINT s2,
- * ... or SET x = 'a', SET x = 'b' were different statements. Where the text
- * holds such a value, or a comment, we make an identifier of our own from the
- * text without it. Statements that may carry a secret are told by their command tag alone.
+ * The server's query identifier of a utility statement tells names and values
+ * apart (all of them before 16, some later), so that SAVEPOINT s1, SAVEPOINT
+ * s2, ... or SET x = 'a', SET x = 'b' would be different statements. Where the
+ * text holds such a value we make an identifier of our own from the text
+ * without it; before 16, where the server hashes the whole text, also where it
+ * holds a comment. Statements that may carry a secret are told by their
+ * command tag alone.
  *
  *-------------------------------------------------------------------------
  */
@@ -156,20 +158,22 @@ trimmed(const char *text, int length, int *trimmed_length)
 /*
  * The statement without its constants and comments, into buffer; its length,
  * or 0 when it has neither or they are all there is (the code of DO).
+ * *replaced: how many constants there were.
  */
 static int
-constantless_text(const PlannedStmt *planned, const char *source, char *buffer)
+constantless_text(const PlannedStmt *planned, const char *source, char *buffer,
+				  int *replaced)
 {
 	int			length;
 	int			written;
-	int			replaced;
 
+	*replaced = 0;
 	if (IsA(planned->utilityStmt, DoStmt) || planned->stmt_location < 0)
 		return 0;
 	source = trimmed(source + planned->stmt_location, planned->stmt_len, &length);
 	written = hone_sql_normalise(source, length, NULL, -1, 1,
-								 buffer, UTILITY_TEXT_SIZE, &replaced);
-	return replaced > 0 || (written < length && length < UTILITY_TEXT_SIZE) ? written : 0;
+								 buffer, UTILITY_TEXT_SIZE, replaced);
+	return *replaced > 0 || (written < length && length < UTILITY_TEXT_SIZE) ? written : 0;
 }
 
 /*
@@ -181,6 +185,8 @@ identify(HoneRecord *record, const PlannedStmt *planned, char *buffer)
 {
 	const Node *statement = planned->utilityStmt;
 	const char *text = nameless_text(statement, buffer);
+	bool		only_comments = false;
+	int			replaced;
 	int			length;
 
 	if (may_carry_secret(statement))
@@ -191,7 +197,13 @@ identify(HoneRecord *record, const PlannedStmt *planned, char *buffer)
 		record->location = -1;
 		return;
 	}
-	length = text ? strlen(text) : constantless_text(planned, record->source, buffer);
+	if (text)
+		length = strlen(text);
+	else
+	{
+		length = constantless_text(planned, record->source, buffer, &replaced);
+		only_comments = replaced == 0;
+	}
 	if (length == 0 && record->queryid != 0)
 		return;
 	if (text == NULL && length == 0)
@@ -205,7 +217,8 @@ identify(HoneRecord *record, const PlannedStmt *planned, char *buffer)
 	record->source = text ? text : buffer;
 	record->location = 0;
 	record->length = length;
-	record->queryid = text_queryid(record->source, length);
+	if (record->queryid == 0 || HONE_UTILITY_HASHES_TEXT || !only_comments)
+		record->queryid = text_queryid(record->source, length);
 }
 
 static uint64

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/multixact.h"
 #include "access/table.h"
@@ -15,6 +16,7 @@
 #include "catalog/pg_class.h"
 #include "commands/vacuum.h"
 #include "executor/executor.h"
+#include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 
@@ -59,5 +61,22 @@ hone_compat_insert_index_tuples(ResultRelInfo *info, TupleTableSlot *slot,
 	return ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL, false);
 #else
 	return ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL);
+#endif
+}
+
+void
+hone_compat_analyze_heap_block(TableScanDesc scan, BlockNumber block,
+							   BufferAccessStrategy strategy)
+{
+#if PG_VERSION_NUM >= 170000
+	HeapScanDesc heap = (HeapScanDesc) scan;
+
+	heap->rs_cblock = block;
+	heap->rs_cbuf = ReadBufferExtended(scan->rs_rd, MAIN_FORKNUM, block,
+									   RBM_NORMAL, strategy);
+	heap->rs_cindex = FirstOffsetNumber;
+	LockBuffer(heap->rs_cbuf, BUFFER_LOCK_SHARE);
+#else
+	(void) GetHeapamTableAmRoutine()->scan_analyze_next_block(scan, block, strategy);
 #endif
 }

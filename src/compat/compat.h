@@ -14,7 +14,9 @@
 #error "pg_hone needs PostgreSQL 15 or later"
 #endif
 
+#include "access/tableam.h"
 #include "nodes/execnodes.h"
+#include "storage/buf.h"
 #include "utils/relcache.h"
 
 /* 16 moved queryjumble.h from utils/ to nodes/. */
@@ -115,6 +117,16 @@ extern List *hone_compat_insert_index_tuples(ResultRelInfo *info,
 #define HONE_JUMBLE_INNER(query, text)	JumbleQuery(query, text)
 #endif
 
+/*
+ * 16 computes the query identifier of a utility statement from its parse tree,
+ * so that comments do not count; before, from its text.
+ */
+#if PG_VERSION_NUM >= 160000
+#define HONE_UTILITY_HASHES_TEXT	false
+#else
+#define HONE_UTILITY_HASHES_TEXT	true
+#endif
+
 /* 18 records one place for a whole list of constants. */
 #if PG_VERSION_NUM >= 180000
 #define HONE_CONSTANT_SQUASHED(place)	((place)->squashed)
@@ -136,11 +148,31 @@ extern List *hone_compat_insert_index_tuples(ResultRelInfo *info,
 #endif
 
 /*
- * 17 made ANALYZE read the blocks of its sample through a stream; before, an
- * access method was told their numbers (tiered/analyze.c).
+ * 17 made ANALYZE hand a stream of the blocks of its sample to the access
+ * method, which takes the next block from it (or InvalidBlockNumber: there is
+ * none) and reads it itself; before, it was called once for each block.
+ * PARAMS: how the callback is declared after its scan; PASS: the same to hand
+ * on to another one.
  */
-#if PG_VERSION_NUM < 170000
-#define HONE_ANALYZE_BY_BLOCK
+#if PG_VERSION_NUM >= 170000
+#include "storage/read_stream.h"
+#define HONE_ANALYZE_BLOCK_PARAMS	ReadStream *stream
+#define HONE_ANALYZE_BLOCK_PASS		stream
+#define HONE_ANALYZE_TAKE_BLOCK(strategy) \
+	read_stream_next_block(stream, (strategy))
+#else
+#define HONE_ANALYZE_BLOCK_PARAMS \
+	BlockNumber sample_block, BufferAccessStrategy sample_strategy
+#define HONE_ANALYZE_BLOCK_PASS		sample_block, sample_strategy
+#define HONE_ANALYZE_TAKE_BLOCK(strategy) \
+	(*(strategy) = sample_strategy, sample_block)
 #endif
+
+/*
+ * Make this block of a heap scan of ANALYZE the current one, as heap's own
+ * callback does: pinned and locked, until no tuple is left in it.
+ */
+extern void hone_compat_analyze_heap_block(TableScanDesc scan, BlockNumber block,
+										   BufferAccessStrategy strategy);
 
 #endif							/* HONE_COMPAT_H */

@@ -134,7 +134,7 @@ tiered_scan_begin(Relation rel, Snapshot snapshot, int nkeys,
 	TableScanDesc heap;
 	HoneTieredScan *scan;
 
-	if (pscan != NULL || (flags & HONE_PLAIN_SCAN_FLAGS) || !hone_is_open(rel))
+	if (pscan != NULL || !hone_is_open(rel))
 		return heap_beginscan(rel, snapshot, nkeys, key, pscan, flags);
 
 	if (flags & SO_TYPE_SAMPLESCAN)

@@ -7,9 +7,6 @@
  * blocks behind the main fork; while it takes its sample, and only then, the
  * relation's size includes them.
  *
- * From PostgreSQL 17 on ANALYZE reads its blocks through a stream, which only
- * blocks that exist can come from: there it sees plain rows only.
- *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -23,8 +20,6 @@
 #include "utils/rel.h"
 
 #include "tiered/analyze.h"
-
-#ifdef HONE_ANALYZE_BY_BLOCK
 
 /* Compressed rows in a sample block, at least. */
 #define SAMPLE_BLOCK_ROWS	128
@@ -85,30 +80,46 @@ tiered_relation_size(Relation rel, ForkNumber fork)
 	return size;
 }
 
+/*
+ * False says to PostgreSQL 17 and later that the sample is complete, so a
+ * block without rows is one all the same.
+ */
 static bool
-tiered_analyze_next_block(TableScanDesc sscan, BlockNumber block,
-						  BufferAccessStrategy strategy)
+tiered_analyze_next_block(TableScanDesc sscan, HONE_ANALYZE_BLOCK_PARAMS)
 {
 	HoneTieredScan *scan = (HoneTieredScan *) sscan;
+	BufferAccessStrategy strategy;
 	BlockNumber main_blocks;
+	BlockNumber block;
 	int64		total = 0;
 
 	if (!hone_is_tiered_scan(sscan))
-		return GetHeapamTableAmRoutine()->scan_analyze_next_block(sscan, block, strategy);
+		return GetHeapamTableAmRoutine()->scan_analyze_next_block(sscan,
+																  HONE_ANALYZE_BLOCK_PASS);
+
+	block = HONE_ANALYZE_TAKE_BLOCK(&strategy);
+	if (block == InvalidBlockNumber)
+		return false;
 
 	main_blocks = table_block_relation_size(sscan->rs_rd, MAIN_FORKNUM) / BLCKSZ;
 	scan->in_batches = block >= main_blocks;
 	if (!scan->in_batches)
-		return GetHeapamTableAmRoutine()->scan_analyze_next_block(scan->heap, block, strategy);
+	{
+		hone_compat_analyze_heap_block(scan->heap, block, strategy);
+		return true;
+	}
 
 	if (scan->cursor == NULL)
 		hone_scan_open_cursor(scan, RelationGetDescr(sscan->rs_rd));
-	for (int i = 0; i < scan->cursor->nbatches; i++)
-		total += scan->cursor->directory[i].nrows;
+	if (scan->cursor != NULL)
+	{
+		for (int i = 0; i < scan->cursor->nbatches; i++)
+			total += scan->cursor->directory[i].nrows;
+	}
 	sample_blocks(main_blocks, total, &scan->sample_rows);
 	scan->sample_next = scan->sample_rows * (int64) (block - main_blocks);
 	scan->sample_end = Min(scan->sample_next + scan->sample_rows, total);
-	return scan->sample_next < scan->sample_end;
+	return true;
 }
 
 /*
@@ -159,14 +170,10 @@ tiered_analyze_next_tuple(TableScanDesc sscan, TransactionId oldest_xmin,
 	return true;
 }
 
-#endif							/* HONE_ANALYZE_BY_BLOCK */
-
 void
 hone_analyze_install(TableAmRoutine *routine)
 {
-#ifdef HONE_ANALYZE_BY_BLOCK
 	routine->relation_size = tiered_relation_size;
 	routine->scan_analyze_next_block = tiered_analyze_next_block;
 	routine->scan_analyze_next_tuple = tiered_analyze_next_tuple;
-#endif
 }
