@@ -79,20 +79,20 @@ hone_keys_analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
 	const char *source = pstate->p_sourcetext;
 	int			start = Max(query->stmt_location, 0);
 
-	if (jstate == NULL || source == NULL || query->queryId == 0 ||
+	if (jstate == NULL || source == NULL || HONE_QUERYID(query) == 0 ||
 		query->commandType != CMD_SELECT || jstate->clocations_count == 0)
 		return;
 
 	slot = &analyzed[next_analyzed];
 	next_analyzed = (next_analyzed + 1) % ANALYZED;
-	slot->queryid = query->queryId;
+	slot->queryid = HONE_QUERYID(query);
 	slot->location = start;
 	slot->keys.n = 0;
 	for (int i = 0; i < jstate->clocations_count && slot->keys.n < HONE_CALL_KEYS; i++)
 	{
 		int			location = jstate->clocations[i].location;
 
-		if (location < start)
+		if (location < start || HONE_CONSTANT_IS_PARAM(&jstate->clocations[i]))
 			continue;
 		slot->keys.id[slot->keys.n] = -1 - (location - start);
 		slot->keys.hash[slot->keys.n] = hash_constant(source + location);
@@ -193,7 +193,7 @@ take_analyzed(PlannedStmt *stmt, HoneCallKeys *keys)
 	{
 		AnalyzedKeys *slot = &analyzed[i];
 
-		if (slot->queryid != stmt->queryId ||
+		if (slot->queryid != HONE_QUERYID(stmt) ||
 			slot->location != Max(stmt->stmt_location, 0))
 			continue;
 		*keys = slot->keys;

@@ -144,17 +144,17 @@ bool
 hone_plans_wanted(QueryDesc *query_desc)
 {
 	PlannedStmt *stmt = query_desc->plannedstmt;
-	SampledQuery *query = &sampled[stmt->queryId % SAMPLED_QUERIES];
+	SampledQuery *query = &sampled[HONE_QUERYID(stmt) % SAMPLED_QUERIES];
 
-	if (stmt->queryId == 0 || query_desc->operation == CMD_UTILITY ||
+	if (HONE_QUERYID(stmt) == 0 || query_desc->operation == CMD_UTILITY ||
 		stmt->planTree == NULL ||
 		(stmt->planTree->total_cost < CHEAP_PLAN && !IsA(stmt->planTree, Limit)))
 		return false;
-	if (query->queryid != stmt->queryId)
+	if (query->queryid != HONE_QUERYID(stmt))
 	{
 		write_pending(query);
 		memset(query, 0, sizeof(SampledQuery));
-		query->queryid = stmt->queryId;
+		query->queryid = HONE_QUERYID(stmt);
 	}
 	query->seen++;
 	query->unsampled++;

@@ -218,11 +218,11 @@ star_add(uint64 queryid)
 void
 hone_star_analyzed(ParseState *pstate, Query *query)
 {
-	uint64	   *seen = &examined[query->queryId % EXAMINED];
+	uint64	   *seen = &examined[HONE_QUERYID(query) % EXAMINED];
 	const char *text = pstate->p_sourcetext;
 	int			len;
 
-	if (query->queryId == 0 || *seen == query->queryId || text == NULL ||
+	if (HONE_QUERYID(query) == 0 || *seen == HONE_QUERYID(query) || text == NULL ||
 		query->commandType != CMD_SELECT || !reads_user_table(query))
 		return;
 	if (query->stmt_location > 0)
@@ -236,9 +236,9 @@ hone_star_analyzed(ParseState *pstate, Query *query)
 		if (!may_parse())
 			return;
 		if (text_has_star(text, len))
-			star_add(query->queryId);
+			star_add(HONE_QUERYID(query));
 	}
-	*seen = query->queryId;
+	*seen = HONE_QUERYID(query);
 }
 
 void

@@ -66,7 +66,7 @@ analyze_cursor(ParseState *pstate, Query *declare)
 	if (inner == NULL || !IsA(inner, Query))
 		return;
 	query = (Query *) inner;
-	if (query->queryId != 0)
+	if (HONE_QUERYID(query) != 0)
 		return;
 	query->stmt_location = declare->stmt_location;
 	query->stmt_len = declare->stmt_len;
@@ -83,7 +83,7 @@ analyze_hook(ParseState *pstate, Query *query, JumbleState *jstate)
 
 	if (hone_nest_level == 0)
 		hone_errors_statement();
-	if (query->queryId == 0 || !hone_capture_active())
+	if (HONE_QUERYID(query) == 0 || !hone_capture_active())
 		return;
 	hone_utility_locate(pstate, query);
 	tell_analyzed(pstate, query, jstate);
@@ -114,10 +114,10 @@ planner_hook_function(Query *parse, const char *query_string,
 
 	if (level == 0)
 		hone_errors_statement();
-	if (parse->queryId == 0 || !hone_capture_active())
+	if (HONE_QUERYID(parse) == 0 || !hone_capture_active())
 		return plan(parse, query_string, cursor_options, params);
 
-	hone_capture_begin(&record, HONE_RECORD_PLAN, (uint64) parse->queryId,
+	hone_capture_begin(&record, HONE_RECORD_PLAN, HONE_QUERYID(parse),
 					   parse->commandType, query_string,
 					   parse->stmt_location, parse->stmt_len);
 	hone_stretch_begin(&stretch, &record);
@@ -221,14 +221,14 @@ start_hook(QueryDesc *query_desc, int eflags)
 
 	if (level == 0)
 		hone_errors_statement();
-	if (planned->queryId == 0 || (eflags & EXEC_FLAG_EXPLAIN_ONLY) ||
+	if (HONE_QUERYID(planned) == 0 || (eflags & EXEC_FLAG_EXPLAIN_ONLY) ||
 		!hone_capture_active())
 	{
 		start(query_desc, eflags);
 		return;
 	}
 
-	hone_capture_begin(&record, HONE_RECORD_EXEC, (uint64) planned->queryId,
+	hone_capture_begin(&record, HONE_RECORD_EXEC, HONE_QUERYID(planned),
 					   query_desc->operation, query_desc->sourceText,
 					   planned->stmt_location, planned->stmt_len);
 	for (HoneObserver *observer = hone_observers; observer; observer = observer->next)

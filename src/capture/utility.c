@@ -311,7 +311,7 @@ utility_hook(PlannedStmt *planned, const char *source, bool read_only_tree,
 	}
 
 	/* The tree may be gone when the statement has run. */
-	hone_capture_begin(&record, HONE_RECORD_EXEC, (uint64) planned->queryId,
+	hone_capture_begin(&record, HONE_RECORD_EXEC, HONE_QUERYID(planned),
 					   CMD_UTILITY, source, planned->stmt_location, planned->stmt_len);
 	identify(&record, planned, buffer);
 	for (HoneObserver *observer = hone_observers; observer; observer = observer->next)

@@ -87,7 +87,7 @@ hone_toplevel_execute(const char *sql)
 	PortalStart(portal, NULL, 0, InvalidSnapshot);
 	dest = CreateDestReceiver(DestNone);
 	MemoryContextSwitchTo(old);
-	(void) PortalRun(portal, FETCH_ALL, true, true, dest, dest, &qc);
+	(void) HONE_PORTAL_RUN(portal, dest, &qc);
 	dest->rDestroy(dest);
 	PortalDrop(portal, false);
 	CommitTransactionCommand();

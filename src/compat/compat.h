@@ -31,6 +31,16 @@
 #include "varatt.h"
 #endif
 
+/* 18 moved the functions that write properties out of commands/explain.h. */
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#endif
+
+/* 18 put the mark of a function that does not return before it. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn	pg_attribute_noreturn()
+#endif
+
 /* 17 moved the local transaction id of a backend into PGPROC.vxid. */
 #if PG_VERSION_NUM >= 170000
 #define HONE_MY_LXID	(MyProc->vxid.lxid)
@@ -105,6 +115,15 @@ extern List *hone_compat_insert_index_tuples(ResultRelInfo *info,
 #define HONE_EXECUTOR_RUN_PASS	query_desc, direction, count, execute_once
 #endif
 
+/* 18 dropped run_once from PortalRun. */
+#if PG_VERSION_NUM >= 180000
+#define HONE_PORTAL_RUN(portal, dest, completion) \
+	PortalRun(portal, FETCH_ALL, true, dest, dest, completion)
+#else
+#define HONE_PORTAL_RUN(portal, dest, completion) \
+	PortalRun(portal, FETCH_ALL, true, true, dest, dest, completion)
+#endif
+
 /*
  * 18 computes the query identifier of the query in DECLARE CURSOR; 17 dropped
  * the text from JumbleQuery().
@@ -127,11 +146,25 @@ extern List *hone_compat_insert_index_tuples(ResultRelInfo *info,
 #define HONE_UTILITY_HASHES_TEXT	true
 #endif
 
-/* 18 records one place for a whole list of constants. */
+/*
+ * 18 made the query identifier of a Query or PlannedStmt signed: negative for
+ * every other one.
+ */
+#define HONE_QUERYID(node)	((uint64) (node)->queryId)
+
+/*
+ * 18 records one place for a whole list of constants or parameters, and also
+ * the places of parameters, which are to be replaced only where a text has
+ * such lists (all of them are then numbered anew).
+ */
 #if PG_VERSION_NUM >= 180000
 #define HONE_CONSTANT_SQUASHED(place)	((place)->squashed)
+#define HONE_CONSTANT_IS_PARAM(place)	((place)->extern_param)
+#define HONE_PARAMS_RENUMBERED(jstate)	((jstate)->has_squashed_lists)
 #else
 #define HONE_CONSTANT_SQUASHED(place)	false
+#define HONE_CONSTANT_IS_PARAM(place)	false
+#define HONE_PARAMS_RENUMBERED(jstate)	false
 #endif
 
 /* 18 gives and takes a CompareType where it was a btree strategy before. */

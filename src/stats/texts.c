@@ -178,11 +178,15 @@ compare_constants(const void *a, const void *b)
 	return x->location < y->location ? -1 : x->location > y->location;
 }
 
-/* The jumbled constants, sorted, relative to the statement's start. */
+/*
+ * The places to be replaced, sorted, relative to the statement's start; NULL
+ * when there is no memory.
+ */
 static HoneSqlConstant *
-jumbled_constants(JumbleState *jstate, int location)
+jumbled_constants(JumbleState *jstate, int location, int *nconstants)
 {
 	HoneSqlConstant *constants;
+	int			n = 0;
 
 	constants = MemoryContextAllocExtended(CurrentMemoryContext,
 										   (jstate->clocations_count + 1) * sizeof(HoneSqlConstant),
@@ -191,22 +195,29 @@ jumbled_constants(JumbleState *jstate, int location)
 		return NULL;
 	for (int i = 0; i < jstate->clocations_count; i++)
 	{
-		constants[i].location = jstate->clocations[i].location - location;
-		constants[i].squashed = HONE_CONSTANT_SQUASHED(&jstate->clocations[i]);
+		LocationLen *place = &jstate->clocations[i];
+
+		if (HONE_CONSTANT_IS_PARAM(place) && !HONE_PARAMS_RENUMBERED(jstate))
+			continue;
+		constants[n].location = place->location - location;
+		constants[n].squashed = HONE_CONSTANT_SQUASHED(place);
+		n++;
 	}
-	qsort(constants, jstate->clocations_count, sizeof(HoneSqlConstant), compare_constants);
+	*nconstants = n;
+	qsort(constants, n, sizeof(HoneSqlConstant), compare_constants);
 	return constants;
 }
 
 void
 hone_texts_analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
 {
-	uint64		queryid = (uint64) query->queryId;
+	uint64		queryid = HONE_QUERYID(query);
 	int			location = query->stmt_location;
 	int			length = query->stmt_len;
 	int			prefix;
 	HoneStatsKey key;
 	HoneSqlConstant *constants;
+	int			nconstants;
 
 	if (jstate == NULL || queryid == 0 || query->commandType == CMD_UTILITY ||
 		is_known(MyDatabaseId, queryid) || !hone_stats_attach())
@@ -219,11 +230,11 @@ hone_texts_analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
 	prefix = hone_sql_skip_prefix(pstate->p_sourcetext + location, length);
 	location += prefix;
 	length -= prefix;
-	constants = jumbled_constants(jstate, location);
+	constants = jumbled_constants(jstate, location, &nconstants);
 	if (constants == NULL)
 		return;
 	keep_text(&key, pstate->p_sourcetext + location, length,
-			  constants, jstate->clocations_count,
+			  constants, nconstants,
 			  jstate->highest_extern_param_id + 1, true);
 	pfree(constants);
 }

@@ -117,7 +117,7 @@ typedef struct HoneCursor
 } HoneCursor;
 
 /* Raise the error that a blob is damaged. what: a sentence for the detail. */
-extern void hone_codec_damaged(const HoneBlobName *name, const char *what) pg_attribute_noreturn();
+pg_noreturn extern void hone_codec_damaged(const HoneBlobName *name, const char *what);
 
 /* The next len bytes, or the error that the blob is damaged. */
 static inline const char *
