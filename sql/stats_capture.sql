@@ -73,6 +73,23 @@ BEGIN /*traceparent='00-2'*/;
 /* two */ COMMIT;
 SELECT * FROM stats_calls ORDER BY query COLLATE "C";
 
+-- lists of constants or parameters: since 18 one statement whatever their
+-- length, and parameters are numbered as in the text where there is no list
+SELECT hone.reset();
+SELECT count(*) AS listed FROM stats_t WHERE id IN (1, 2, 3);
+SELECT count(*) AS listed FROM stats_t WHERE id IN (4, 5);
+PREPARE two(int, int) AS SELECT count(*) AS bound FROM stats_t WHERE id > $2 AND id < 50 AND id > $1;
+EXECUTE two(1, 2);
+PREPARE listed(int, int, int) AS SELECT count(*) AS bound_list FROM stats_t WHERE v IS NOT NULL AND id IN ($1, $2, $3);
+EXECUTE listed(1, 2, 3);
+DEALLOCATE two;
+DEALLOCATE listed;
+SELECT count(*) = CASE WHEN current_setting('server_version_num')::int >= 180000 THEN 1 ELSE 2 END AS list_is_one,
+       sum(calls) AS calls
+FROM hone.queries WHERE query LIKE '%AS listed%';
+SELECT regexp_replace(query, '\$1, \$2, \$3|\$1 /\*, ... \*/', '<list>') AS query, calls
+FROM hone.queries WHERE query LIKE '%AS bound%' ORDER BY query COLLATE "C";
+
 -- failures are calls: in the executor, in the planner, by a constraint,
 -- cancelled by a timeout
 SELECT hone.reset();
