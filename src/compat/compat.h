@@ -58,6 +58,13 @@
 #define HoneUpdateIndexes	bool
 #endif
 
+/* 16 made appendBinaryStringInfo take bytes of any type. */
+#if PG_VERSION_NUM >= 160000
+#define HONE_STRINGINFO_BYTES	const void
+#else
+#define HONE_STRINGINFO_BYTES	const char
+#endif
+
 /* 16 replaced the ownership checks of single object kinds by one. */
 #if PG_VERSION_NUM >= 160000
 #define HONE_OWNS_RELATION(relid) object_ownercheck(RelationRelationId, relid, GetUserId())

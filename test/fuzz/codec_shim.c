@@ -210,7 +210,7 @@ enlargeStringInfo(StringInfo str, int needed)
 }
 
 void
-appendBinaryStringInfo(StringInfo str, const char *data, int len)
+appendBinaryStringInfo(StringInfo str, HONE_STRINGINFO_BYTES *data, int len)
 {
 	enlargeStringInfo(str, len);
 	memcpy(str->data + str->len, data, len);
