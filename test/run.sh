@@ -1,18 +1,25 @@
 #!/usr/bin/env bash
 # Runs every test and closes with one line: N passed, N failed.
 #
-#   bash test/run.sh            all of it
-#   bash test/run.sh shell      only scripts whose path contains 'shell';
-#                               'regress' names make installcheck
+#   bash test/run.sh                all of it
+#   bash test/run.sh shell crash    only scripts whose path contains one of
+#                                   these; 'regress' names make installcheck
 #
 # Nothing has to be installed before, no server is touched but private ones.
 set -u
 . "$(dirname "$0")/lib/prepare.sh"
 cd "$HONE_ROOT" || exit 1
-only=${1:-}
+only=("$@")
 passed=0 failed=0 skipped=0
 
-wanted() { [ -z "$only" ] || [[ $1 == *"$only"* ]]; }
+wanted() {
+    local part
+    [ ${#only[@]} -gt 0 ] || return 0
+    for part in "${only[@]}"; do
+        if [[ $1 == *"$part"* ]]; then return 0; fi
+    done
+    return 1
+}
 
 # Runs a script that prints the lines of lib/tap.sh, and counts them.
 run_script() {
@@ -65,7 +72,7 @@ for script in test/shell/*.sh test/crash/*.sh test/replica/*.sh; do
 done
 hone_say "$((SECONDS - begin)) seconds"
 if [ $((passed + failed)) = 0 ]; then
-    echo "nothing is called $only" >&2
+    echo "nothing is called ${only[*]}" >&2
     failed=1
 fi
 if [ "$skipped" -gt 0 ]; then

@@ -99,7 +99,6 @@ hone_toplevel_main(Datum main_arg)
 {
 	dsm_segment *segment;
 	ToplevelRequest *request;
-	char		timeout[32];
 
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
@@ -123,9 +122,7 @@ hone_toplevel_main(Datum main_arg)
 	CommitTransactionCommand();
 	pgstat_report_activity(STATE_RUNNING, request->sql);
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	snprintf(timeout, sizeof(timeout), "%d", request->lock_timeout_ms);
-	SetConfigOption("lock_timeout", timeout, PGC_SUSET, PGC_S_OVERRIDE);
+	hone_worker_pin_timeouts(request->lock_timeout_ms);
 
 	PG_TRY();
 	{

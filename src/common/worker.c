@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include "utils/guc.h"
+
 #include "common/worker.h"
 
 void
@@ -21,4 +23,16 @@ hone_worker_describe(BackgroundWorker *worker, const char *name,
 	strlcpy(worker->bgw_function_name, function, BGW_MAXLEN);
 	strlcpy(worker->bgw_name, name, BGW_MAXLEN);
 	strlcpy(worker->bgw_type, name, BGW_MAXLEN);
+}
+
+void
+hone_worker_pin_timeouts(int lock_timeout_ms)
+{
+	static const char *const timeouts[] = {HONE_TIMEOUT_SETTINGS};
+	char		value[32];
+
+	for (int i = 0; i < lengthof(timeouts); i++)
+		SetConfigOption(timeouts[i], "0", PGC_SUSET, PGC_S_OVERRIDE);
+	snprintf(value, sizeof(value), "%d", lock_timeout_ms);
+	SetConfigOption("lock_timeout", value, PGC_SUSET, PGC_S_OVERRIDE);
 }

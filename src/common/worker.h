@@ -20,4 +20,11 @@
 extern void hone_worker_describe(BackgroundWorker *worker, const char *name,
 								 const char *function);
 
+/*
+ * What a database or role may have set must not end background work half-way:
+ * no timeout of statements, transactions or idleness, and this one of locks.
+ * Outside a transaction.
+ */
+extern void hone_worker_pin_timeouts(int lock_timeout_ms);
+
 #endif							/* HONE_WORKER_H */

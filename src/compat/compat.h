@@ -94,6 +94,16 @@ extern List *hone_compat_insert_index_tuples(ResultRelInfo *info,
 	((uint64) (t).tv_sec * UINT64CONST(1000000000) + (uint64) (t).tv_nsec)
 #endif
 
+/* 17 added transaction_timeout to the settings that end a session's work. */
+#if PG_VERSION_NUM >= 170000
+#define HONE_TIMEOUT_SETTINGS \
+	"statement_timeout", "transaction_timeout", \
+	"idle_in_transaction_session_timeout"
+#else
+#define HONE_TIMEOUT_SETTINGS \
+	"statement_timeout", "idle_in_transaction_session_timeout"
+#endif
+
 /* 17 numbers backends from 0 in MyProcNumber. */
 #if PG_VERSION_NUM >= 170000
 #define HONE_MY_PROC_INDEX	(MyProcNumber)

@@ -23,6 +23,7 @@
 
 #include "common/procedure.h"
 #include "common/toplevel.h"
+#include "common/worker.h"
 #include "lifecycle/log.h"
 #include "lifecycle/run.h"
 #include "lifecycle/shared.h"
@@ -41,17 +42,13 @@ pin_settings(void)
 		{"session_replication_role", "origin"},
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_read_only", "off"},
-		{"statement_timeout", "0"},
-		{"idle_in_transaction_session_timeout", "0"},
 		{"row_security", "on"},
 		{"synchronize_seqscans", "off"},
 	};
-	char		timeout[32];
 
 	for (int i = 0; i < lengthof(pinned); i++)
 		SetConfigOption(pinned[i][0], pinned[i][1], PGC_SUSET, PGC_S_OVERRIDE);
-	snprintf(timeout, sizeof(timeout), "%d", hone_lock_timeout);
-	SetConfigOption("lock_timeout", timeout, PGC_SUSET, PGC_S_OVERRIDE);
+	hone_worker_pin_timeouts(hone_lock_timeout);
 }
 
 /*

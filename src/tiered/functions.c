@@ -245,6 +245,12 @@ unfold_all_step(HoneFoldState *state)
 	return result;
 }
 
+static HoneStepResult
+parent_step(HoneFoldState *state)
+{
+	return hone_switch_to_heap(state->relid, state->lock_timeout_ms);
+}
+
 static int64
 relation_total_size(Oid relid)
 {
@@ -420,10 +426,11 @@ lock_timeout_setting(void)
 }
 
 /*
- * The table itself, or the leaf partitions of a partitioned one.
+ * The table itself, or the leaf partitions of a partitioned one; the
+ * partitioned tables above them only where wanted.
  */
 static List *
-leaf_tables(Oid relid)
+leaf_tables(Oid relid, bool parents)
 {
 	List	   *leaves = NIL;
 	ListCell   *lc;
@@ -432,7 +439,7 @@ leaf_tables(Oid relid)
 		return list_make1_oid(relid);
 	foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
 	{
-		if (get_rel_relkind(lfirst_oid(lc)) != RELKIND_PARTITIONED_TABLE)
+		if (parents || get_rel_relkind(lfirst_oid(lc)) != RELKIND_PARTITIONED_TABLE)
 			leaves = lappend_oid(leaves, lfirst_oid(lc));
 	}
 	return leaves;
@@ -471,7 +478,7 @@ hone_compress(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("the table to compress does not exist"),
 				 errhint("Give its name: CALL hone.compress('schema.table').")));
-	leaves = leaf_tables(relid);
+	leaves = leaf_tables(relid, false);
 	foreach(lc, leaves)
 	{
 		/* all of them before the first is touched */
@@ -491,6 +498,39 @@ hone_compress(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/*
+ * From 17 on a partitioned table can have an access method, which is that of
+ * partitions to come: back to the default.
+ */
+static void
+make_parent_ordinary(Oid relid, int lock_timeout_ms)
+{
+	HoneFoldState state = {.relid = relid,.lock_timeout_ms = lock_timeout_ms};
+	Relation	rel = table_open(relid, AccessShareLock);
+	bool		tiered = OidIsValid(rel->rd_rel->relam) &&
+	rel->rd_rel->relam == hone_tiered_am_oid();
+
+	if (tiered && !HONE_OWNS_RELATION(relid))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, RelationGetRelationName(rel));
+	table_close(rel, AccessShareLock);
+	if (tiered)
+		run_steps(&state, parent_step, commit_in_procedure, NULL);
+}
+
+static void
+decompress_one(Oid relid, int lock_timeout_ms)
+{
+	HoneTieredResult result;
+
+	if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
+	{
+		make_parent_ordinary(relid, lock_timeout_ms);
+		return;
+	}
+	hone_tiered_decompress(relid, lock_timeout_ms, commit_in_procedure, NULL, &result);
+	report_result("decompressed", relid, &result);
+}
+
 Datum
 hone_decompress(PG_FUNCTION_ARGS)
 {
@@ -504,21 +544,18 @@ hone_decompress(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("the table to decompress does not exist"),
 				 errhint("Give its name: CALL hone.decompress('schema.table').")));
-	foreach(lc, leaf_tables(relid))
+	foreach(lc, leaf_tables(relid, true))
 	{
-		HoneTieredResult result;
-
-		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
-			continue;
-		hone_tiered_decompress(lfirst_oid(lc), timeout, commit_in_procedure, NULL, &result);
-		report_result("decompressed", lfirst_oid(lc), &result);
+		if (get_rel_relkind(lfirst_oid(lc)) != RELKIND_FOREIGN_TABLE)
+			decompress_one(lfirst_oid(lc), timeout);
 	}
 	hone_procedure_end();
 	PG_RETURN_VOID();
 }
 
 /*
- * All tables and materialized views of access method tiered in this database.
+ * All relations of access method tiered in this database, partitioned tables
+ * before others: no partition is to be made tiered meanwhile.
  * Temporary ones hold no batches, and are their sessions' alone.
  */
 static List *
@@ -536,9 +573,9 @@ tiered_tables(void)
 
 		CHECK_FOR_INTERRUPTS();
 		if (OidIsValid(am) && form->relam == am &&
-			form->relpersistence != RELPERSISTENCE_TEMP &&
-			(form->relkind == RELKIND_RELATION || form->relkind == RELKIND_MATVIEW))
-			tables = lappend_oid(tables, form->oid);
+			form->relpersistence != RELPERSISTENCE_TEMP)
+			tables = form->relkind == RELKIND_PARTITIONED_TABLE ?
+				lcons_oid(form->oid, tables) : lappend_oid(tables, form->oid);
 	}
 	systable_endscan(scan);
 	table_close(pg_class, AccessShareLock);
@@ -554,13 +591,9 @@ hone_decompress_all(PG_FUNCTION_ARGS)
 	begin_procedure(fcinfo, "hone.decompress_all");
 	foreach(lc, tiered_tables())
 	{
-		HoneTieredResult result;
-
-		/* dropped meanwhile */
-		if (get_rel_name(lfirst_oid(lc)) == NULL)
-			continue;
-		hone_tiered_decompress(lfirst_oid(lc), timeout, commit_in_procedure, NULL, &result);
-		report_result("decompressed", lfirst_oid(lc), &result);
+		/* not if dropped meanwhile */
+		if (get_rel_name(lfirst_oid(lc)) != NULL)
+			decompress_one(lfirst_oid(lc), timeout);
 	}
 	hone_procedure_end();
 	PG_RETURN_VOID();

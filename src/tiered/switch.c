@@ -106,7 +106,8 @@ total_size(Oid relid)
 }
 
 /*
- * Point pg_class.relam, and the dependency, at another access method.
+ * Point pg_class.relam, and the dependency, at another access method, or at
+ * none: a partitioned table without one has the default.
  */
 static void
 set_access_method(Oid relid, Oid old_am, Oid new_am)
@@ -121,8 +122,11 @@ set_access_method(Oid relid, Oid old_am, Oid new_am)
 	heap_freetuple(tuple);
 	table_close(pg_class, RowExclusiveLock);
 
-	if (changeDependencyFor(RelationRelationId, relid,
-							AccessMethodRelationId, old_am, new_am) != 1)
+	if ((OidIsValid(new_am) ?
+		 changeDependencyFor(RelationRelationId, relid,
+							 AccessMethodRelationId, old_am, new_am) :
+		 deleteDependencyRecordsForSpecific(RelationRelationId, relid, DEPENDENCY_NORMAL,
+											AccessMethodRelationId, old_am)) != 1)
 		elog(ERROR, "could not change the access method dependency of relation %u", relid);
 	CommandCounterIncrement();
 }
@@ -217,6 +221,13 @@ hone_switch_to_heap(Oid relid, int lock_timeout_ms)
 			set_access_method(relid, rel->rd_rel->relam, HEAP_TABLE_AM_OID);
 			CacheInvalidateRelcache(rel);
 		}
+	}
+	else if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE &&
+			 OidIsValid(rel->rd_rel->relam) &&
+			 rel->rd_rel->relam == hone_tiered_am_oid())
+	{
+		set_access_method(relid, rel->rd_rel->relam, InvalidOid);
+		CacheInvalidateRelcache(rel);
 	}
 	hone_restore_role(&saved);
 	table_close(rel, NoLock);

@@ -49,7 +49,8 @@ extern HoneStepResult hone_switch_open(Oid relid, int lock_timeout_ms);
 /*
  * One step: when no batch is left, make the table a heap table. MORE: there
  * are batches still. SEEN: there are none, but older snapshots, which do not
- * see the plain rows, would miss them in a heap table.
+ * see the plain rows, would miss them in a heap table. Of a partitioned table:
+ * let new partitions have the default access method.
  */
 extern HoneStepResult hone_switch_to_heap(Oid relid, int lock_timeout_ms);
 

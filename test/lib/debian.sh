@@ -7,9 +7,13 @@
 #                           when it is not there; sets HONE_FOLDER. Needs root
 #   hone_in_folder CMD...   run in HONE_FOLDER, with the checkout under
 #                           $HONE_INSIDE/main
-#   hone_pg_source MAJOR [MINOR]
-#                           PostgreSQL's source tree, of that minor release or
-#                           of the newest there is; sets HONE_PG_SOURCE
+#   hone_pg_source VERSION  PostgreSQL's source tree, the newest minor release
+#                           that the suites have; sets HONE_PG_SOURCE
+#   hone_pg_build VERSION KIND
+#                           built from it and installed in HONE_CACHE, with
+#                           assertions on: KIND 'assert', or 'sanitize' for
+#                           the address and undefined-behaviour sanitizers;
+#                           sets PG_CONFIG and HONE_PG_BUILD (the build tree)
 #
 # Each returns 1 with the reason in HONE_WHY_NOT, one plain line.
 
@@ -22,13 +26,11 @@ HONE_INSIDE=/mnt/pg_hone
 
 hone_why_not() { HONE_WHY_NOT=$1; return 1; }
 
-# The mirror that apt uses here for archives of this label.
-hone_mirror_of() {
+hone_mirror() {
+    if [ -n "${HONE_DEBIAN_MIRROR:-}" ]; then echo "$HONE_DEBIAN_MIRROR"; return; fi
     apt-get indextargets --format '$(ORIGIN) $(LABEL) $(SITE)' 'Created-By: Packages' 2>/dev/null |
-        sed -n "s/^Debian $1 //p" | head -1
+        sed -n 's/^Debian Debian //p' | head -1
 }
-
-hone_mirror() { echo "${HONE_DEBIAN_MIRROR:-$(hone_mirror_of Debian)}"; }
 
 # apt with lists of its own: the machine's are left alone. The mirror may be
 # a frozen copy, whose lists are signed but past their date.
@@ -44,25 +46,20 @@ hone_apt_suites() {
 
 # Fetches the lists of all suites, at most once an hour.
 hone_apt_lists() {
-    local dir=$HONE_CACHE/apt mirror security suite key=/usr/share/keyrings/debian-archive-keyring.gpg
+    local dir=$HONE_CACHE/apt mirror suite sources key=/usr/share/keyrings/debian-archive-keyring.gpg
     command -v apt-get >/dev/null || hone_why_not "this is not a Debian-like system" || return 1
-    [ -z "$(find "$dir/fetched" -mmin -60 2>/dev/null)" ] || return 0
     mirror=$(hone_mirror)
     [ -n "$mirror" ] || hone_why_not "apt has no Debian mirror here; HONE_DEBIAN_MIRROR can name one" || return 1
     [ -r "$key" ] || hone_why_not "Debian's keys are missing (package debian-archive-keyring)" || return 1
+    sources=$(for suite in $HONE_DEBIAN_SUITES; do
+        printf '%s [signed-by=%s] %s %s main\n' deb "$key" "$mirror" "$suite" deb-src "$key" "$mirror" "$suite"
+    done)
+    if [ -n "$(find "$dir/fetched" -mmin -60 2>/dev/null)" ] &&
+        [ "$(cat "$dir/sources.list")" = "$sources" ]; then return 0; fi
     mkdir -p "$dir/state/lists/partial" "$dir/cache/archives/partial" 2>/dev/null ||
         hone_why_not "cannot write to $HONE_CACHE; HONE_CACHE can name another folder" || return 1
     touch "$dir/status"
-    for suite in $HONE_DEBIAN_SUITES; do
-        echo "deb [signed-by=$key] $mirror $suite main"
-        echo "deb-src [signed-by=$key] $mirror $suite main"
-    done >"$dir/sources.list"
-    # sources of what the machine itself may have from the security archive
-    security=$(hone_mirror_of Debian-Security)
-    suite=$(. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME:-}")
-    if [ -n "$security" ]; then
-        echo "deb-src [signed-by=$key] $security $suite-security main" >>"$dir/sources.list"
-    fi
+    echo "$sources" >"$dir/sources.list"
     hone_apt_suites apt-get update >"$dir/log" 2>&1 ||
         hone_why_not "the Debian mirror does not answer: $(grep -m1 '^[EW]:' "$dir/log")" || return 1
     touch "$dir/fetched"
@@ -90,8 +87,7 @@ hone_in_folder() {
         [ ! -d "$HONE_MAIN/../shared" ] || mount --bind "$HONE_MAIN/../shared" "$HONE_IN$HONE_INSIDE/shared" || exit 1
         [ ! -d "$HONE_CACHE" ] || mount --bind "$HONE_CACHE" "$HONE_IN$HONE_INSIDE/cache" || exit 1
         exec chroot "$HONE_IN" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
-            DEBIAN_FRONTEND=noninteractive HONE_CACHE="$HONE_INSIDE/cache" ${CI:+CI="$CI"} \
-            ${HONE_PG_SOURCE:+HONE_PG_SOURCE="$HONE_INSIDE/cache${HONE_PG_SOURCE#"$HONE_CACHE"}"} "$@"' bash "$@"
+            DEBIAN_FRONTEND=noninteractive HONE_CACHE="$HONE_INSIDE/cache" ${CI:+CI="$CI"} "$@"' bash "$@"
 }
 
 hone_make_folder() {
@@ -136,27 +132,73 @@ hone_folder() {
     ) 9>"$HONE_CACHE/pg$version.lock" || hone_why_not "$(cat "$HONE_CACHE/pg$version.why")"
 }
 
+# What an earlier run left there, complete; it is used until somebody removes it.
+hone_kept() {
+    ls -d "$HONE_CACHE/$1/$2".*/.complete 2>/dev/null | sort -V | tail -1 | sed 's|/.complete$||'
+}
+
 hone_pg_source() {
-    local major=$1 minor=${2:-} dir versions wanted
-    if [ -n "${HONE_PG_SOURCE:-}" ] && [ -x "$HONE_PG_SOURCE/configure" ]; then return 0; fi
-    HONE_PG_SOURCE=$HONE_CACHE/source/postgresql-$major${minor:+.$minor}
-    [ ! -e "$HONE_PG_SOURCE/.complete" ] || return 0
+    local major=$1 dir version
+    HONE_PG_SOURCE=$(hone_kept source "postgresql-$major")
+    [ -z "$HONE_PG_SOURCE" ] || return 0
     hone_apt_lists || return 1
-    versions=$(hone_apt_suites apt-cache showsrc "postgresql-$major" 2>/dev/null | sed -n 's/^Version: //p' | sort -Vu)
-    wanted=$(grep -E "^$major\.${minor:-[0-9]+}-" <<<"$versions" | tail -1)
-    [ -n "$wanted" ] ||
-        hone_why_not "no Debian suite ($HONE_DEBIAN_SUITES) has the source of PostgreSQL $major${minor:+.$minor}" || return 1
+    version=$(hone_apt_suites apt-cache showsrc "postgresql-$major" 2>/dev/null | sed -n 's/^Version: //p' | sort -V | tail -1)
+    [ -n "$version" ] ||
+        hone_why_not "no Debian suite ($HONE_DEBIAN_SUITES) has the source of PostgreSQL $major" || return 1
+    HONE_PG_SOURCE=$HONE_CACHE/source/postgresql-${version%%-*}
     dir=$HONE_PG_SOURCE.partial
     rm -rf "$dir" "$HONE_PG_SOURCE"
     mkdir -p "$dir"
-    hone_say "source of PostgreSQL: Debian's postgresql-$major $wanted"
-    (cd "$dir" && hone_apt_suites apt-get source --download-only "postgresql-$major=$wanted" >"$HONE_CACHE/source/log" 2>&1) ||
+    hone_say "source of PostgreSQL: Debian's postgresql-$major $version"
+    (cd "$dir" && hone_apt_suites apt-get source --download-only "postgresql-$major=$version" >"$HONE_CACHE/source/log" 2>&1) ||
         hone_why_not "the source of PostgreSQL $major cannot be fetched: $(grep -m1 '^E:' "$HONE_CACHE/source/log")" || return 1
-    # upstream's own tree: Debian's patches are about paths of packages
+    # upstream's own tree: Debian's patches are about the paths of its packages
     tar -xf "$dir"/postgresql-"$major"_*.orig.tar.* -C "$dir" --strip-components=1 --no-same-owner ||
         hone_why_not "the source of PostgreSQL $major cannot be unpacked" || return 1
     rm -f "$dir"/*.orig.tar.* "$dir"/*.debian.tar.* "$dir"/*.dsc
-    chmod -R a+rX "$dir"
     touch "$dir/.complete"
     mv "$dir" "$HONE_PG_SOURCE"
+}
+
+# Programs and flags of the kinds of builds. No library that a test of ours
+# does not need: what PostgreSQL can do without is left out.
+hone_pg_build() {
+    local major=$1 kind=$2 build log flags without=() package packages=()
+    hone_pg_source "$major" || return 1
+    build=$HONE_CACHE/build/$kind-${HONE_PG_SOURCE##*postgresql-}
+    HONE_PG_BUILD=$build/build
+    export PG_CONFIG=$build/bin/pg_config
+    [ ! -e "$build/.complete" ] || return 0
+    case $kind in
+        assert) flags="-O1 -g" ;;
+        # as PostgreSQL's own continuous integration
+        sanitize) flags="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all" ;;
+        *) hone_why_not "no build of PostgreSQL is called $kind" || return 1 ;;
+    esac
+    for package in bison flex perl; do
+        command -v "$package" >/dev/null || packages+=("$package")
+    done
+    log=$HONE_CACHE/build/$kind-$major.log
+    mkdir -p "$HONE_CACHE/build"
+    if [ ${#packages[@]} -gt 0 ]; then
+        HONE_APT_LOG=$log
+        { hone_apt update && hone_apt install --no-install-recommends "${packages[@]}"; } 2>/dev/null ||
+            hone_why_not "building PostgreSQL needs ${packages[*]}, which cannot be installed" || return 1
+    fi
+    [ "$major" -lt 16 ] || without+=(--without-icu)
+    rm -rf "$build"
+    mkdir -p "$HONE_PG_BUILD"
+    hone_say "building PostgreSQL ${HONE_PG_SOURCE##*-} ($kind; some minutes, once)"
+    (
+        cd "$HONE_PG_BUILD" || exit 1
+        export ASAN_OPTIONS=detect_leaks=0
+        "$HONE_PG_SOURCE/configure" --prefix="$build" --enable-cassert --enable-debug \
+            --without-readline --without-zlib "${without[@]}" CFLAGS="$flags" &&
+            make -s -j"$(nproc)" && make -s install &&
+            make -s -j"$(nproc)" -C contrib && make -s -C contrib install &&
+            make -s -C src/test/regress && make -s -C src/test/isolation && make -s -C src/test/isolation install
+    ) >"$log" 2>&1 </dev/null ||
+        hone_why_not "building PostgreSQL $major failed: $(grep -m1 -iE 'error' "$log"); see $log" || return 1
+    chmod -R a+rX "$build"
+    touch "$build/.complete"
 }

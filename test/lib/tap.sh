@@ -62,4 +62,13 @@ refuses() {
     fi
 }
 
+# hone_tap_counts LOG: N passed, N failed[, N skipped]
+hone_tap_counts() {
+    local skipped
+    skipped=$(grep -c '^ *ok - .*# skip' "$1")
+    printf '%s passed, %s failed' $(($(grep -c '^ *ok - ' "$1") - skipped)) "$(grep -c '^ *not ok - ' "$1")"
+    if [ "$skipped" -gt 0 ]; then printf ', %s skipped' "$skipped"; fi
+    echo
+}
+
 hone_done() { [ "$HONE_FAILED" = 0 ]; exit $?; }
