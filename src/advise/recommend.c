@@ -302,6 +302,7 @@ return_recommendations(FunctionCallInfo fcinfo, bool untold)
 Datum
 hone_all_recommendations(PG_FUNCTION_ARGS)
 {
+	hone_require_script();
 	return_recommendations(fcinfo, false);
 	return (Datum) 0;
 }
@@ -310,6 +311,7 @@ hone_all_recommendations(PG_FUNCTION_ARGS)
 Datum
 hone_new_recommendations(PG_FUNCTION_ARGS)
 {
+	hone_require_script();
 	return_recommendations(fcinfo, true);
 	return (Datum) 0;
 }
@@ -318,6 +320,7 @@ hone_new_recommendations(PG_FUNCTION_ARGS)
 Datum
 hone_reset_recommendations(PG_FUNCTION_ARGS)
 {
+	hone_require_script();
 	hone_require_preload("hone.reset_recommendations");
 	hone_advise_flush();
 	PG_RETURN_INT32(hone_finding_forget(MyDatabaseId));
@@ -334,6 +337,7 @@ hone_finding_usage_row(PG_FUNCTION_ARGS)
 	int			room;
 	int64		dropped;
 
+	hone_require_script();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	hone_finding_usage(&held, &room, &dropped);

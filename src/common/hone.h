@@ -26,6 +26,14 @@ extern bool hone_preloaded;
  */
 extern void hone_require_preload(const char *what);
 
+/*
+ * Raise the same error code, with the commands that mend it, unless this
+ * database's SQL objects were made by the library's own install script
+ * (script.c). First statement of each SQL-callable function, before it reads
+ * an argument; test/check/source.sh lists the exceptions.
+ */
+extern void hone_require_script(void);
+
 /* OID of the installed extension in this database, or InvalidOid. */
 extern Oid	hone_extension_oid(void);
 
