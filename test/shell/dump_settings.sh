@@ -90,6 +90,9 @@ fresh() { HONE_DB=postgres sql "DROP DATABASE IF EXISTS shop WITH (FORCE)" 2>/de
 export PGHOST=$target
 HONE_DB=postgres sql "CREATE ROLE app LOGIN; CREATE ROLE guest LOGIN; ALTER ROLE app SET hone.lock_timeout = '3s'"
 restored "pg_dump -C" psql -f "$work/plain.sql"
+page
+is "pg_dump -C: what was dismissed stays so when it is seen again" \
+    "$(sql "SELECT kind, status FROM hone.recommendations")" "offset_pagination|dismissed"
 succeeds "pg_dump -C: the policies can be run" sql "CALL hone.run_tier_policies()"
 is "pg_dump -C: rows after that" "$(rows_of '"Odd Schema"."Old Orders"')" "$(on "$source" rows_of '"Odd Schema"."Old Orders"')"
 restored "pg_restore --clean over tiered tables" "$HONE_BIN/pg_restore" -e --clean --if-exists -d shop "$work/custom"
