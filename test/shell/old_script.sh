@@ -120,6 +120,15 @@ succeeds "and rows are written" sql "INSERT INTO t (id) VALUES (-1); DELETE FROM
 is "to the same table" "$(rows_of t)" "$wanted"
 refuses "DROP EXTENSION is refused while a table is tiered" 2BP01 "decompress_all" "DROP EXTENSION pg_hone"
 
+# A dump leaves the old script behind.
+HONE_DB=postgres sql "CREATE DATABASE restored"
+is "pg_dump, and restore with the new script" "$("$HONE_BIN/pg_dump" -d old 2>&1 | "$HONE_BIN/psql" -XAtq -v ON_ERROR_STOP=1 -d restored 2>&1 >/dev/null)" ""
+is "rows and policies of the restored database" \
+    "$(HONE_DB=restored; rows_of t; sql "SELECT parent, warm_after FROM hone.tier_policies; SELECT tier FROM hone.partitions")" "$wanted
+m|1 year
+hot"
+HONE_DB=postgres sql "DROP DATABASE restored"
+
 # The worker: one line in the log, for as long as the launcher remembers.
 said() { grep -c "LOG:  pg_hone: the worker does nothing in database \"old\": .*$message" "$HONE_DATA.log"; }
 heard() { local end=$((SECONDS + 30)); until [ "$(said)" -gt 0 ]; do [ $SECONDS -lt $end ] || return 1; sleep 0.2; done; }
