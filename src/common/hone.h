@@ -36,10 +36,10 @@ extern void hone_require_preload(const char *what);
 extern GucContext hone_server_start_context(void);
 
 /*
- * Raise the same error code, with the commands that mend it, unless this
- * database's SQL objects were made by the library's own install script
- * (script.c). First statement of each SQL-callable function, before it reads
- * an argument; test/check/source.sh lists the exceptions.
+ * Raise ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, with the commands that mend
+ * it, unless this database's SQL objects were made by the library's own
+ * install script (script.c). First statement of each SQL-callable function,
+ * before it reads an argument; test/check/source.sh lists the exceptions.
  */
 extern void hone_require_script(void);
 

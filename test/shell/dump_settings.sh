@@ -84,8 +84,6 @@ restored() {
     is "$name: rows, policies, dismissals and settings" "$(state)" "$wanted"
 }
 psql() { "$HONE_BIN/psql" -Xq -v ON_ERROR_STOP=1 -d postgres "$@"; }
-restore() { "$HONE_BIN/pg_restore" -e -C -d postgres "$@"; }
-fresh() { HONE_DB=postgres sql "DROP DATABASE IF EXISTS shop WITH (FORCE)" 2>/dev/null; }
 
 export PGHOST=$target
 HONE_DB=postgres sql "CREATE ROLE app LOGIN; CREATE ROLE guest LOGIN; ALTER ROLE app SET hone.lock_timeout = '3s'"
@@ -95,11 +93,9 @@ is "pg_dump -C: what was dismissed stays so when it is seen again" \
     "$(sql "SELECT kind, status FROM hone.recommendations")" "offset_pagination|dismissed"
 succeeds "pg_dump -C: the policies can be run" sql "CALL hone.run_tier_policies()"
 is "pg_dump -C: rows after that" "$(rows_of '"Odd Schema"."Old Orders"')" "$(on "$source" rows_of '"Odd Schema"."Old Orders"')"
-restored "pg_restore --clean over tiered tables" "$HONE_BIN/pg_restore" -e --clean --if-exists -d shop "$work/custom"
-fresh
-restored "pg_dump -Fc" restore "$work/custom"
-fresh
-restored "pg_restore --jobs" restore -j 3 "$work/folder"
+restored "pg_dump -Fc, and pg_restore --clean over tiered tables" "$HONE_BIN/pg_restore" -e --clean --if-exists -d shop "$work/custom"
+HONE_DB=postgres sql "DROP DATABASE shop"
+restored "pg_restore --jobs" "$HONE_BIN/pg_restore" -e -C -j 3 -d postgres "$work/folder"
 HONE_DB=postgres sql "DROP DATABASE shop"
 HONE_DB=postgres sql "DROP ROLE app; DROP ROLE guest"
 restored "pg_dumpall" eval 'grep -v "^CREATE ROLE postgres;" "$work/all.sql" | psql'
