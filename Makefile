@@ -4,7 +4,7 @@
 #   PG_CONFIG=/path/to/pg_config chooses the server to build for.
 
 EXTENSION = pg_hone
-EXTVERSION = 0.1
+EXTVERSION = 0.2
 MODULE_big = pg_hone
 PGFILEDESC = "pg_hone - query and data-lifecycle tuning"
 
@@ -14,6 +14,7 @@ COMMON_OBJS = \
 	src/common/observer.o \
 	src/common/owner.o \
 	src/common/procedure.o \
+	src/common/script.o \
 	src/common/sqltext.o \
 	src/common/toplevel.o \
 	src/common/worker.o \
@@ -169,8 +170,11 @@ SHLIB_LINK = $(ZSTD_LIBS)
 
 PG_CONFIG ?= pg_config
 
+# Where this file is: the build may run in another directory (VPATH).
+HONE_TOP := $(dir $(lastword $(MAKEFILE_LIST)))
+
 ifneq ($(MAKECMDGOALS),clean)
-include Makefile.check
+include $(HONE_TOP)Makefile.check
 endif
 
 # No function of ours is worth inlining into JIT code.
@@ -179,11 +183,21 @@ override with_llvm = no
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-$(EXTENSION_SCRIPT): $(SQL_FRAGMENTS) Makefile
-	cat $(SQL_FRAGMENTS) > $@
+# The script and the library carry the checksum of the same fragments, so that
+# each recognises the other (src/common/script.h).
+SCRIPT_SUM := $(firstword $(shell cd $(HONE_TOP). && cat $(SQL_FRAGMENTS) | cksum))
 
-$(OBJS): $(wildcard src/*.h src/*/*.h)
+$(EXTENSION_SCRIPT): $(SQL_FRAGMENTS) Makefile
+	cat $(addprefix $(HONE_TOP),$(SQL_FRAGMENTS)) | sed 's/@SCRIPT@/$(EXTVERSION)-$(SCRIPT_SUM)/g' > $@
+
+src/common/script.o: $(SQL_FRAGMENTS) Makefile
+src/common/script.o: override CPPFLAGS += -DHONE_VERSION='"$(EXTVERSION)"' -DHONE_SCRIPT_SUM='"$(SCRIPT_SUM)"'
+
+$(OBJS): $(wildcard $(HONE_TOP)src/*.h $(HONE_TOP)src/*/*.h)
+
+# A build in another directory (VPATH) starts without the folders of src.
+$(shell mkdir -p $(sort $(dir $(OBJS))))
 
 .PHONY: indent
 indent:
-	sh test/indent.sh
+	sh $(HONE_TOP)test/indent.sh

@@ -85,6 +85,19 @@ SELECT id FROM t ORDER BY id OFFSET 2000;
 SELECT kind, calls, status FROM hone.recommendations;
 SELECT hone.dismiss_recommendation(-1);
 SELECT hone.dismiss_recommendation(NULL);
+
+-- layout, comments and values do not matter; other types and columns are other
+-- statements, of which the first stay together
+\o /dev/null
+\set ECHO none
+/* one */ SELECT id FROM t WHERE id > 1 ORDER BY id OFFSET 2000;
+select  id from t where id>2.5 order by id offset 2000 -- two
+;
+SELECT id FROM t WHERE id < 5000 ORDER BY id OFFSET 2000;
+\set ECHO all
+\o
+SELECT hone.dismiss_recommendation(id, 'two at once') FROM hone.recommendations WHERE fix LIKE '%id > 1%';
+SELECT count(*), count(DISTINCT id) AS ids, status FROM hone.recommendations GROUP BY status ORDER BY status;
 SELECT held > 0 AS held, room, dropped FROM hone._findings();
 
 SELECT hone.reset_recommendations() > 0 AS reset;

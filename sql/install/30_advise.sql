@@ -46,7 +46,7 @@ FROM hone._all_recommendations() AS r
 LEFT JOIN hone.dismissed_recommendations AS d ON d.id = r.id
 ORDER BY r.cost_ms DESC, r.id;
 COMMENT ON VIEW hone.recommendations IS 'What wastes time in this database, the dearest first: evidence measured on this server, and the SQL that mends it';
-COMMENT ON COLUMN hone.recommendations.id IS 'Stays the same as long as the query and the table do';
+COMMENT ON COLUMN hone.recommendations.id IS 'Stays the same as long as the query''s text and the table''s name do, in a restored dump too';
 COMMENT ON COLUMN hone.recommendations.kind IS 'n_plus_one, offset_pagination, select_star or missing_index';
 COMMENT ON COLUMN hone.recommendations.severity IS 'high from 10 s of cost, medium from 1 s, else low';
 COMMENT ON COLUMN hone.recommendations.calls IS 'Executions it stands for since first_seen';
@@ -80,7 +80,7 @@ AS $$
 #variable_conflict use_variable
 BEGIN
     INSERT INTO hone.dismissed_recommendations AS d (id, kind, summary, reason)
-    SELECT r.id, r.kind, r.summary, reason
+    SELECT DISTINCT ON (r.id) r.id, r.kind, r.summary, reason
     FROM hone.recommendations AS r
     WHERE r.id = dismiss_recommendation.id
     ON CONFLICT ON CONSTRAINT dismissed_recommendations_pkey

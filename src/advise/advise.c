@@ -154,12 +154,10 @@ define_settings(void)
 							NULL, &hone_recommendation_ttl,
 							7 * 24 * 3600, 1, INT_MAX / 1000, PGC_SIGHUP, GUC_UNIT_S,
 							NULL, NULL, NULL);
-	if (!process_shared_preload_libraries_in_progress)
-		return;
 	DefineCustomIntVariable("hone.max_recommendations",
 							"Number of findings kept in shared memory, about 9 kB each.",
 							NULL, &hone_max_recommendations,
-							500, 10, 100000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+							500, 10, 100000, hone_server_start_context(), 0, NULL, NULL, NULL);
 }
 
 void

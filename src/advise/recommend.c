@@ -14,10 +14,13 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "common/hashfn.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -32,6 +35,7 @@
 #include "utils/syscache.h"
 
 #include "advise/recommend.h"
+#include "common/sqltext.h"
 
 #define RECOMMENDATION_COLUMNS	13
 #define HIGH_COST_MS			10000
@@ -189,8 +193,74 @@ severity(double cost_ms)
 		cost_ms >= MEDIUM_COST_MS ? "medium" : "low";
 }
 
+/*
+ * Append a statement as it is whatever its layout, comments and constants. Of
+ * constants it stays whether they are quoted.
+ */
 static void
-put_recommendation(ReturnSetInfo *rsinfo, const HoneFinding *finding,
+append_statement(StringInfo out, const char *text)
+{
+	int			length = strlen(text);
+	HoneSqlToken token;
+	int			end;
+
+	for (int pos = hone_sql_skip_prefix(text, length);
+		 (token = hone_sql_token(text, length, pos, &end)) != HONE_SQL_END; pos = end)
+	{
+		if (token == HONE_SQL_SPACE || token == HONE_SQL_COMMENT)
+			continue;
+		appendStringInfoChar(out, ' ');
+		if (token == HONE_SQL_PARAM)
+			appendStringInfoChar(out, '$');
+		else if (token == HONE_SQL_CONSTANT)
+			appendStringInfoChar(out, isdigit((unsigned char) text[pos]) || text[pos] == '.' ? '0' : '\'');
+		else
+			for (; pos < end; pos++)
+				appendStringInfoChar(out, token == HONE_SQL_WORD ?
+									 pg_ascii_tolower(text[pos]) : text[pos]);
+	}
+}
+
+/*
+ * What a recommendation is known by, and dismissed: the same in every session,
+ * after a restart, and where a dump was restored. So it is made of names and
+ * the statement's text; OIDs and queryids do not survive a dump. Positive.
+ */
+static int64
+recommendation_id(const HoneFinding *finding)
+{
+	const HoneFindingKey *key = &finding->key;
+	char	   *relation = hone_qualified_name(key->relid);
+	StringInfoData identity;
+	uint64		hash;
+
+	initStringInfo(&identity);
+	appendStringInfo(&identity, "%s %s", kind_name(key->kind), relation ? relation : "");
+	if (key->queryid == 0)
+	{
+		for (int i = 0; i < finding->nquals; i++)
+		{
+			const HoneQual *qual = &finding->quals[i];
+			char	   *column = get_attname(key->relid, qual->attnum, true);
+			char	   *operator = get_opname(qual->opno);
+			char	   *collation = get_collation_name(qual->collation);
+
+			appendStringInfo(&identity, qual->commuted ? ", %s %s %s commuted" : ", %s %s %s",
+							 quote_identifier(column ? column : ""),
+							 operator ? operator : "", collation ? collation : "");
+		}
+	}
+	else if (finding->sample.truncated)
+		appendStringInfo(&identity, " " UINT64_FORMAT, key->queryid);
+	else
+		append_statement(&identity, finding->sample.text);
+	hash = hash_bytes_extended((const unsigned char *) identity.data, identity.len, 0);
+	pfree(identity.data);
+	return (int64) (hash & PG_INT64_MAX);
+}
+
+static void
+put_recommendation(ReturnSetInfo *rsinfo, const HoneFinding *finding, int64 id,
 				   const HoneReader *reader, HoneAdvice *advice)
 {
 	Datum		values[RECOMMENDATION_COLUMNS];
@@ -211,7 +281,7 @@ put_recommendation(ReturnSetInfo *rsinfo, const HoneFinding *finding,
 	initStringInfo(&json);
 	appendStringInfo(&json, "{%s}", advice->evidence.data);
 
-	values[i++] = Int64GetDatum(hone_finding_id(&finding->key));
+	values[i++] = Int64GetDatum(id);
 	values[i++] = CStringGetTextDatum(kind_name(finding->key.kind));
 	values[i++] = CStringGetTextDatum(severity(advice->cost_ms));
 	values[i++] = ObjectIdGetDatum(finding->key.relid);
@@ -252,11 +322,13 @@ recommend(ReturnSetInfo *rsinfo, bool untold)
 	{
 		HoneAdvice	advice = {0};
 		HoneReader	reader;
+		int64		id;
 
 		CHECK_FOR_INTERRUPTS();
 		if (!is_worth_advice(findings[i].key.relid))
 			continue;
 		MemoryContextSwitchTo(context);
+		id = recommendation_id(&findings[i]);	/* advice changes a finding */
 		reader = reader_of(&findings[i]);
 		advice.context = context;
 		advice.cost_ms = findings[i].cost_ms;
@@ -264,7 +336,7 @@ recommend(ReturnSetInfo *rsinfo, bool untold)
 		initStringInfo(&advice.evidence);
 		advise_safely(&findings[i], &reader, &advice);
 		if (!advice.drop)
-			put_recommendation(rsinfo, &findings[i], &reader, &advice);
+			put_recommendation(rsinfo, &findings[i], id, &reader, &advice);
 		MemoryContextSwitchTo(caller);
 		MemoryContextReset(context);
 	}
@@ -302,6 +374,7 @@ return_recommendations(FunctionCallInfo fcinfo, bool untold)
 Datum
 hone_all_recommendations(PG_FUNCTION_ARGS)
 {
+	hone_require_script();
 	return_recommendations(fcinfo, false);
 	return (Datum) 0;
 }
@@ -310,6 +383,7 @@ hone_all_recommendations(PG_FUNCTION_ARGS)
 Datum
 hone_new_recommendations(PG_FUNCTION_ARGS)
 {
+	hone_require_script();
 	return_recommendations(fcinfo, true);
 	return (Datum) 0;
 }
@@ -318,6 +392,7 @@ hone_new_recommendations(PG_FUNCTION_ARGS)
 Datum
 hone_reset_recommendations(PG_FUNCTION_ARGS)
 {
+	hone_require_script();
 	hone_require_preload("hone.reset_recommendations");
 	hone_advise_flush();
 	PG_RETURN_INT32(hone_finding_forget(MyDatabaseId));
@@ -334,6 +409,7 @@ hone_finding_usage_row(PG_FUNCTION_ARGS)
 	int			room;
 	int64		dropped;
 
+	hone_require_script();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	hone_finding_usage(&held, &room, &dropped);

@@ -332,6 +332,7 @@ hone_batch_delete(PG_FUNCTION_ARGS)
 	Datum		values[1];
 	bool		nulls[1] = {false};
 
+	hone_require_script();
 	check_arguments(fcinfo);
 	root = PG_GETARG_OID(0);
 	memset(&state, 0, sizeof(state));

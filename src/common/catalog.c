@@ -30,6 +30,12 @@ hone_require_preload(const char *what)
 			 errhint("Set shared_preload_libraries = 'pg_hone' in postgresql.conf and restart the server.")));
 }
 
+GucContext
+hone_server_start_context(void)
+{
+	return hone_preloaded ? PGC_POSTMASTER : PGC_SIGHUP;
+}
+
 Oid
 hone_extension_oid(void)
 {

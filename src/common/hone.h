@@ -11,6 +11,8 @@
 #ifndef HONE_H
 #define HONE_H
 
+#include "utils/guc.h"
+
 #include "compat/compat.h"
 
 #define HONE_EXTENSION	"pg_hone"
@@ -25,6 +27,21 @@ extern bool hone_preloaded;
  * for postgresql.conf, unless the library is preloaded.
  */
 extern void hone_require_preload(const char *what);
+
+/*
+ * Context of a setting that takes effect when the server starts. In a library
+ * loaded later it has none, but must be known: a value in postgresql.conf
+ * would be met with a warning in each session.
+ */
+extern GucContext hone_server_start_context(void);
+
+/*
+ * Raise ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, with the commands that mend
+ * it, unless this database's SQL objects were made by the library's own
+ * install script (script.c). First statement of each SQL-callable function,
+ * before it reads an argument; test/check/source.sh lists the exceptions.
+ */
+extern void hone_require_script(void);
 
 /* OID of the installed extension in this database, or InvalidOid. */
 extern Oid	hone_extension_oid(void);

@@ -235,6 +235,7 @@ hone_partition_time_range(PG_FUNCTION_ARGS)
 	Datum		values[3];
 	bool		nulls[3] = {false, false, false};
 
+	hone_require_script();
 	if (PG_ARGISNULL(0) ||
 		!hone_partition_range(PG_GETARG_OID(0),
 							  PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1),
@@ -258,9 +259,12 @@ hone_partition_time_range(PG_FUNCTION_ARGS)
 Datum
 hone_tier_due_at(PG_FUNCTION_ARGS)
 {
-	TimestampTz upper = PG_GETARG_TIMESTAMPTZ(0);
-	Interval   *wait = PG_GETARG_INTERVAL_P(1);
+	TimestampTz upper;
+	Interval   *wait;
 
+	hone_require_script();
+	upper = PG_GETARG_TIMESTAMPTZ(0);
+	wait = PG_GETARG_INTERVAL_P(1);
 	if (TIMESTAMP_NOT_FINITE(upper))
 		PG_RETURN_TIMESTAMPTZ(upper);
 	if (upper > LAST_UPPER_BOUND ||

@@ -179,6 +179,7 @@ hone_add_tier_policy(PG_FUNCTION_ARGS)
 {
 	Relation	rel;
 
+	hone_require_script();
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -232,6 +233,7 @@ hone_remove_tier_policy(PG_FUNCTION_ARGS)
 	HoneRole	saved;
 	uint64		deleted;
 
+	hone_require_script();
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),

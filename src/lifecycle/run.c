@@ -130,6 +130,7 @@ hone_run_tier_policies(PG_FUNCTION_ARGS)
 {
 	HoneRunResult result;
 
+	hone_require_script();
 	PreventCommandIfReadOnly("hone.run_tier_policies");
 	PreventCommandDuringRecovery("hone.run_tier_policies");
 	hone_procedure_begin(fcinfo, "hone.run_tier_policies");
@@ -174,6 +175,7 @@ hone_move_partition(PG_FUNCTION_ARGS)
 {
 	HoneMove	move = {.caller = GetUserId()};
 
+	hone_require_script();
 	PreventCommandIfReadOnly("hone.move_partition");
 	PreventCommandDuringRecovery("hone.move_partition");
 	if (PG_ARGISNULL(0))

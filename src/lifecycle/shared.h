@@ -19,7 +19,8 @@ typedef enum HoneWorkerOutcome
 {
 	HONE_WORKER_UNFINISHED,		/* running, or ended by an error */
 	HONE_WORKER_DONE,
-	HONE_WORKER_NO_EXTENSION	/* the database does not have pg_hone */
+	HONE_WORKER_NO_EXTENSION	/* no pg_hone there, or another version's
+								 * objects */
 } HoneWorkerOutcome;
 
 typedef struct HoneWorkerSlot

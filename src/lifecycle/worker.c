@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -20,6 +21,9 @@
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "common/procedure.h"
 #include "common/toplevel.h"
@@ -52,17 +56,43 @@ pin_settings(void)
 }
 
 /*
- * Is the extension here, with the tables that this library knows?
+ * Is the extension here? Objects that another version's script made are left
+ * alone: the log says so, as often as the launcher looks into this database.
  */
 static bool
 extension_is_here(void)
 {
-	bool		here;
+	volatile bool here;
+	char	   *database;
 
 	StartTransactionCommand();
-	here = OidIsValid(hone_extension_oid()) &&
-		OidIsValid(hone_relation_oid("_tier_policy"));
-	CommitTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	here = OidIsValid(hone_extension_oid());
+	database = get_database_name(MyDatabaseId);
+	PG_TRY();
+	{
+		if (here)
+			hone_require_script();
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(TopMemoryContext);
+		error = CopyErrorData();
+		FlushErrorState();
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("pg_hone: the worker does nothing in database \"%s\": %s",
+						database, error->message),
+				 error->detail ? errdetail_internal("%s", error->detail) : 0,
+				 error->hint ? errhint("%s", error->hint) : 0));
+		AbortCurrentTransaction();
+		here = false;
+	}
+	PG_END_TRY();
 	return here;
 }
 
@@ -94,6 +124,7 @@ hone_run_worker(PG_FUNCTION_ARGS)
 {
 	HoneRunResult result;
 
+	hone_require_script();
 	hone_procedure_begin(fcinfo, "hone._run_worker");
 	refresh_state();
 	hone_run_due(true, &result);

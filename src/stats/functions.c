@@ -208,12 +208,14 @@ Datum
 hone_query_stats(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	bool		show_text = PG_GETARG_BOOL(0);
+	bool		show_text;
 	bool		all = may_read_all();
 	HoneSnapshotFilter filter = {0};
 	HoneSnapshot *snapshot;
 	HoneSnapshotQuery *query;
 
+	hone_require_script();
+	show_text = PG_GETARG_BOOL(0);
 	hone_require_preload("hone.query_stats");
 	InitMaterializedSRF(fcinfo, 0);
 	snapshot = hone_snapshot_take(&filter);
@@ -253,6 +255,7 @@ hone_error_stats(PG_FUNCTION_ARGS)
 	HoneSnapshot *snapshot;
 	HoneSnapshotError *error;
 
+	hone_require_script();
 	hone_require_preload("hone.errors");
 	InitMaterializedSRF(fcinfo, 0);
 	snapshot = hone_snapshot_take(&filter);
@@ -328,9 +331,11 @@ percentile_ms(const HoneSnapshotQuery *query, double fraction)
 Datum
 hone_percentile(PG_FUNCTION_ARGS)
 {
-	double		fraction = PG_GETARG_FLOAT8(1);
+	double		fraction;
 	HoneSnapshotQuery *query;
 
+	hone_require_script();
+	fraction = PG_GETARG_FLOAT8(1);
 	check_fraction(fraction);
 	query = merged_query(PG_GETARG_INT64(0), "hone.percentile");
 	if (query == NULL)
@@ -342,7 +347,7 @@ hone_percentile(PG_FUNCTION_ARGS)
 Datum
 hone_percentiles(PG_FUNCTION_ARGS)
 {
-	ArrayType  *fractions = PG_GETARG_ARRAYTYPE_P(1);
+	ArrayType  *fractions;
 	HoneSnapshotQuery *query;
 	Datum	   *values;
 	bool	   *nulls;
@@ -350,6 +355,8 @@ hone_percentiles(PG_FUNCTION_ARGS)
 	int			dims[1];
 	int			lower[1] = {1};
 
+	hone_require_script();
+	fractions = PG_GETARG_ARRAYTYPE_P(1);
 	if (ARR_NDIM(fractions) > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
@@ -408,6 +415,7 @@ hone_latency_histogram(PG_FUNCTION_ARGS)
 	int			first;
 	int			last;
 
+	hone_require_script();
 	InitMaterializedSRF(fcinfo, 0);
 	query = merged_query(PG_GETARG_INT64(0), "hone.latency_histogram");
 	if (query == NULL)
@@ -430,6 +438,7 @@ hone_latency_histogram(PG_FUNCTION_ARGS)
 Datum
 hone_reset(PG_FUNCTION_ARGS)
 {
+	hone_require_script();
 	hone_require_preload("hone.reset");
 	hone_stats_reset(PG_ARGISNULL(0), PG_ARGISNULL(0) ? 0 : (uint64) PG_GETARG_INT64(0));
 	PG_RETURN_VOID();
@@ -439,6 +448,7 @@ hone_reset(PG_FUNCTION_ARGS)
 Datum
 hone_evict(PG_FUNCTION_ARGS)
 {
+	hone_require_script();
 	hone_require_preload("hone._evict");
 	PG_RETURN_INT64(hone_stats_evict());
 }
@@ -449,6 +459,7 @@ hone_sample_text(PG_FUNCTION_ARGS)
 {
 	char	   *text;
 
+	hone_require_script();
 	hone_require_preload("hone._sample_text");
 	text = hone_stats_sample_text(MyDatabaseId, (uint64) PG_GETARG_INT64(0));
 	if (text == NULL)
@@ -465,6 +476,7 @@ hone_shared_status(PG_FUNCTION_ARGS)
 	Row			row = {.count = 0};
 	TimestampTz last_flush;
 
+	hone_require_script();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	put(&row, BoolGetDatum(shared != NULL));
@@ -529,11 +541,13 @@ sketch_of(ArrayType *samples, uint64 *min_ns, uint64 *max_ns)
 Datum
 hone_sketch_percentile(PG_FUNCTION_ARGS)
 {
-	double		fraction = PG_GETARG_FLOAT8(1);
+	double		fraction;
 	HoneHistogram *histogram;
 	uint64		min_ns;
 	uint64		max_ns;
 
+	hone_require_script();
+	fraction = PG_GETARG_FLOAT8(1);
 	check_fraction(fraction);
 	histogram = sketch_of(PG_GETARG_ARRAYTYPE_P(0), &min_ns, &max_ns);
 	if (histogram->used == 0)
@@ -545,12 +559,14 @@ hone_sketch_percentile(PG_FUNCTION_ARGS)
 Datum
 hone_sketch_merged(PG_FUNCTION_ARGS)
 {
-	double		fraction = PG_GETARG_FLOAT8(2);
+	double		fraction;
 	HoneHistogram *a;
 	HoneHistogram *b;
 	uint64		min_ns[2];
 	uint64		max_ns[2];
 
+	hone_require_script();
+	fraction = PG_GETARG_FLOAT8(2);
 	check_fraction(fraction);
 	a = sketch_of(PG_GETARG_ARRAYTYPE_P(0), &min_ns[0], &max_ns[0]);
 	b = sketch_of(PG_GETARG_ARRAYTYPE_P(1), &min_ns[1], &max_ns[1]);

@@ -70,15 +70,13 @@ define_settings(void)
 							&hone_stats_text_size, 4096, 64, 1024 * 1024,
 							PGC_SUSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
 
-	/* The size of shared memory is fixed when the server starts. */
-	if (hone_preloaded)
-		DefineCustomIntVariable("hone.max_memory",
-								"Shared memory for query statistics and texts.",
-								"Reserved at server start, taken from the system as it fills. "
-								"When it is full, new queries count under one entry until "
-								"the worker has evicted the longest unused ones.",
-								&hone_max_memory_kb, 64 * 1024, 2 * 1024, INT_MAX / 2,
-								PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("hone.max_memory",
+							"Shared memory for query statistics and texts.",
+							"Reserved at server start, taken from the system as it fills. "
+							"When it is full, new queries count under one entry until "
+							"the worker has evicted the longest unused ones.",
+							&hone_max_memory_kb, 64 * 1024, 2 * 1024, INT_MAX / 2,
+							hone_server_start_context(), GUC_UNIT_KB, NULL, NULL, NULL);
 }
 
 void

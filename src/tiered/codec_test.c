@@ -18,7 +18,7 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
-#include "compat/compat.h"
+#include "common/hone.h"
 #include "tiered/codec_fuzz.h"
 
 PG_FUNCTION_INFO_V1(hone_codec_roundtrip);
@@ -90,9 +90,9 @@ vector_equal(HoneColumnReader *reader, const HoneColumnShape *shape, int vector,
 Datum
 hone_codec_roundtrip(PG_FUNCTION_ARGS)
 {
-	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(0);
-	int			level = PG_GETARG_INT32(1);
-	HoneColumnShape shape = {ARR_ELEMTYPE(array)};
+	ArrayType  *array;
+	int			level;
+	HoneColumnShape shape = {0};
 	Datum	   *values;
 	bool	   *isnull;
 	int			nrows;
@@ -105,6 +105,10 @@ hone_codec_roundtrip(PG_FUNCTION_ARGS)
 	Datum		result[4];
 	bool		nulls[4] = {false};
 
+	hone_require_script();
+	array = PG_GETARG_ARRAYTYPE_P(0);
+	level = PG_GETARG_INT32(1);
+	shape.typid = ARR_ELEMTYPE(array);
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	get_typlenbyvalalign(shape.typid, &shape.typlen, &shape.typbyval, &shape.typalign);
@@ -184,8 +188,8 @@ rejected(const HoneFuzzCase *fuzz, const StringInfoData *blob)
 Datum
 hone_codec_fuzz(PG_FUNCTION_ARGS)
 {
-	uint64		random = (uint32) PG_GETARG_INT32(0);
-	int			rounds = PG_GETARG_INT32(1);
+	uint64		random;
+	int			rounds;
 	int64		count = 0;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "hone codec fuzz",
@@ -193,6 +197,9 @@ hone_codec_fuzz(PG_FUNCTION_ARGS)
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	HoneFuzzCase *fuzz = NULL;
 
+	hone_require_script();
+	random = (uint32) PG_GETARG_INT32(0);
+	rounds = PG_GETARG_INT32(1);
 	for (int i = 0; i < rounds; i++)
 	{
 		StringInfoData blob;

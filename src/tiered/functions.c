@@ -467,11 +467,13 @@ report_result(const char *done, Oid relid, const HoneTieredResult *result)
 Datum
 hone_compress(PG_FUNCTION_ARGS)
 {
-	Oid			relid = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
+	Oid			relid;
 	int			timeout = lock_timeout_setting();
 	List	   *leaves;
 	ListCell   *lc;
 
+	hone_require_script();
+	relid = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
 	begin_procedure(fcinfo, "hone.compress");
 	if (get_rel_name(relid) == NULL)
 		ereport(ERROR,
@@ -641,14 +643,17 @@ estimate_plain_rows(Relation rel, Snapshot snapshot)
 Datum
 hone_tiered_stats(PG_FUNCTION_ARGS)
 {
-	Oid			relid = PG_GETARG_OID(0);
-	Relation	rel = try_relation_open(relid, AccessShareLock);
+	Oid			relid;
+	Relation	rel;
 	TupleDesc	desc;
 	Datum		values[6];
 	bool		nulls[6] = {false};
 	HoneStoreMeta meta;
 	HoneStore  *store;
 
+	hone_require_script();
+	relid = PG_GETARG_OID(0);
+	rel = try_relation_open(relid, AccessShareLock);
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	if (rel == NULL)

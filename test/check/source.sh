@@ -52,6 +52,22 @@ for file in $(find src -name '*.c' -o -name '*.h'); do
         }' "$file"
 done | none "every ereport(ERROR) has an errcode"
 
+# What a database with another version's objects must still offer: its tables
+# read and written, made ordinary ones, and a DROP EXTENSION that loses none of
+# them. Their parameters never change.
+always="hone_tiered_handler hone_decompress hone_decompress_all hone_guard_drop hone_require_library"
+for file in $(find src -name '*.c'); do
+    always=$always perl -0777 -ne '
+        my %always = map { $_ => 1 } split / /, $ENV{always};
+        while (/^PG_FUNCTION_INFO_V1\((\w+)\)/mg) {
+            my $name = $1;
+            next if $always{$name};
+            my ($body) = /^Datum\n\Q$name\E\(PG_FUNCTION_ARGS\)\n\{\n(.*?)^\}/ms;
+            my ($first) = ($body // "") =~ /^(.*?)^\thone_require_script\(\);$/ms;
+            print "'"$file"': $name\n" if !defined $first or $first =~ /PG_(GETARG|ARGISNULL|NARGS)/;
+        }' "$file"
+done | none "every SQL-callable function requires its script before it reads an argument"
+
 find src -name '*.c' -o -name '*.h' | xargs wc -l | awk '$2 != "total" && $1 > 800 { print $2 ": " $1 " lines" }' |
     none "no source file is longer than 800 lines"
 

@@ -5,7 +5,8 @@ set -u
 . "$(dirname "$0")/../lib/prepare.sh"
 . "$HONE_ROOT/test/lib/rows.sh"
 hone_prepare
-hone_server bare "-c shared_preload_libraries=" || exit 1
+# What postgresql.conf still says of it is no trouble.
+hone_server bare "-c shared_preload_libraries= -c hone.max_memory=32MB -c hone.max_recommendations=100 -c hone.naptime=10s" || exit 1
 
 succeeds "CREATE EXTENSION" sql "CREATE EXTENSION pg_hone"
 for object in "hone.queries" "hone.top" "hone.query_stats()" "hone.errors" "hone.recommendations" "hone.analyze_workload()"; do
@@ -13,6 +14,10 @@ for object in "hone.queries" "hone.top" "hone.query_stats()" "hone.errors" "hone
 done
 refuses "hone.reset says that preloading is missing" 55000 "shared_preload_libraries" "SELECT hone.reset()"
 like "hone.status works, and names the line that mends it" "$(sql "SELECT s::text FROM hone.status s")" "shared_preload_libraries"
+
+is "settings that a preloaded library would heed are met without a warning" \
+    "$(sql "CREATE TABLE a (i int) USING tiered; SELECT count(*) FROM a; SHOW hone.max_memory; DROP TABLE a" 2>&1)" "0
+32MB"
 
 make_varied t 20000 || exit 1
 wanted=$(rows_of t)
