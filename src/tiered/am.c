@@ -51,6 +51,7 @@
 
 #include "tiered/am.h"
 #include "tiered/analyze.h"
+#include "tiered/apply.h"
 #include "tiered/cursor.h"
 #include "tiered/heap_swap.h"
 #include "tiered/tiered.h"
@@ -327,6 +328,13 @@ tiered_satisfies_snapshot(Relation rel, TupleTableSlot *slot, Snapshot snapshot)
 	if (!hone_tid_is_compressed(&slot->tts_tid))
 		return GetHeapamTableAmRoutine()->tuple_satisfies_snapshot(rel, slot, snapshot);
 	return true;
+}
+
+static struct IndexFetchTableData *
+tiered_index_fetch_begin(Relation rel)
+{
+	hone_apply_check_index_scan(rel);
+	return GetHeapamTableAmRoutine()->index_fetch_begin(rel);
 }
 
 static bool
@@ -609,6 +617,7 @@ hone_tiered_handler(PG_FUNCTION_ARGS)
 		tiered_routine.tuple_get_latest_tid = tiered_get_latest_tid;
 		tiered_routine.tuple_tid_valid = tiered_tid_valid;
 		tiered_routine.tuple_satisfies_snapshot = tiered_satisfies_snapshot;
+		tiered_routine.index_fetch_begin = tiered_index_fetch_begin;
 		tiered_routine.index_fetch_tuple = tiered_index_fetch_tuple;
 		tiered_routine.tuple_delete = tiered_tuple_delete;
 		tiered_routine.tuple_update = tiered_tuple_update;
