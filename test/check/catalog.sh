@@ -66,25 +66,31 @@ objects=$(perl -ne '
     while ($names =~ /`([\w.]+)(?:\(([^)]*)\))?`/g) {
         print join("|", $kind, $1, defined $2 ? $2 : "-", join(",", @words)), "\n";
     }' "$readme")
-public="SELECT * FROM ($members) m WHERE type NOT IN ('schema', 'sequence') AND identity !~ '^(hone\\.)?\"?_'"
+public="SELECT * FROM ($members) m WHERE type NOT IN ('schema', 'sequence', 'cast') AND identity !~ '^(hone\\.)?\"?_'"
 same "every public object stands in README.md, and no other" "$(cut -d'|' -f1,2 <<<"$objects")" "$(sql "
 SELECT DISTINCT type || '|' || regexp_replace(identity, '\\(.*', '') FROM ($public) p")"
 
 # What a row says in back quotes is an argument or a column of its objects;
 # arguments that may be left out may be left out there.
 nothing "arguments and columns in README.md" "
-WITH line AS (
-    SELECT f[2] AS name, f[3] AS arguments, w.word
-    FROM regexp_split_to_table(\$objects\$$objects\$objects\$, '\n') l, string_to_array(l, '|') f
-        LEFT JOIN LATERAL regexp_split_to_table(nullif(f[4], ''), ',') w(word) ON true
-    WHERE f[1] IN ('function', 'procedure', 'view', 'table')),
-routine AS (
+WITH routine AS (
     SELECT 'hone.' || proname AS name, p.*, pg_get_function_arguments(oid) AS declared, ARRAY(
         SELECT proargnames[i] FROM generate_subscripts(proargnames, 1) i
         WHERE proargmodes IS NULL OR proargmodes[i] IN ('i', 'b', 'v') ORDER BY i) AS inputs
-    FROM pg_proc p WHERE pronamespace = 'hone'::regnamespace)
+    FROM pg_proc p WHERE pronamespace = 'hone'::regnamespace),
+known AS (
+    SELECT name, unnest(proargnames) AS word FROM routine
+    UNION ALL
+    SELECT r.name, a.attname FROM routine r JOIN pg_type t ON t.oid = r.prorettype JOIN pg_attribute a ON a.attrelid = t.typrelid
+    UNION ALL
+    SELECT 'hone.' || c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+    WHERE c.relnamespace = 'hone'::regnamespace AND a.attnum > 0),
+line AS (
+    SELECT f[2] AS name, f[3] AS arguments, w.word
+    FROM regexp_split_to_table(\$objects\$$objects\$objects\$, '\n') l, string_to_array(l, '|') f
+        LEFT JOIN LATERAL regexp_split_to_table(nullif(f[4], ''), ',') w(word) ON true)
 SELECT DISTINCT name || '(' || arguments || ')' FROM line
-WHERE arguments <> '-' AND NOT EXISTS (
+WHERE arguments <> '-' AND name IN (SELECT name FROM routine UNION SELECT name FROM known) AND NOT EXISTS (
     SELECT FROM routine r, LATERAL (
         SELECT count(*) AS shown, coalesce(bool_and(r.inputs[i] = split_part(a, ' ', 1) AND r.declared ~
             ('\m' || split_part(a, ' ', 1) || '\M[^,]*' || coalesce(' DEFAULT ' || substring(a FROM '(?:DEFAULT|=>) (NULL|true|false|[0-9]+)$'), ''))), true) AS fits
@@ -92,12 +98,8 @@ WHERE arguments <> '-' AND NOT EXISTS (
     WHERE r.name = line.name AND fits AND shown BETWEEN pronargs - pronargdefaults AND pronargs)
 UNION ALL
 SELECT name || ' has no ' || word FROM line
-WHERE word IS NOT NULL
-    AND NOT EXISTS (SELECT FROM routine r WHERE r.name = line.name AND word = ANY (r.proargnames))
-    AND NOT EXISTS (
-        SELECT FROM pg_attribute a WHERE a.attname = word AND a.attnum > 0 AND a.attrelid IN (
-            SELECT oid FROM pg_class WHERE relnamespace = 'hone'::regnamespace AND 'hone.' || relname = line.name
-            UNION ALL SELECT t.typrelid FROM routine r JOIN pg_type t ON t.oid = r.prorettype WHERE r.name = line.name))"
+WHERE name LIKE 'hone.%' AND word IS NOT NULL AND (name, word) NOT IN (SELECT name, word FROM known WHERE word IS NOT NULL)
+ORDER BY 1"
 
 settings=$(perl -ne '
     $table = 1 if /^\| setting \|/; $table = 0 if !/^\|/;

@@ -119,7 +119,7 @@ sub check_conditionals {
     }
     my ($guard) = $bare =~ /\A\s*#ifndef\s+(\w+)\s*\n\s*#define\s+\1\s*\n/;
     while ($bare =~ /^[ \t]*#[ \t]*(?:if|ifdef|ifndef|elif|elifdef|elifndef)\b[ \t]*((?:[^\n\\]|\\.)*)/msg) {
-        my ($at, $condition) = ($-[0], $1 =~ s/\s+$//r);
+        my ($at, $condition) = ($-[0], $1 =~ s/[\s\\]+/ /gr =~ s/ $//r);
         if (defined $guard && $condition eq $guard) { undef $guard; next; }
         my $entry = "$file: $condition";
         if (grep { $_ eq $entry } @conditional) { $used{$entry} = 1; next; }
@@ -160,7 +160,7 @@ sub check_raise {
     my ($file, $sql) = @_;
     $sql =~ s/--[^\n]*//g;
     while ($sql =~ /(?:\bRAISE\b|(?i:\braise\s+exception\b))((?:[^';]|'[^']*')*);/g) {
-        my ($at, $rest) = ($-[0], $1);
+        my ($at, $rest) = ($-[0], $1 =~ s/'[^']*'/''/gr);
         next if $rest =~ /^\s*(?:DEBUG|LOG|INFO|NOTICE|WARNING)\b/i || $rest !~ /\S/;
         offence('raise', $file, $sql, $at, 'no ERRCODE in RAISE') unless $rest =~ /\bERRCODE\s*=/i;
     }
