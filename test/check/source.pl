@@ -23,8 +23,6 @@ my %ladder = (
 
 # Conditional compilation outside compat/, besides include guards.
 my @conditional = (
-    'src/tiered/analyze.h: HONE_ANALYZE_BY_BLOCK',    # compat.h says for which versions
-    'src/tiered/analyze.c: HONE_ANALYZE_BY_BLOCK',
     'src/tiered/codec_bits.c: WORDS_BIGENDIAN',
 );
 
