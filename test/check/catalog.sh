@@ -28,18 +28,18 @@ same() {
 }$unknown"; else ok "$1"; fi
 }
 
+# Not what belongs to another object: row and array types (members from
+# PostgreSQL 16 on), sequences of columns.
 members="
 SELECT d.classid, d.objid, i.type, i.schema, i.identity
 FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid,
     LATERAL pg_identify_object(d.classid, d.objid, 0) i
-WHERE e.extname = 'pg_hone' AND d.deptype = 'e'"
+WHERE e.extname = 'pg_hone' AND d.deptype = 'e' AND NOT EXISTS (
+    SELECT FROM pg_depend o WHERE o.classid = d.classid AND o.objid = d.objid AND (o.deptype = 'i' OR o.deptype = 'a' AND o.refobjsubid > 0))"
 
-# The sequence of an identity column belongs to its table.
 nothing "every SQL object has a comment" "
 SELECT type, identity FROM ($members) m
 WHERE pg_catalog.obj_description(objid, (SELECT relname FROM pg_class WHERE oid = classid)) IS NULL
-  AND NOT EXISTS (SELECT FROM pg_depend o WHERE o.classid = m.classid AND o.objid = m.objid AND o.deptype IN ('a', 'i')
-                  AND o.refclassid = 'pg_class'::regclass AND o.refobjsubid > 0)
 ORDER BY 1, 2"
 nothing "every trigger and policy of its tables has a comment" "
 SELECT 'trigger', t.tgname FROM pg_trigger t JOIN ($members) m ON m.objid = t.tgrelid AND m.classid = 'pg_class'::regclass

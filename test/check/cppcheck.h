@@ -37,5 +37,7 @@ int			no_error_yet(void);
 #define PG_RETURN_ARRAYTYPE_P(x) return PointerGetDatum(x)
 
 #define foreach(cell, list) for (cell = list_head(list); cell != NULL; cell = lnext(list, cell))
-#define dlist_foreach(iter, list) for (iter.cur = dlist_head_node(list); iter.cur != NULL; iter.cur = iter.cur->next)
+#define dlist_foreach(iter, list) for (iter = dlist_begin(list); iter.cur != NULL; iter = dlist_after(iter))
 #define CppAsString2(x) #x
+#define INT64_FORMAT "%ld"
+#define UINT64_FORMAT "%lu"

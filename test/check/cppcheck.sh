@@ -8,7 +8,7 @@ set -u
 cd "$HONE_ROOT" || exit 1
 
 # Versions of cppcheck that were seen to have no false finding.
-verified=' 2.10 '
+verified=' 2.10 2.22.0 '
 
 if ! reason=$(hone_install_tool cppcheck cppcheck); then
     if [ "${CI:-}" = true ]; then not_ok "cppcheck" "$reason"; else skip "cppcheck" "$reason"; fi
@@ -18,10 +18,13 @@ version=$(cppcheck --version | awk '{ print $2 }')
 for target in 150000 180000; do
     name="cppcheck for PostgreSQL ${target%0000}"
     found=$(cppcheck -j"$(nproc)" --quiet --std=c99 --enable=warning,performance,portability,information \
-        --error-exitcode=2 --template='{file}:{line}: {severity}: {message} [{id}]' \
+        --template='{file}:{line}: {severity}: {message} [{id}]' \
         --suppressions-list=test/check/cppcheck.suppress --include=test/check/cppcheck.h \
         -DPG_VERSION_NUM=$target -Isrc src 2>&1)
-    if [ $? = 0 ] && [ -z "$found" ]; then
+    status=$?
+    # what newer versions say about themselves
+    found=$(grep -vE '\[(normalCheckLevelMaxBranches|checkersReport)\]$' <<<"$found")
+    if [ $status = 0 ] && [ -z "$found" ]; then
         ok "$name"
     elif [[ $verified == *" $version "* ]]; then
         not_ok "$name" "$found"
