@@ -9,6 +9,12 @@ CREATE TABLE hone.dismissed_recommendations (
     dismissed_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE hone.dismissed_recommendations IS 'Recommendations that somebody decided against, and why; see hone.dismiss_recommendation';
+COMMENT ON COLUMN hone.dismissed_recommendations.id IS 'As in hone.recommendations';
+COMMENT ON COLUMN hone.dismissed_recommendations.kind IS 'As in hone.recommendations';
+COMMENT ON COLUMN hone.dismissed_recommendations.summary IS 'As it was when somebody dismissed it first';
+COMMENT ON COLUMN hone.dismissed_recommendations.reason IS 'What was given as the reason, or NULL';
+COMMENT ON COLUMN hone.dismissed_recommendations.dismissed_by IS 'Role that dismissed it last';
+COMMENT ON COLUMN hone.dismissed_recommendations.dismissed_at IS 'When it was dismissed last';
 SELECT pg_catalog.pg_extension_config_dump('hone.dismissed_recommendations', '');
 
 CREATE FUNCTION hone._findings(OUT held integer, OUT room integer, OUT dropped bigint)

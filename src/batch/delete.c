@@ -138,6 +138,8 @@ delete_batch(DeleteState *state)
 	Datum	   *tids = palloc(count * sizeof(Datum));
 	Datum		values[1];
 
+	/* called when at least one row was found */
+	Assert(found->items != NULL);
 	for (int i = 0; i < count; i++)
 		tids[i] = PointerGetDatum(&found->items[i]);
 	values[0] = PointerGetDatum(construct_array(tids, count, TIDOID,

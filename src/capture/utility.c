@@ -217,7 +217,7 @@ identify(HoneRecord *record, const PlannedStmt *planned, char *buffer)
 	record->source = text ? text : buffer;
 	record->location = 0;
 	record->length = length;
-	if (record->queryid == 0 || HONE_UTILITY_HASHES_TEXT || !only_comments)
+	if (record->queryid == 0 || !only_comments || HONE_UTILITY_HASHES_TEXT)
 		record->queryid = text_queryid(record->source, length);
 }
 

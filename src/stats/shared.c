@@ -383,13 +383,12 @@ grow_histogram(HoneStatsQuery *query, int needed)
 		return false;
 	hone_stats_query_histogram(query, &before);
 	count = dsa_get_address(hone_stats_area, pointer);
-	if (before.used > 0)
+	if (DsaPointerIsValid(query->histogram))
 	{
 		memcpy(count, before.count, before.used * sizeof(uint64));
 		memcpy(count + capacity, before.bucket, before.used * sizeof(uint16));
-	}
-	if (DsaPointerIsValid(query->histogram))
 		hone_stats_free(query->histogram, histogram_bytes(query->histogram_capacity));
+	}
 	query->histogram = pointer;
 	query->histogram_capacity = capacity;
 	return true;

@@ -3,6 +3,9 @@
 # they are, and none is created.
 #
 #   hone_install_missing    sets PG_CONFIG unless the caller has
+#   hone_install_tool PROGRAM PACKAGE
+#                           for a check that can be skipped: true if the
+#                           program is there now, else prints why not
 
 # A pg_config of PostgreSQL 15 or later that has the server and its headers.
 hone_usable_pg_config() {
@@ -81,4 +84,21 @@ hone_install_missing() {
     fi
     rm -f "$HONE_APT_LOG"
     export PG_CONFIG
+}
+
+# The package lists may be old or absent, and the package in none of them.
+hone_install_tool() {
+    local program=$1 package=$2
+    command -v "$program" >/dev/null && return 0
+    if ! command -v apt-get >/dev/null || { [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; }; then
+        echo "$program is not installed (Debian: $package)"
+        return 1
+    fi
+    HONE_APT_LOG=$(mktemp)
+    hone_apt install --no-install-recommends "$package" 2>/dev/null ||
+        { hone_apt update && hone_apt install --no-install-recommends "$package"; } 2>/dev/null
+    rm -f "$HONE_APT_LOG"
+    command -v "$program" >/dev/null && return 0
+    echo "$program could not be installed (Debian: $package)"
+    return 1
 }
