@@ -103,8 +103,8 @@ END
 
 plant "functions that do not ask for their script" source.sh "not ok - every SQL-callable function requires its script before it reads an argument
 src/batch/delete.c: hone_batch_delete
-src/stats/functions.c: hone_planted
-src/stats/functions.c: hone_reset" <<'END'
+src/stats/functions.c: hone_reset
+src/stats/functions.c: hone_planted" <<'END'
 sed -i '/^hone_batch_delete(/,/^}/ { /hone_require_script/d }' src/batch/delete.c
 sed -i '/^hone_reset(/,/^}/ s/^\thone_require_script();/\tint64 id = PG_GETARG_INT64(0);\n&/' src/stats/functions.c
 printf 'PG_FUNCTION_INFO_V1(hone_planted);\n' >>src/stats/functions.c
