@@ -121,9 +121,7 @@ hone_scan_open_cursor(HoneTieredScan *scan, TupleDesc desc)
 
 	if (scan->analyze)
 		snapshot = scan->analyze_snapshot = RegisterSnapshot(GetLatestSnapshot());
-	scan->cursor = hone_cursor_open(rel, snapshot, NULL);
-	if (scan->cursor != NULL)
-		scan->cursor->store->desc = desc;
+	scan->cursor = hone_cursor_open(rel, snapshot, desc, NULL);
 	MemoryContextSwitchTo(old);
 }
 
@@ -291,7 +289,7 @@ tiered_fetch_row_version(Relation rel, ItemPointer tid, Snapshot snapshot,
 	visible = RegisterSnapshot(IsMVCCSnapshot(snapshot) ? snapshot :
 							   ActiveSnapshotSet() ? GetActiveSnapshot() :
 							   GetLatestSnapshot());
-	cursor = hone_cursor_open(rel, visible, NULL);
+	cursor = hone_cursor_open(rel, visible, NULL, NULL);
 	if (cursor != NULL)
 	{
 		found = hone_cursor_seek(cursor, tid);

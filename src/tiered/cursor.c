@@ -21,12 +21,13 @@
 #include "tiered/cursor.h"
 
 HoneCursor *
-hone_cursor_open(Relation rel, Snapshot snapshot, const Bitmapset *attributes)
+hone_cursor_open(Relation rel, Snapshot snapshot, TupleDesc desc,
+				 const Bitmapset *attributes)
 {
 	MemoryContext context;
 	MemoryContext old;
 	HoneCursor *cursor;
-	int			natts = RelationGetDescr(rel)->natts;
+	int			natts;
 
 	if (!OidIsValid(rel->rd_rel->reltoastrelid))
 		return NULL;
@@ -37,6 +38,9 @@ hone_cursor_open(Relation rel, Snapshot snapshot, const Bitmapset *attributes)
 	cursor = palloc0(sizeof(HoneCursor));
 	cursor->context = context;
 	cursor->store = hone_store_open(rel, AccessShareLock);
+	if (desc != NULL)
+		cursor->store->desc = desc;
+	natts = cursor->store->desc->natts;
 	cursor->snapshot = snapshot;
 	cursor->values = palloc0(natts * sizeof(Datum *));
 	cursor->isnull = palloc0(natts * sizeof(bool *));

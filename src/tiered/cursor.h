@@ -64,11 +64,13 @@ typedef struct HoneCursor
 
 /*
  * rel stays the caller's; the snapshot must stay registered or active while
- * the cursor is used. attributes: 0-based, NULL = all; members past the last
+ * the cursor is used. desc: of the rows, NULL = as rel has it now (the scan of
+ * ALTER TABLE knows fewer columns). attributes: 0-based, NULL = all; members past the last
  * attribute are ignored. Returns NULL when the table cannot hold batches (no
  * TOAST table).
  */
 extern HoneCursor *hone_cursor_open(Relation rel, Snapshot snapshot,
+									TupleDesc desc,
 									const Bitmapset *attributes);
 
 /*

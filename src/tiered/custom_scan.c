@@ -347,7 +347,7 @@ begin_tiered_scan(CustomScanState *node, EState *estate, int eflags)
 								 SO_ALLOW_SYNC | SO_ALLOW_PAGEMODE);
 	state->heap_slot = ExecAllocTableSlot(&estate->es_tupleTable,
 										  RelationGetDescr(rel), &TTSOpsBufferHeapTuple);
-	state->cursor = hone_cursor_open(rel, estate->es_snapshot, state->attributes);
+	state->cursor = hone_cursor_open(rel, estate->es_snapshot, NULL, state->attributes);
 }
 
 /*

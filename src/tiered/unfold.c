@@ -78,7 +78,7 @@ static HoneStepResult
 unfold_first_batch(HoneFoldState *state, Relation rel)
 {
 	Snapshot	snapshot = GetActiveSnapshot();
-	HoneCursor *cursor = hone_cursor_open(rel, snapshot, NULL);
+	HoneCursor *cursor = hone_cursor_open(rel, snapshot, NULL, NULL);
 	HoneStore  *store;
 	HoneStoreMeta meta;
 	HoneBatchEntry entry;
