@@ -10,6 +10,9 @@
 #   hone_start DATA [opts]  start it; sets PGHOST PGPORT PGUSER
 #   hone_stop DATA [mode]   stop it
 #   hone_kill DATA          kill -9 the server and every process of it
+#   hone_background_errors LOG...
+#                           errors of processes that are no client's, but for
+#                           workers that were told to end
 #   hone_as CMD...          run as the unprivileged user
 
 hone_user() {
@@ -112,4 +115,9 @@ hone_kill() {
     done
     kill -9 "$postmaster"
     while kill -0 "$postmaster" 2>/dev/null; do sleep 0.02; done
+}
+
+hone_background_errors() {
+    # the prefix of a client's lines ends with its application's name
+    grep -hE '^[^]]*\] (ERROR|FATAL|PANIC):' "$@" | grep -v 'terminating background worker .* due to administrator command'
 }

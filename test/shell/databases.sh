@@ -101,5 +101,5 @@ succeeds "DROP DATABASE of the copy" sql "DROP DATABASE copy WITH (FORCE)"
 is "nothing was said about the database without the extension" "$(grep -i 'bare' "$HONE_DATA.log")" ""
 # a worker gives way to CREATE and DROP DATABASE
 is "no background process met an error" \
-    "$(grep -E '^[^]]*\] (ERROR|FATAL|PANIC):' "$HONE_DATA.log" | grep -v 'terminating background worker')" ""
+    "$(hone_background_errors "$HONE_DATA.log")" ""
 hone_done

@@ -140,7 +140,7 @@ succeeds "it serves the other database" eval "HONE_DB=postgres; beat && beat"
 is "and says it once" "$(said)" 1
 like "with what to do" "$(grep -A2 'the worker does nothing' "$HONE_DATA.log")" "HINT:  $remake"
 # only clients have a name in the log's lines
-is "no background process met an error" "$(grep -E '^[^]]*\] (ERROR|FATAL):' "$HONE_DATA.log")" ""
+is "no background process met an error" "$(hone_background_errors "$HONE_DATA.log")" ""
 
 succeeds "decompress_all" sql "CALL hone.decompress_all()"
 is "every row as heap" "$(rows_of t)" "$wanted"

@@ -103,6 +103,5 @@ is "every row as heap" "$(rows_of t; rows_of user_types; rows_of m)" "$rows
 $(printf '%s\n' "$wanted" | sed -n 2p)
 $moved"
 succeeds "DROP EXTENSION" sql "DROP EXTENSION pg_hone"
-# a worker may be at work when its server is stopped
-is "no background process met an error" "$(grep -hE '^[^]]*\] (ERROR|FATAL|PANIC):' "$new.log" "$old.log" | grep -v 'due to administrator command')" ""
+is "no background process met an error" "$(hone_background_errors "$new.log" "$old.log")" ""
 hone_done
