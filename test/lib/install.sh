@@ -25,6 +25,18 @@ hone_find_pg_config() {
     return 1
 }
 
+# That of one version, if this machine has it.
+hone_pg_config_of() {
+    local config
+    for config in ${PG_CONFIG:-} "/usr/lib/postgresql/$1/bin/pg_config"; do
+        if [[ $("$config" --version 2>/dev/null) =~ ^PostgreSQL\ $1[^0-9] ]] && hone_usable_pg_config "$config"; then
+            echo "$config"
+            return 0
+        fi
+    done
+    return 1
+}
+
 hone_apt() {
     local sudo=
     if [ "$(id -u)" != 0 ]; then sudo="sudo"; fi

@@ -23,18 +23,6 @@ done
 [ ${#versions[@]} -gt 0 ] || versions=(15 17 18)
 [ ${#command[@]} -gt 0 ] || { echo "no command after --" >&2; exit 1; }
 
-# A pg_config of that version which can build and run, of this machine.
-pg_config_of() {
-    local config
-    for config in ${PG_CONFIG:-} "/usr/lib/postgresql/$1/bin/pg_config"; do
-        if [[ $("$config" --version 2>/dev/null) =~ ^PostgreSQL\ $1[^0-9] ]] && hone_usable_pg_config "$config"; then
-            echo "$config"
-            return 0
-        fi
-    done
-    return 1
-}
-
 passed=0 failed=0 skipped=0 summary=
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -42,7 +30,7 @@ trap 'rm -f "$log"' EXIT
 for version in "${versions[@]}"; do
     hone_say "PostgreSQL $version"
     begin=$SECONDS
-    if config=$(pg_config_of "$version"); then
+    if config=$(hone_pg_config_of "$version"); then
         where="of this machine"
         (cd "$HONE_ROOT" && PG_CONFIG=$config bash "${command[@]}") 2>&1 </dev/null | tee "$log"
         status=${PIPESTATUS[0]}
