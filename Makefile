@@ -185,7 +185,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 # The script and the library carry the checksum of the same fragments, so that
-# each recognises the other (src/common/script.h).
+# each recognises the other (src/common/script.c).
 SCRIPT_SUM := $(firstword $(shell cd $(HONE_TOP). && cat $(SQL_FRAGMENTS) | cksum))
 
 $(EXTENSION_SCRIPT): $(SQL_FRAGMENTS) Makefile

@@ -98,6 +98,37 @@ SELECT id FROM t WHERE id < 5000 ORDER BY id OFFSET 2000;
 \o
 SELECT hone.dismiss_recommendation(id, 'two at once') FROM hone.recommendations WHERE fix LIKE '%id > 1%';
 SELECT count(*), count(DISTINCT id) AS ids, status FROM hone.recommendations GROUP BY status ORDER BY status;
+-- seen again with another text of the same query
+SELECT hone.reset_recommendations() > 0 AS reset;
+\o /dev/null
+\set ECHO none
+SELECT x.id FROM advise_switch.t AS x WHERE x.id > 3 ORDER BY x.id OFFSET 2000;
+\set ECHO all
+\o
+SELECT status FROM hone.recommendations;
+-- dismissed in a database that was dumped: the id is another one
+UPDATE hone.dismissed_recommendations SET id = id + 1;
+SELECT hone.reset_recommendations() > 0 AS reset;
+\o /dev/null
+\set ECHO none
+SELECT id FROM t WHERE id > 7 ORDER BY id OFFSET 2000;
+\set ECHO all
+\o
+SELECT status FROM hone.recommendations;
+-- a list of constants of whatever length
+\o /dev/null
+\set ECHO none
+SELECT id FROM t WHERE id NOT IN (1, 2) ORDER BY id OFFSET 2000;
+\set ECHO all
+\o
+SELECT hone.dismiss_recommendation(id) FROM hone.recommendations WHERE status = 'open';
+SELECT hone.reset_recommendations() > 0 AS reset;
+\o /dev/null
+\set ECHO none
+SELECT id FROM t WHERE id NOT IN (3, 4, 5, 6) ORDER BY id OFFSET 2000;
+\set ECHO all
+\o
+SELECT status FROM hone.recommendations;
 SELECT held > 0 AS held, room, dropped FROM hone._findings();
 
 SELECT hone.reset_recommendations() > 0 AS reset;

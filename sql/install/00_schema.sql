@@ -18,7 +18,7 @@ COMMENT ON SCHEMA hone IS 'pg_hone: query statistics, recommendations, tiered st
 GRANT USAGE ON SCHEMA hone TO PUBLIC;
 
 -- The library and this script are made together and carry the same identity
--- (src/common/script.h). A server may still run an older library than the
+-- (src/common/script.c). A server may still run an older library than the
 -- files beside this one: then it ends here.
 CREATE FUNCTION hone._require_library(script text) RETURNS void
 LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE

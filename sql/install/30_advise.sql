@@ -2,6 +2,7 @@
 
 CREATE TABLE hone.dismissed_recommendations (
     id bigint PRIMARY KEY,
+    fingerprint bigint NOT NULL,
     kind text NOT NULL,
     summary text NOT NULL,
     reason text,
@@ -10,6 +11,7 @@ CREATE TABLE hone.dismissed_recommendations (
 );
 COMMENT ON TABLE hone.dismissed_recommendations IS 'Recommendations that somebody decided against, and why; see hone.dismiss_recommendation';
 COMMENT ON COLUMN hone.dismissed_recommendations.id IS 'As in hone.recommendations';
+COMMENT ON COLUMN hone.dismissed_recommendations.fingerprint IS 'By what it is known in a restored dump, where ids are others: a hash of the kind, the table''s name, and the statement''s text without constants or the columns'' names';
 COMMENT ON COLUMN hone.dismissed_recommendations.kind IS 'As in hone.recommendations';
 COMMENT ON COLUMN hone.dismissed_recommendations.summary IS 'As it was when somebody dismissed it first';
 COMMENT ON COLUMN hone.dismissed_recommendations.reason IS 'What was given as the reason, or NULL';
@@ -28,7 +30,7 @@ RETURNS TABLE (
     id bigint, kind text, severity text, relation regclass, queryid bigint,
     calls bigint, cost_ms double precision, saving_ms double precision,
     summary text, fix text, evidence jsonb, first_seen timestamptz,
-    last_seen timestamptz)
+    last_seen timestamptz, fingerprint bigint)
 AS 'MODULE_PATHNAME', 'hone_all_recommendations'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION hone._all_recommendations() IS 'Internal: the rows behind hone.recommendations, as the caller may see them';
@@ -38,7 +40,7 @@ RETURNS TABLE (
     id bigint, kind text, severity text, relation regclass, queryid bigint,
     calls bigint, cost_ms double precision, saving_ms double precision,
     summary text, fix text, evidence jsonb, first_seen timestamptz,
-    last_seen timestamptz)
+    last_seen timestamptz, fingerprint bigint)
 AS 'MODULE_PATHNAME', 'hone_new_recommendations'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION hone._new_recommendations() IS 'Internal: like _all_recommendations(), but only what changed since the last call, which is then told';
@@ -46,13 +48,14 @@ COMMENT ON FUNCTION hone._new_recommendations() IS 'Internal: like _all_recommen
 CREATE VIEW hone.recommendations AS
 SELECT r.id, r.kind, r.severity, r.relation, r.queryid, r.calls, r.cost_ms,
        r.saving_ms, r.summary, r.fix, r.evidence,
-       CASE WHEN d.id IS NULL THEN 'open' ELSE 'dismissed' END AS status,
+       CASE WHEN EXISTS (SELECT FROM hone.dismissed_recommendations AS d
+                         WHERE d.id = r.id OR d.fingerprint = r.fingerprint)
+            THEN 'dismissed' ELSE 'open' END AS status,
        r.first_seen, r.last_seen
 FROM hone._all_recommendations() AS r
-LEFT JOIN hone.dismissed_recommendations AS d ON d.id = r.id
 ORDER BY r.cost_ms DESC, r.id;
 COMMENT ON VIEW hone.recommendations IS 'What wastes time in this database, the dearest first: evidence measured on this server, and the SQL that mends it';
-COMMENT ON COLUMN hone.recommendations.id IS 'Stays the same as long as the query''s text and the table''s name do, in a restored dump too';
+COMMENT ON COLUMN hone.recommendations.id IS 'Stays the same as long as the query and the table do';
 COMMENT ON COLUMN hone.recommendations.kind IS 'n_plus_one, offset_pagination, select_star or missing_index';
 COMMENT ON COLUMN hone.recommendations.severity IS 'high from 10 s of cost, medium from 1 s, else low';
 COMMENT ON COLUMN hone.recommendations.calls IS 'Executions it stands for since first_seen';
@@ -69,10 +72,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT r.id, r.kind, r.severity, r.relation, r.queryid, r.calls, r.cost_ms,
            r.saving_ms, r.summary, r.fix, r.evidence,
-           CASE WHEN d.id IS NULL THEN 'open' ELSE 'dismissed' END,
+           CASE WHEN EXISTS (SELECT FROM hone.dismissed_recommendations AS d
+                             WHERE d.id = r.id OR d.fingerprint = r.fingerprint)
+                THEN 'dismissed' ELSE 'open' END,
            r.first_seen, r.last_seen
     FROM hone._new_recommendations() AS r
-    LEFT JOIN hone.dismissed_recommendations AS d ON d.id = r.id
     ORDER BY r.cost_ms DESC, r.id
 $$;
 COMMENT ON FUNCTION hone.analyze_workload() IS 'The recommendations of this database that are new or have new evidence since the last call (by anybody)';
@@ -85,9 +89,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
-    INSERT INTO hone.dismissed_recommendations AS d (id, kind, summary, reason)
-    SELECT DISTINCT ON (r.id) r.id, r.kind, r.summary, reason
-    FROM hone.recommendations AS r
+    INSERT INTO hone.dismissed_recommendations AS d (id, fingerprint, kind, summary, reason)
+    SELECT r.id, r.fingerprint, r.kind, r.summary, reason
+    FROM hone._all_recommendations() AS r
     WHERE r.id = dismiss_recommendation.id
     ON CONFLICT ON CONSTRAINT dismissed_recommendations_pkey
     DO UPDATE SET reason = EXCLUDED.reason, dismissed_by = EXCLUDED.dismissed_by,

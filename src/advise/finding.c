@@ -307,3 +307,12 @@ hone_finding_usage(int *held, int *room, int64 *dropped)
 	*dropped = shared->dropped;
 	LWLockRelease(shared->lock);
 }
+
+int64
+hone_finding_id(const HoneFindingKey *key)
+{
+	uint64		id = hash_bytes_extended((const unsigned char *) key,
+										 sizeof(HoneFindingKey), 0);
+
+	return (int64) (id & PG_INT64_MAX);
+}

@@ -121,4 +121,7 @@ extern int	hone_finding_forget(Oid dbid);
 /* Findings now held, room for findings, and findings dropped for want of it. */
 extern void hone_finding_usage(int *held, int *room, int64 *dropped);
 
+/* The same in every session and after every restart; positive. */
+extern int64 hone_finding_id(const HoneFindingKey *key);
+
 #endif							/* HONE_FINDING_H */

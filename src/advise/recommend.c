@@ -37,7 +37,7 @@
 #include "advise/recommend.h"
 #include "common/sqltext.h"
 
-#define RECOMMENDATION_COLUMNS	13
+#define RECOMMENDATION_COLUMNS	14
 #define HIGH_COST_MS			10000
 #define MEDIUM_COST_MS			1000
 
@@ -195,7 +195,7 @@ severity(double cost_ms)
 
 /*
  * Append a statement as it is whatever its layout, comments and constants. Of
- * constants it stays whether they are quoted.
+ * constants it stays whether they are quoted; a list of them is one.
  */
 static void
 append_statement(StringInfo out, const char *text)
@@ -210,10 +210,18 @@ append_statement(StringInfo out, const char *text)
 		if (token == HONE_SQL_SPACE || token == HONE_SQL_COMMENT)
 			continue;
 		appendStringInfoChar(out, ' ');
-		if (token == HONE_SQL_PARAM)
-			appendStringInfoChar(out, '$');
-		else if (token == HONE_SQL_CONSTANT)
-			appendStringInfoChar(out, isdigit((unsigned char) text[pos]) || text[pos] == '.' ? '0' : '\'');
+		if (token == HONE_SQL_PARAM || token == HONE_SQL_CONSTANT)
+		{
+			char		symbol = token == HONE_SQL_PARAM ? '$' :
+			isdigit((unsigned char) text[pos]) || text[pos] == '.' ? '0' : '\'';
+			char		before[] = {' ', symbol, ' ', ',', ' ', '\0'};
+
+			if (out->len > lengthof(before) &&
+				strcmp(out->data + out->len - strlen(before), before) == 0)
+				out->data[out->len -= strlen(" , ")] = '\0';
+			else
+				appendStringInfoChar(out, symbol);
+		}
 		else
 			for (; pos < end; pos++)
 				appendStringInfoChar(out, token == HONE_SQL_WORD ?
@@ -222,12 +230,13 @@ append_statement(StringInfo out, const char *text)
 }
 
 /*
- * What a recommendation is known by, and dismissed: the same in every session,
- * after a restart, and where a dump was restored. So it is made of names and
- * the statement's text; OIDs and queryids do not survive a dump. Positive.
+ * By what a dismissed recommendation is known where a dump was restored: OIDs
+ * and queryids, of which its id is made, are others there. So it is made of
+ * names and the statement's text. (That text is the first one seen of the
+ * query, so in the same database the id is more to be relied on.)
  */
 static int64
-recommendation_id(const HoneFinding *finding)
+fingerprint_of(const HoneFinding *finding)
 {
 	const HoneFindingKey *key = &finding->key;
 	char	   *relation = hone_qualified_name(key->relid);
@@ -256,12 +265,12 @@ recommendation_id(const HoneFinding *finding)
 		append_statement(&identity, finding->sample.text);
 	hash = hash_bytes_extended((const unsigned char *) identity.data, identity.len, 0);
 	pfree(identity.data);
-	return (int64) (hash & PG_INT64_MAX);
+	return (int64) hash;
 }
 
 static void
-put_recommendation(ReturnSetInfo *rsinfo, const HoneFinding *finding, int64 id,
-				   const HoneReader *reader, HoneAdvice *advice)
+put_recommendation(ReturnSetInfo *rsinfo, const HoneFinding *finding,
+				   int64 fingerprint, const HoneReader *reader, HoneAdvice *advice)
 {
 	Datum		values[RECOMMENDATION_COLUMNS];
 	bool		nulls[RECOMMENDATION_COLUMNS] = {0};
@@ -281,7 +290,7 @@ put_recommendation(ReturnSetInfo *rsinfo, const HoneFinding *finding, int64 id,
 	initStringInfo(&json);
 	appendStringInfo(&json, "{%s}", advice->evidence.data);
 
-	values[i++] = Int64GetDatum(id);
+	values[i++] = Int64GetDatum(hone_finding_id(&finding->key));
 	values[i++] = CStringGetTextDatum(kind_name(finding->key.kind));
 	values[i++] = CStringGetTextDatum(severity(advice->cost_ms));
 	values[i++] = ObjectIdGetDatum(finding->key.relid);
@@ -297,6 +306,7 @@ put_recommendation(ReturnSetInfo *rsinfo, const HoneFinding *finding, int64 id,
 	values[i++] = DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 	values[i++] = TimestampTzGetDatum(finding->first_seen);
 	values[i++] = TimestampTzGetDatum(finding->last_seen);
+	values[i++] = Int64GetDatum(fingerprint);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
@@ -322,13 +332,14 @@ recommend(ReturnSetInfo *rsinfo, bool untold)
 	{
 		HoneAdvice	advice = {0};
 		HoneReader	reader;
-		int64		id;
+		int64		fingerprint;
 
 		CHECK_FOR_INTERRUPTS();
 		if (!is_worth_advice(findings[i].key.relid))
 			continue;
 		MemoryContextSwitchTo(context);
-		id = recommendation_id(&findings[i]);	/* advice changes a finding */
+		/* before the advice, which changes a finding */
+		fingerprint = fingerprint_of(&findings[i]);
 		reader = reader_of(&findings[i]);
 		advice.context = context;
 		advice.cost_ms = findings[i].cost_ms;
@@ -336,7 +347,7 @@ recommend(ReturnSetInfo *rsinfo, bool untold)
 		initStringInfo(&advice.evidence);
 		advise_safely(&findings[i], &reader, &advice);
 		if (!advice.drop)
-			put_recommendation(rsinfo, &findings[i], id, &reader, &advice);
+			put_recommendation(rsinfo, &findings[i], fingerprint, &reader, &advice);
 		MemoryContextSwitchTo(caller);
 		MemoryContextReset(context);
 	}

@@ -139,13 +139,19 @@ static void
 report_other_script(void)
 {
 	char	   *found = identity_found();
+	bool		update = update_path_exists();	/* not within ereport */
 
+	if (!OidIsValid(hone_schema_oid()))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("there is no schema \"%s\": pg_hone's own has been renamed", HONE_SCHEMA),
+				 errhint("ALTER SCHEMA ... RENAME TO %s;", HONE_SCHEMA)));
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("the objects of pg_hone in this database are of another version than its library"),
 			 errdetail("They were made by the script %s, the library belongs to %s.",
 					   found ? found : "of an older one", HONE_SCRIPT),
-			 update_path_exists() ?
+			 update ?
 			 errhint("ALTER EXTENSION pg_hone UPDATE;") :
 			 errhint("CALL hone.decompress_all(); DROP EXTENSION pg_hone; CREATE EXTENSION pg_hone; then set the tier policies again.")));
 }

@@ -117,12 +117,12 @@ hone_toplevel_main(Datum main_arg)
 	 * restricts what it calls of the table's owner by itself.
 	 */
 	BackgroundWorkerInitializeConnectionByOid(request->dbid, InvalidOid, 0);
+	hone_worker_pin_timeouts(request->lock_timeout_ms);
 	StartTransactionCommand();
 	SetSessionAuthorization(request->userid, superuser_arg(request->userid));
 	CommitTransactionCommand();
 	pgstat_report_activity(STATE_RUNNING, request->sql);
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
-	hone_worker_pin_timeouts(request->lock_timeout_ms);
 
 	PG_TRY();
 	{

@@ -142,12 +142,12 @@ extern List *hone_compat_insert_index_tuples(ResultRelInfo *info,
 #endif
 
 /*
- * 18 computes the query identifier of the query in DECLARE CURSOR; 17 dropped
+ * 18 computes the query identifier of the query in DECLARE CURSOR; 16 dropped
  * the text from JumbleQuery().
  */
 #if PG_VERSION_NUM >= 180000
 #define HONE_JUMBLE_INNER(query, text)	((JumbleState *) NULL)
-#elif PG_VERSION_NUM >= 170000
+#elif PG_VERSION_NUM >= 160000
 #define HONE_JUMBLE_INNER(query, text)	JumbleQuery(query)
 #else
 #define HONE_JUMBLE_INNER(query, text)	JumbleQuery(query, text)

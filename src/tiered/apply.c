@@ -8,8 +8,8 @@
  * any index when the replica identity is FULL. An index holds plain rows only,
  * so a compressed row would not be found and its change be dropped with
  * nothing but a line in the log. So in a process that applies changes no index
- * of an open relation (am.h) is scanned: the scan is refused, and the
- * subscription stops with an error that says how to go on. The planner's look
+ * of an open relation (am.h) is scanned: the scan is refused, for a plain row
+ * too, and the subscription stops with an error that says how to go on. The planner's look
  * at the ends of an index, for statements of triggers, is no such scan: there
  * those indexes are hidden from it.
  *
@@ -20,6 +20,8 @@
 #include "access/relation.h"
 #include "optimizer/plancat.h"
 #include "replication/logicalworker.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "tiered/am.h"
@@ -46,7 +48,14 @@ void
 hone_apply_check_index_scan(Relation rel)
 {
 	if (IsLogicalWorker() && hone_is_open(rel))
-		hone_refuse_compressed(rel, "apply changes to the compressed rows");
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a subscription cannot look for rows of compressed table \"%s\" through an index",
+						RelationGetRelationName(rel)),
+				 errdetail("An index does not find compressed rows."),
+				 errhint("CALL hone.decompress('%s'), or drop the index: then changes to rows that are not compressed are applied.",
+						 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+													RelationGetRelationName(rel)))));
 }
 
 void

@@ -508,13 +508,16 @@ static void
 make_parent_ordinary(Oid relid, int lock_timeout_ms)
 {
 	HoneFoldState state = {.relid = relid,.lock_timeout_ms = lock_timeout_ms};
-	Relation	rel = table_open(relid, AccessShareLock);
-	bool		tiered = OidIsValid(rel->rd_rel->relam) &&
-	rel->rd_rel->relam == hone_tiered_am_oid();
+	Relation	rel = try_relation_open(relid, AccessShareLock);
+	bool		tiered;
 
+	if (rel == NULL)
+		return;					/* dropped meanwhile */
+	tiered = OidIsValid(rel->rd_rel->relam) &&
+		rel->rd_rel->relam == hone_tiered_am_oid();
 	if (tiered && !HONE_OWNS_RELATION(relid))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, RelationGetRelationName(rel));
-	table_close(rel, AccessShareLock);
+	relation_close(rel, AccessShareLock);
 	if (tiered)
 		run_steps(&state, parent_step, commit_in_procedure, NULL);
 }

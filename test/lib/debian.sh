@@ -27,9 +27,31 @@ HONE_INSIDE=/mnt/pg_hone
 hone_why_not() { HONE_WHY_NOT=$1; return 1; }
 
 hone_mirror() {
+    local try mirror
     if [ -n "${HONE_DEBIAN_MIRROR:-}" ]; then echo "$HONE_DEBIAN_MIRROR"; return; fi
-    apt-get indextargets --format '$(ORIGIN) $(LABEL) $(SITE)' 'Created-By: Packages' 2>/dev/null |
-        sed -n 's/^Debian Debian //p' | head -1
+    for try in 1 2; do
+        mirror=$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(SITE)' 'Created-By: Packages' 2>/dev/null |
+            sed -n 's/^Debian Debian //p' | head -1)
+        [ -z "$mirror" ] || break
+        # a machine whose lists were taken away does not know
+        apt-get -qq update >/dev/null 2>&1 || break
+    done
+    echo "$mirror"
+}
+
+# hone_alone CMD...: one process at a time makes something in HONE_CACHE, and
+# others find it made. CMD checks for that.
+hone_alone() {
+    local status
+    mkdir -p "$HONE_CACHE" 2>/dev/null && [ -w "$HONE_CACHE" ] ||
+        hone_why_not "cannot write to $HONE_CACHE; HONE_CACHE can name another folder" || return 1
+    exec {HONE_LOCK}>"$HONE_CACHE/lock"
+    flock "$HONE_LOCK"
+    # not inherited: the lock would live as long as whatever it started
+    "$@" {HONE_LOCK}>&-
+    status=$?
+    exec {HONE_LOCK}>&-
+    return $status
 }
 
 # apt with lists of its own: the machine's are left alone. The mirror may be
@@ -96,9 +118,10 @@ hone_make_folder() {
         hone_why_not "debootstrap is not installed" || return 1
     # a suite that is newer than debootstrap itself
     [ -e "/usr/share/debootstrap/scripts/$suite" ] || script=("$sid")
-    rm -rf "$dir"
+    rm -rf --one-file-system "$dir"
     hone_say "PostgreSQL $version: Debian $suite in $dir (some minutes, 1.5 GB, once)"
-    debootstrap --variant=minbase --include=ca-certificates "$suite" "$dir" "$(hone_mirror)" "${script[@]}" >"$log" 2>&1 ||
+    # what it mounts in the folder is gone with it
+    unshare --mount --propagation private debootstrap --variant=minbase --include=ca-certificates "$suite" "$dir" "$(hone_mirror)" "${script[@]}" >"$log" 2>&1 ||
         hone_why_not "debootstrap of Debian $suite failed: $(tail -1 "$log")" || return 1
     echo 'Acquire::Check-Valid-Until "false";' >"$dir/etc/apt/apt.conf.d/90frozen-mirror"
     # the package would make and start a cluster, and daemons have no place here
@@ -114,22 +137,23 @@ hone_make_folder() {
     echo "$HONE_FOLDER_PACKAGES" >"$dir/.complete"
 }
 
-hone_folder() {
+hone_have_folder() { [ "$(cat "$HONE_FOLDER/.complete" 2>/dev/null)" = "$HONE_FOLDER_PACKAGES" ]; }
+
+hone_get_folder() {
     local version=$1 suite
-    HONE_FOLDER=$HONE_CACHE/pg$version
-    [ "$(id -u)" = 0 ] || hone_why_not "a folder with Debian in it can only be made and entered by root" || return 1
-    unshare --mount --propagation private true 2>/dev/null ||
-        hone_why_not "this system does not let root mount anything" || return 1
-    if [ "$(cat "$HONE_FOLDER/.complete" 2>/dev/null)" = "$HONE_FOLDER_PACKAGES" ]; then return 0; fi
+    if hone_have_folder; then return 0; fi
     hone_apt_lists || return 1
     suite=$(hone_suite_of "$version") ||
         hone_why_not "no Debian suite ($HONE_DEBIAN_SUITES) has PostgreSQL $version" || return 1
-    (
-        flock 9
-        if [ "$(cat "$HONE_FOLDER/.complete" 2>/dev/null)" != "$HONE_FOLDER_PACKAGES" ]; then
-            hone_make_folder "$version" "$suite" || { echo "$HONE_WHY_NOT" >"$HONE_CACHE/pg$version.why"; exit 1; }
-        fi
-    ) 9>"$HONE_CACHE/pg$version.lock" || hone_why_not "$(cat "$HONE_CACHE/pg$version.why")"
+    hone_make_folder "$version" "$suite"
+}
+
+hone_folder() {
+    HONE_FOLDER=$HONE_CACHE/pg$1
+    [ "$(id -u)" = 0 ] || hone_why_not "a folder with Debian in it can only be made and entered by root" || return 1
+    unshare --mount --propagation private mount -t proc proc /proc 2>/dev/null ||
+        hone_why_not "this system does not let root mount anything" || return 1
+    hone_have_folder || hone_alone hone_get_folder "$1"
 }
 
 # What an earlier run left there, complete; it is used until somebody removes it.
@@ -137,37 +161,46 @@ hone_kept() {
     ls -d "$HONE_CACHE/$1/$2".*/.complete 2>/dev/null | sort -V | tail -1 | sed 's|/.complete$||'
 }
 
-hone_pg_source() {
-    local major=$1 dir version
-    HONE_PG_SOURCE=$(hone_kept source "postgresql-$major")
-    [ -z "$HONE_PG_SOURCE" ] || return 0
+hone_have_source() {
+    HONE_PG_SOURCE=$(hone_kept source "postgresql-$1")
+    [ -n "$HONE_PG_SOURCE" ]
+}
+
+hone_get_source() {
+    local major=$1 dir=$HONE_CACHE/source/partial version versions fetched=
+    if hone_have_source "$major"; then return 0; fi
     hone_apt_lists || return 1
-    version=$(hone_apt_suites apt-cache showsrc "postgresql-$major" 2>/dev/null | sed -n 's/^Version: //p' | sort -V | tail -1)
-    [ -n "$version" ] ||
+    versions=$(hone_apt_suites apt-cache showsrc "postgresql-$major" 2>/dev/null | sed -n 's/^Version: //p' | sort -Vru)
+    [ -n "$versions" ] ||
         hone_why_not "no Debian suite ($HONE_DEBIAN_SUITES) has the source of PostgreSQL $major" || return 1
-    HONE_PG_SOURCE=$HONE_CACHE/source/postgresql-${version%%-*}
-    dir=$HONE_PG_SOURCE.partial
-    rm -rf "$dir" "$HONE_PG_SOURCE"
-    mkdir -p "$dir"
-    hone_say "source of PostgreSQL: Debian's postgresql-$major $version"
-    (cd "$dir" && hone_apt_suites apt-get source --download-only "postgresql-$major=$version" >"$HONE_CACHE/source/log" 2>&1) ||
-        hone_why_not "the source of PostgreSQL $major cannot be fetched: $(grep -m1 '^E:' "$HONE_CACHE/source/log")" || return 1
+    for version in $versions; do
+        rm -rf "$dir"
+        mkdir -p "$dir"
+        hone_say "source of PostgreSQL: Debian's postgresql-$major $version"
+        # a mirror may list what it does not have
+        if (cd "$dir" && hone_apt_suites apt-get source --download-only "postgresql-$major=$version" >"$HONE_CACHE/source/log" 2>&1); then
+            fetched=yes
+            break
+        fi
+    done
+    [ -n "$fetched" ] ||
+        hone_why_not "the Debian mirror lists the source of PostgreSQL $major but does not have it" || return 1
     # upstream's own tree: Debian's patches are about the paths of its packages
     tar -xf "$dir"/postgresql-"$major"_*.orig.tar.* -C "$dir" --strip-components=1 --no-same-owner ||
         hone_why_not "the source of PostgreSQL $major cannot be unpacked" || return 1
     rm -f "$dir"/*.orig.tar.* "$dir"/*.debian.tar.* "$dir"/*.dsc
     touch "$dir/.complete"
+    HONE_PG_SOURCE=$HONE_CACHE/source/postgresql-${version%%-*}
+    rm -rf "$HONE_PG_SOURCE"
     mv "$dir" "$HONE_PG_SOURCE"
 }
 
+hone_pg_source() { hone_have_source "$1" || hone_alone hone_get_source "$1"; }
+
 # Programs and flags of the kinds of builds. No library that a test of ours
 # does not need: what PostgreSQL can do without is left out.
-hone_pg_build() {
-    local major=$1 kind=$2 build log flags without=() package packages=()
-    hone_pg_source "$major" || return 1
-    build=$HONE_CACHE/build/$kind-${HONE_PG_SOURCE##*postgresql-}
-    HONE_PG_BUILD=$build/build
-    export PG_CONFIG=$build/bin/pg_config
+hone_get_build() {
+    local major=$1 kind=$2 build=${HONE_PG_BUILD%/build} log flags without=() package packages=()
     [ ! -e "$build/.complete" ] || return 0
     case $kind in
         assert) flags="-O1 -g" ;;
@@ -201,4 +234,11 @@ hone_pg_build() {
         hone_why_not "building PostgreSQL $major failed: $(grep -m1 -iE 'error' "$log"); see $log" || return 1
     chmod -R a+rX "$build"
     touch "$build/.complete"
+}
+
+hone_pg_build() {
+    hone_pg_source "$1" || return 1
+    HONE_PG_BUILD=$HONE_CACHE/build/$2-${HONE_PG_SOURCE##*postgresql-}/build
+    [ -e "${HONE_PG_BUILD%/build}/.complete" ] || hone_alone hone_get_build "$1" "$2" || return 1
+    export PG_CONFIG=${HONE_PG_BUILD%/build}/bin/pg_config
 }

@@ -44,7 +44,7 @@ own="-c max_prepared_transactions=10 -c compute_query_id=regress"
 # run_program OUT SETTINGS KIND: a suite on a new server, which goes on
 # running; its results in OUT. Where SETTINGS are "plain", without pg_hone.
 run_program() {
-    local out=$1 settings=$2 kind=$3 program args
+    local out=$1 settings=$2 kind=$3 program schedule args
     if [ "$settings" = plain ]; then
         settings="-c shared_preload_libraries="
     else
@@ -61,15 +61,17 @@ run_program() {
     [ "$(id -u)" != 0 ] || chown "$(hone_user)" "$out"
     if [ "$kind" = regress ]; then
         program=$build/src/test/regress/pg_regress
-        # 15 has a command in it that later programs do not know
-        sed '/^ignore:/d' "$source/src/test/regress/parallel_schedule" >"$work/schedule"
-        args=(--dlpath="$work/lib" --max-concurrent-tests=20 --schedule="$work/schedule")
+        schedule=parallel_schedule
+        args=(--dlpath="$work/lib" --max-concurrent-tests=20)
     else
         program=$build/src/test/isolation/pg_isolation_regress
-        args=(--schedule="$source/src/test/isolation/isolation_schedule")
+        schedule=isolation_schedule
+        args=()
     fi
+    # 15 has a command in it that later programs do not know
+    sed '/^ignore:/d' "$source/src/test/$kind/$schedule" >"$work/schedule"
     hone_as env PATH="$PATH" PGHOST="$PGHOST" PGPORT="$PGPORT" PGUSER=postgres "$program" --user=postgres \
-        --bindir="$HONE_BIN" --inputdir="$source/src/test/$kind" --outputdir="$out" "${args[@]}" >"$work/log" 2>&1
+        --bindir="$HONE_BIN" --inputdir="$source/src/test/$kind" --outputdir="$out" --schedule="$work/schedule" "${args[@]}" >"$work/log" 2>&1
 }
 
 # What the server that run_program left says of itself; stops it.
@@ -102,13 +104,14 @@ unknown_differences() {
 
 # suite KIND MODE SETTINGS: the version's own suite, against what it ships.
 suite() {
-    local kind=$1 name="PostgreSQL $version, $1 suite, $2" out=$HONE_WORK/run/postgres/out unknown total
+    local kind=$1 name="PostgreSQL $version, $1 suite, $2" out=$HONE_WORK/run/postgres/out unknown total wanted
     [[ $name == *"$only"* ]] || return 0
     run_program "$out" "$3" "$kind"
     # "test NAME ... ok" up to 15, TAP since 16
     total=$(grep -cE '\.\.\. (ok|FAILED|failed)|^(not )?ok [0-9]' "$work/log")
-    if [ "$total" -lt 50 ]; then
-        not_ok "$name" "only $total tests ran: $(tail -20 "$work/log")"
+    wanted=$(sed -n 's/^test: *//p' "$work/schedule" | wc -w)
+    if [ "$total" -lt 50 ] || [ "$total" != "$wanted" ]; then
+        not_ok "$name" "$total of $wanted tests ran: $(tail -20 "$work/log")"
     elif [ ! -s "$out/regression.diffs" ]; then
         ok "$name: $total tests, no difference"
     else

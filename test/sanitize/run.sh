@@ -3,7 +3,7 @@
 # with assertions and with the address and undefined-behaviour sanitizers, and
 # pg_hone with it.
 #
-#   bash test/sanitize/run.sh               all of it (see README.md for how long)
+#   bash test/sanitize/run.sh               all of it, 20 minutes on 2 cores
 #   bash test/sanitize/run.sh regress       parts of it, as test/run.sh takes them
 #   HONE_SANITIZE_VERSION=17 bash test/sanitize/run.sh
 #
