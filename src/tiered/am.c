@@ -352,12 +352,22 @@ tiered_index_fetch_tuple(struct IndexFetchTableData *scan, ItemPointer tid,
 														call_again, all_dead);
 }
 
+/*
+ * A copy of a compressed row that was made slot to slot, as a subscription
+ * makes it, has lost its TID; one of a plain row keeps it.
+ */
+static bool
+is_compressed_row(ItemPointer tid)
+{
+	return hone_tid_is_compressed(tid) || !ItemPointerIsValid(tid);
+}
+
 static TM_Result
 tiered_tuple_delete(Relation rel, ItemPointer tid, CommandId cid,
 					Snapshot snapshot, Snapshot crosscheck, bool wait,
 					TM_FailureData *tmfd, bool changingPart)
 {
-	if (hone_tid_is_compressed(tid))
+	if (is_compressed_row(tid))
 		hone_refuse_compressed(rel, "delete compressed rows");
 	return GetHeapamTableAmRoutine()->tuple_delete(rel, tid, cid, snapshot,
 												   crosscheck, wait, tmfd,
@@ -370,7 +380,7 @@ tiered_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot,
 					bool wait, TM_FailureData *tmfd, LockTupleMode *lockmode,
 					HoneUpdateIndexes *update_indexes)
 {
-	if (hone_tid_is_compressed(otid))
+	if (is_compressed_row(otid))
 		hone_refuse_compressed(rel, "update compressed rows");
 	return GetHeapamTableAmRoutine()->tuple_update(rel, otid, slot, cid, snapshot,
 												   crosscheck, wait, tmfd,
@@ -383,7 +393,7 @@ tiered_tuple_lock(Relation rel, ItemPointer tid, Snapshot snapshot,
 				  LockWaitPolicy wait_policy, uint8 flags,
 				  TM_FailureData *tmfd)
 {
-	if (hone_tid_is_compressed(tid))
+	if (is_compressed_row(tid))
 		hone_refuse_compressed(rel, "lock compressed rows");
 	return GetHeapamTableAmRoutine()->tuple_lock(rel, tid, snapshot, slot, cid, mode,
 												 wait_policy, flags, tmfd);

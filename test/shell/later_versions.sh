@@ -57,40 +57,6 @@ fi
 is "no move failed" "$(sql "SELECT error FROM hone.tier_log WHERE error IS NOT NULL")" ""
 is "the rows of the moved partition" "$(rows_of m)" "$wanted"
 
-# 16: a subscription may look for the row to change through any index, which
-# knows nothing of compressed rows.
-hone_stop "$HONE_DATA"
-hone_start "$HONE_DATA" "-c wal_level=logical" || exit 1
-sql "CREATE DATABASE publisher" && sql "CREATE DATABASE subscriber" || exit 1
-for HONE_DB in publisher subscriber; do
-    sql "CREATE TABLE r (k int, v text); ALTER TABLE r REPLICA IDENTITY FULL; CREATE INDEX ON r (k)" || exit 1
-    sql "INSERT INTO r SELECT i, 'v' || i FROM generate_series(1, 5000) i" || exit 1
-done
-HONE_DB=publisher sql "CREATE PUBLICATION r FOR TABLE r" || exit 1
-HONE_DB=publisher sql "SELECT pg_create_logical_replication_slot('r', 'pgoutput')" >/dev/null || exit 1
-HONE_DB=subscriber
-sql "CREATE EXTENSION pg_hone" && sql "CALL hone.compress('r')" || exit 1
-sql "CREATE SUBSCRIPTION r CONNECTION 'host=$PGHOST port=$PGPORT user=postgres dbname=publisher' PUBLICATION r WITH (create_slot = false, slot_name = 'r', copy_data = false)" || exit 1
-HONE_DB=publisher sql "INSERT INTO r VALUES (5001, 'inserted')" || exit 1
-succeeds "an inserted row arrives" wait_until 30 "SELECT count(*) = 1 FROM r WHERE k = 5001"
-HONE_DB=publisher sql "UPDATE r SET v = 'new' WHERE k = 77" || exit 1
-# logged REGEX: within half a minute
-logged() {
-    local tenth
-    for tenth in $(seq 300); do
-        if grep -q "$1" "$HONE_DATA.log"; then return 0; fi
-        sleep 0.1
-    done
-    return 1
-}
-succeeds "a change to a compressed row stops the subscription" logged 'a subscription cannot look for rows of compressed table "r" through an index'
-sql "DROP INDEX r_k_idx" || exit 1
-succeeds "also without an index" logged 'ERROR:  cannot lock compressed rows of table "r"'
-succeeds "decompress lets it go on" sql "CALL hone.decompress('r')"
-succeeds "the change arrives" wait_until 30 "SELECT v = 'new' FROM r WHERE k = 77"
-sql "DROP SUBSCRIPTION r" 2>/dev/null
-unset HONE_DB
-
 if [ "$version" -lt 18 ]; then
     skip "virtual generated columns" "this is PostgreSQL $version"
     hone_done
