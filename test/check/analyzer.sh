@@ -38,8 +38,9 @@ else
     [ -n "$files" ] || leave "no source changed"
 fi
 
-# Assertions tell the analyzer what cannot be.
-flags="-Isrc -I$("$PG_CONFIG" --includedir-server) $("$PG_CONFIG" --cppflags) $(pkg-config --cflags libzstd 2>/dev/null) -DUSE_ASSERT_CHECKING=1"
+# Assertions tell the analyzer what cannot be. What the Makefile defines for
+# single files may be anything here.
+flags="-DHONE_VERSION=\"0\" -DHONE_SCRIPT_SUM=\"0\" -Isrc -I$("$PG_CONFIG" --includedir-server) $("$PG_CONFIG" --cppflags) $(pkg-config --cflags libzstd 2>/dev/null) -DUSE_ASSERT_CHECKING=1"
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 export flags out

@@ -158,6 +158,15 @@ refuses "another script of the same version" 55000 "DETAIL:  .*$version-1, .* $i
     "SELECT count(*) FROM hone.queries;
      CREATE OR REPLACE FUNCTION hone._script() RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS \$\$SELECT '$version-1'::text\$\$;
      SELECT count(*) FROM hone.queries"
+# In the middle of a package upgrade, and where somebody renamed the schema.
+control=$scripts/pg_hone.control
+mv "$control" "$control.gone" || exit 1
+refuses "without the control file" 55000 "HINT:  $remake" \
+    "CREATE OR REPLACE FUNCTION hone._script() RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS \$\$SELECT '$version-1'::text\$\$;
+     SELECT count(*) FROM hone.queries"
+mv "$control.gone" "$control"
+refuses "in a schema of another name" 55000 "HINT:  ALTER SCHEMA .* RENAME TO hone" \
+    "ALTER SCHEMA hone RENAME TO other; SELECT count(*) FROM other.queries"
 is "is gone with its transaction" "$(sql "SELECT count(*) > 0 FROM hone.queries")" t
 
 # Where there is an update script, that is the way.
