@@ -8,7 +8,7 @@ CREATE TABLE hone.dismissed_recommendations (
     reason text,
     dismissed_by name NOT NULL DEFAULT session_user,
     dismissed_at timestamptz NOT NULL DEFAULT pg_catalog.now()
-);
+) USING heap;
 COMMENT ON TABLE hone.dismissed_recommendations IS 'Recommendations that somebody decided against, and why; see hone.dismiss_recommendation';
 COMMENT ON COLUMN hone.dismissed_recommendations.id IS 'As in hone.recommendations';
 COMMENT ON COLUMN hone.dismissed_recommendations.fingerprint IS 'By what it is known in a restored dump, where ids are others: a hash of the kind, the table''s name, and the statement''s text without constants or the columns'' names';

@@ -8,7 +8,7 @@ CREATE TABLE hone._tier_policy (
     warm_after interval NOT NULL
         CHECK (warm_after > interval '0' AND warm_after <= interval '10000 years'),
     created_at timestamptz NOT NULL DEFAULT now()
-);
+) USING heap;
 COMMENT ON TABLE hone._tier_policy IS 'Tier policies; see the view hone.tier_policies';
 COMMENT ON COLUMN hone._tier_policy.warm_after IS 'Compress a partition this long after its upper bound';
 SELECT pg_catalog.pg_extension_config_dump('hone._tier_policy',
@@ -22,7 +22,7 @@ CREATE TABLE hone._tier_state (
     retry_at timestamptz,
     scans bigint,
     last_read timestamptz
-);
+) USING heap;
 COMMENT ON TABLE hone._tier_state IS 'Failed moves, back-off and last reads of partitions; see the view hone.partitions';
 
 CREATE TABLE hone._tier_log (
@@ -39,7 +39,7 @@ CREATE TABLE hone._tier_log (
     sqlstate text,
     error text,
     note text
-);
+) USING heap;
 COMMENT ON TABLE hone._tier_log IS 'The last 10000 moves; see the view hone.tier_log';
 
 CREATE FUNCTION hone.add_tier_policy(parent regclass, warm_after interval DEFAULT NULL, if_not_exists boolean DEFAULT false)

@@ -39,6 +39,20 @@ succeeds "decompress_all" sql "CALL hone.decompress_all()"
 succeeds "DROP EXTENSION after it" sql "DROP EXTENSION pg_hone"
 is "every row as heap" "$(rows_of t)" "$wanted"
 
+# Whatever new tables are made of, pg_hone's own are heaps: CREATE EXTENSION
+# makes the access method, DROP EXTENSION counts the tables that have it.
+sql "CREATE DATABASE defaulted"
+sql "ALTER DATABASE defaulted SET default_table_access_method = tiered"
+export HONE_DB=defaulted
+succeeds "CREATE EXTENSION where new tables are to be tiered" sql "CREATE EXTENSION pg_hone"
+succeeds "a new table is" sql "CREATE TABLE t AS SELECT i, repeat('x', 3000) AS wide FROM generate_series(1, 500) i"
+is "its access method" "$(sql "SELECT amname FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE c.oid = 't'::regclass")" tiered
+is "its rows" "$(sql "SELECT count(*), sum(i), sum(length(wide)) FROM t")" "500|125250|1500000"
+succeeds "decompress_all there" sql "CALL hone.decompress_all()"
+succeeds "DROP EXTENSION there" sql "DROP EXTENSION pg_hone"
+is "its rows as heap" "$(sql "SELECT count(*), sum(i), sum(length(wide)) FROM t")" "500|125250|1500000"
+unset HONE_DB
+
 # The worker of a database is never in the way of dropping it.
 sql "CREATE DATABASE other"
 HONE_DB=other sql "CREATE EXTENSION pg_hone"
