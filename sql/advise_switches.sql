@@ -102,7 +102,7 @@ SELECT count(*), count(DISTINCT id) AS ids, status FROM hone.recommendations GRO
 SELECT hone.reset_recommendations() > 0 AS reset;
 \o /dev/null
 \set ECHO none
-SELECT x.id FROM advise_switch.t AS x WHERE x.id > 3 ORDER BY x.id OFFSET 2000;
+SELECT id FROM advise_switch.t WHERE (id) > 3 ORDER BY id OFFSET 2000;
 \set ECHO all
 \o
 SELECT status FROM hone.recommendations;

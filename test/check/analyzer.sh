@@ -6,7 +6,7 @@
 #   HONE_CHANGED_SINCE=REV   changed since then; without it since the merge
 #                            base with origin/main, and on main itself in the
 #                            last 3 commits; uncommitted changes count
-#   HONE_ANALYZE_ALL=1       all of src/
+#   HONE_ANALYZE_ALL=1       all of src/, as with CI=true
 set -u
 . "$(dirname "$0")/../lib/prepare.sh"
 cd "$HONE_ROOT" || exit 1
@@ -18,7 +18,7 @@ in_git() { git -c safe.directory="$HONE_ROOT" "$@" 2>/dev/null; }
 command -v clang >/dev/null || leave "clang is not installed"
 PG_CONFIG=$(hone_find_pg_config) || leave "PostgreSQL's headers are not installed"
 
-if [ "${HONE_ANALYZE_ALL:-}" = 1 ]; then
+if [ "${HONE_ANALYZE_ALL:-${CI:+1}}" = 1 ]; then
     files=$(find src -name '*.c')
 else
     if [ -n "${HONE_CHANGED_SINCE:-}" ]; then
