@@ -103,8 +103,7 @@ hone_refuse_compressed(Relation rel, const char *action)
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("cannot %s of table \"%s\"", action, RelationGetRelationName(rel)),
 			 errhint("CALL hone.decompress('%s') first.",
-					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-												RelationGetRelationName(rel)))));
+					 hone_qualified_name(RelationGetRelid(rel)))));
 }
 
 /* ------------------------------------------------------------------------

@@ -9,9 +9,9 @@
  * so a compressed row would not be found and its change be dropped with
  * nothing but a line in the log. So in a process that applies changes no index
  * of an open relation (am.h) is scanned: the scan is refused, for a plain row
- * too, and the subscription stops with an error that says how to go on. The planner's look
- * at the ends of an index, for statements of triggers, is no such scan: there
- * those indexes are hidden from it.
+ * too, and the subscription stops with an error that says how to go on. The
+ * planner's look at the ends of an index, for statements of triggers, is no
+ * such scan: there those indexes are hidden from it.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,10 +20,9 @@
 #include "access/relation.h"
 #include "optimizer/plancat.h"
 #include "replication/logicalworker.h"
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "common/hone.h"
 #include "tiered/am.h"
 #include "tiered/apply.h"
 
@@ -54,8 +53,7 @@ hone_apply_check_index_scan(Relation rel)
 						RelationGetRelationName(rel)),
 				 errdetail("An index does not find compressed rows."),
 				 errhint("CALL hone.decompress('%s'), or drop the index: then changes to rows that are not compressed are applied.",
-						 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-													RelationGetRelationName(rel)))));
+						 hone_qualified_name(RelationGetRelid(rel)))));
 }
 
 void
