@@ -54,8 +54,10 @@
  */
 #if PG_VERSION_NUM >= 160000
 #define HoneUpdateIndexes	TU_UpdateIndexes
+#define HONE_UPDATE_ALL_INDEXES	TU_All
 #else
 #define HoneUpdateIndexes	bool
+#define HONE_UPDATE_ALL_INDEXES	true
 #endif
 
 /* 16 made appendBinaryStringInfo take bytes of any type. */

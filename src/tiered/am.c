@@ -54,7 +54,9 @@
 #include "tiered/apply.h"
 #include "tiered/cursor.h"
 #include "tiered/heap_swap.h"
+#include "tiered/row.h"
 #include "tiered/tiered.h"
+#include "tiered/write.h"
 
 PG_FUNCTION_INFO_V1(hone_tiered_handler);
 
@@ -191,13 +193,7 @@ tiered_scan_rescan(TableScanDesc sscan, struct ScanKeyData *key,
 void
 hone_scan_store_compressed(HoneCursor *cursor, TupleTableSlot *slot)
 {
-	HeapTuple	tuple = hone_cursor_form_tuple(cursor);
-	ItemPointerData tid = tuple->t_self;
-	Oid			table = tuple->t_tableOid;
-
-	ExecForceStoreHeapTuple(tuple, slot, true);
-	slot->tts_tid = tid;
-	slot->tts_tableOid = table;
+	hone_row_store(hone_cursor_form_tuple(cursor), slot);
 }
 
 /*
@@ -277,27 +273,9 @@ static bool
 tiered_fetch_row_version(Relation rel, ItemPointer tid, Snapshot snapshot,
 						 TupleTableSlot *slot)
 {
-	HoneCursor *cursor;
-	Snapshot	visible;
-	bool		found = false;
-
 	if (!hone_tid_is_compressed(tid))
 		return fetch_plain_row_version(rel, tid, snapshot, slot);
-
-	/* rows of a batch are all visible or none is; SnapshotAny sees too much */
-	visible = RegisterSnapshot(IsMVCCSnapshot(snapshot) ? snapshot :
-							   ActiveSnapshotSet() ? GetActiveSnapshot() :
-							   GetLatestSnapshot());
-	cursor = hone_cursor_open(rel, visible, NULL, NULL);
-	if (cursor != NULL)
-	{
-		found = hone_cursor_seek(cursor, tid);
-		if (found)
-			hone_scan_store_compressed(cursor, slot);
-		hone_cursor_close(cursor);
-	}
-	UnregisterSnapshot(visible);
-	return found;
+	return hone_row_fetch_version(rel, tid, snapshot, slot);
 }
 
 static void
@@ -322,9 +300,15 @@ tiered_tid_valid(TableScanDesc sscan, ItemPointer tid)
 static bool
 tiered_satisfies_snapshot(Relation rel, TupleTableSlot *slot, Snapshot snapshot)
 {
+	HoneStore  *store;
+	bool		visible;
+
 	if (!hone_tid_is_compressed(&slot->tts_tid))
 		return GetHeapamTableAmRoutine()->tuple_satisfies_snapshot(rel, slot, snapshot);
-	return true;
+	store = hone_store_open(rel, AccessShareLock);
+	visible = hone_row_is_visible(store, snapshot, &slot->tts_tid);
+	hone_store_close(store);
+	return visible;
 }
 
 static struct IndexFetchTableData *
@@ -355,10 +339,11 @@ tiered_index_fetch_tuple(struct IndexFetchTableData *scan, ItemPointer tid,
  * A copy of a compressed row that was made slot to slot, as a subscription
  * makes it, has lost its TID; one of a plain row keeps it.
  */
-static bool
-is_compressed_row(ItemPointer tid)
+static void
+refuse_lost_tid(Relation rel, ItemPointer tid)
 {
-	return hone_tid_is_compressed(tid) || !ItemPointerIsValid(tid);
+	if (!ItemPointerIsValid(tid))
+		hone_refuse_compressed(rel, "apply a subscription's change to compressed rows");
 }
 
 static TM_Result
@@ -366,8 +351,9 @@ tiered_tuple_delete(Relation rel, ItemPointer tid, CommandId cid,
 					Snapshot snapshot, Snapshot crosscheck, bool wait,
 					TM_FailureData *tmfd, bool changingPart)
 {
-	if (is_compressed_row(tid))
-		hone_refuse_compressed(rel, "delete compressed rows");
+	refuse_lost_tid(rel, tid);
+	if (hone_tid_is_compressed(tid))
+		return hone_write_delete(rel, tid, cid, crosscheck, wait, tmfd, changingPart);
 	return GetHeapamTableAmRoutine()->tuple_delete(rel, tid, cid, snapshot,
 												   crosscheck, wait, tmfd,
 												   changingPart);
@@ -379,8 +365,12 @@ tiered_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot,
 					bool wait, TM_FailureData *tmfd, LockTupleMode *lockmode,
 					HoneUpdateIndexes *update_indexes)
 {
-	if (is_compressed_row(otid))
-		hone_refuse_compressed(rel, "update compressed rows");
+	refuse_lost_tid(rel, otid);
+	if (hone_tid_is_compressed(otid))
+	{
+		*update_indexes = HONE_UPDATE_ALL_INDEXES;
+		return hone_write_update(rel, otid, slot, cid, crosscheck, wait, tmfd, lockmode);
+	}
 	return GetHeapamTableAmRoutine()->tuple_update(rel, otid, slot, cid, snapshot,
 												   crosscheck, wait, tmfd,
 												   lockmode, update_indexes);
@@ -392,8 +382,10 @@ tiered_tuple_lock(Relation rel, ItemPointer tid, Snapshot snapshot,
 				  LockWaitPolicy wait_policy, uint8 flags,
 				  TM_FailureData *tmfd)
 {
-	if (is_compressed_row(tid))
-		hone_refuse_compressed(rel, "lock compressed rows");
+	refuse_lost_tid(rel, tid);
+	if (hone_tid_is_compressed(tid))
+		return hone_write_lock(rel, tid, snapshot, slot, cid, mode, wait_policy,
+							   flags, tmfd);
 	return GetHeapamTableAmRoutine()->tuple_lock(rel, tid, snapshot, slot, cid, mode,
 												 wait_policy, flags, tmfd);
 }

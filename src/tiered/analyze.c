@@ -158,16 +158,21 @@ tiered_analyze_next_tuple(TableScanDesc sscan, TransactionId oldest_xmin,
 	if (!scan->in_batches)
 		return GetHeapamTableAmRoutine()->scan_analyze_next_tuple(scan->heap, oldest_xmin,
 																  liverows, deadrows, slot);
-	if (scan->sample_next >= scan->sample_end ||
-		!seek_row_number(scan->cursor, scan->sample_next))
+	while (scan->sample_next < scan->sample_end &&
+		   seek_row_number(scan->cursor, scan->sample_next))
 	{
-		ExecClearTuple(slot);
-		return false;
+		scan->sample_next++;
+		if (hone_cursor_is_dead(scan->cursor))
+		{
+			*deadrows += 1;
+			continue;
+		}
+		hone_scan_store_compressed(scan->cursor, slot);
+		*liverows += 1;
+		return true;
 	}
-	scan->sample_next++;
-	hone_scan_store_compressed(scan->cursor, slot);
-	*liverows += 1;
-	return true;
+	ExecClearTuple(slot);
+	return false;
 }
 
 void

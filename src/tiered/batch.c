@@ -377,6 +377,13 @@ hone_reader_open(HoneStore *store, Snapshot snapshot,
 	return reader;
 }
 
+void
+hone_reader_attach(HoneBatchReader *reader, HoneStore *store, Snapshot snapshot)
+{
+	reader->store = store;
+	reader->snapshot = snapshot;
+}
+
 /* Where a column's blob lies, for the codec to fetch from. */
 typedef struct BlobPlace
 {

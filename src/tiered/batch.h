@@ -55,6 +55,13 @@ extern HoneBatchReader *hone_reader_open(HoneStore *store, Snapshot snapshot,
 										 const HoneBatchEntry *entry);
 
 /*
+ * Let a reader that was kept go on: the store it was opened with is closed,
+ * this one is of the same table, whose columns are as they were.
+ */
+extern void hone_reader_attach(HoneBatchReader *reader, HoneStore *store,
+							   Snapshot snapshot);
+
+/*
  * Values of one attribute (0-based) for the rows of a vector; returns how
  * many rows. By-reference datums stay valid until the next call for the same
  * attribute. Attributes younger than the batch have their default, dropped

@@ -15,10 +15,22 @@
 #include "access/transam.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "storage/predicate.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "tiered/cursor.h"
+
+void
+hone_serializable_read(HoneStore *store, Snapshot snapshot)
+{
+	if (!IsolationIsSerializable() || !IsMVCCSnapshot(snapshot))
+		return;
+	PredicateLockRelation(store->rel, snapshot);
+	PredicateLockRelation(store->toast, snapshot);
+	hone_tombstones_visit(store, snapshot);
+}
 
 HoneCursor *
 hone_cursor_open(Relation rel, Snapshot snapshot, TupleDesc desc,
@@ -41,7 +53,10 @@ hone_cursor_open(Relation rel, Snapshot snapshot, TupleDesc desc,
 	if (desc != NULL)
 		cursor->store->desc = desc;
 	natts = cursor->store->desc->natts;
-	cursor->snapshot = snapshot;
+	if (snapshot->snapshot_type == SNAPSHOT_DIRTY)
+		cursor->dirty = snapshot;
+	cursor->snapshot = IsMVCCSnapshot(snapshot) ? snapshot : SnapshotSelf;
+	cursor->dead = palloc(HONE_DEAD_BYTES);
 	cursor->values = palloc0(natts * sizeof(Datum *));
 	cursor->isnull = palloc0(natts * sizeof(bool *));
 	cursor->wanted = palloc(Max(natts, 1) * sizeof(int));
@@ -57,6 +72,7 @@ hone_cursor_open(Relation rel, Snapshot snapshot, TupleDesc desc,
 												  &cursor->nbatches);
 	cursor->batch = -1;
 	cursor->vector = -1;
+	hone_serializable_read(cursor->store, cursor->snapshot);
 	MemoryContextSwitchTo(old);
 	return cursor;
 }
@@ -68,6 +84,50 @@ close_batch(HoneCursor *cursor)
 		hone_reader_close(cursor->reader);
 	cursor->reader = NULL;
 	cursor->vector = -1;
+	cursor->ndead = 0;
+}
+
+/*
+ * Learn which rows of the current batch are dead.
+ */
+static void
+read_tombstones(HoneCursor *cursor)
+{
+	SnapshotData dirty;
+
+	/* who looks through SnapshotDirty wants to know of those in progress */
+	InitDirtySnapshot(dirty);
+	cursor->ndead = hone_tombstones_read(cursor->store,
+										 cursor->dirty ? &dirty : cursor->snapshot,
+										 cursor->directory[cursor->batch].batch,
+										 cursor->dead);
+}
+
+/*
+ * Whether the current row is to be passed over.
+ */
+static bool
+pass_over(HoneCursor *cursor)
+{
+	HoneTombstone tombstone;
+
+	if (cursor->dirty != NULL)
+		cursor->dirty->xmin = cursor->dirty->xmax = InvalidTransactionId;
+	if (!hone_cursor_is_dead(cursor))
+		return false;
+	if (cursor->dirty == NULL)
+		return true;
+	switch (hone_tombstone_state(cursor->store, cursor->directory[cursor->batch].batch,
+								 cursor->row, &tombstone))
+	{
+		case HONE_ROW_ALIVE:
+			return false;
+		case HONE_ROW_CHANGING:
+			cursor->dirty->xmax = tombstone.xid;
+			return false;
+		default:
+			return true;
+	}
 }
 
 void
@@ -125,21 +185,32 @@ load_vector(HoneCursor *cursor)
 	CHECK_FOR_INTERRUPTS();
 }
 
+/*
+ * Step on in the current batch, to a row that is not passed over.
+ */
+static bool
+next_in_batch(HoneCursor *cursor, int step)
+{
+	int			nrows = cursor->directory[cursor->batch].nrows;
+
+	for (cursor->row += step; cursor->row >= 0 && cursor->row < nrows; cursor->row += step)
+	{
+		if (pass_over(cursor))
+			continue;
+		load_vector(cursor);
+		return true;
+	}
+	return false;
+}
+
 bool
 hone_cursor_next(HoneCursor *cursor, bool forward)
 {
 	int			step = forward ? 1 : -1;
 
-	if (cursor->batch >= 0 && cursor->batch < cursor->nbatches)
-	{
-		cursor->row += step;
-		if (cursor->row >= 0 &&
-			cursor->row < cursor->directory[cursor->batch].nrows)
-		{
-			load_vector(cursor);
-			return true;
-		}
-	}
+	if (cursor->batch >= 0 && cursor->batch < cursor->nbatches &&
+		next_in_batch(cursor, step))
+		return true;
 
 	close_batch(cursor);
 	for (cursor->batch += step;
@@ -148,15 +219,18 @@ hone_cursor_next(HoneCursor *cursor, bool forward)
 	{
 		HoneBatchEntry *entry = &cursor->directory[cursor->batch];
 
+		CHECK_FOR_INTERRUPTS();
 		if (!may_match(cursor, entry))
 		{
 			cursor->batches_skipped++;
 			continue;
 		}
 		cursor->batches_read++;
-		cursor->row = forward ? 0 : entry->nrows - 1;
-		load_vector(cursor);
-		return true;
+		read_tombstones(cursor);
+		cursor->row = forward ? -1 : entry->nrows;
+		if (next_in_batch(cursor, step))
+			return true;
+		close_batch(cursor);
 	}
 	cursor->batch = forward ? cursor->nbatches : -1;
 	return false;
@@ -165,8 +239,8 @@ hone_cursor_next(HoneCursor *cursor, bool forward)
 bool
 hone_cursor_seek(HoneCursor *cursor, ItemPointer tid)
 {
-	int32		id = (int32) (ItemPointerGetBlockNumberNoCheck(tid) - HONE_FIRST_COMPRESSED_BLOCK);
-	int			row = ItemPointerGetOffsetNumberNoCheck(tid) - 1;
+	int32		id = hone_tid_batch(tid);
+	int			row = hone_tid_row(tid);
 	int			low = 0;
 	int			high = cursor->nbatches - 1;
 
@@ -184,8 +258,11 @@ hone_cursor_seek(HoneCursor *cursor, ItemPointer tid)
 			if (row < 0 || row >= entry->nrows)
 				return false;
 			if (middle != cursor->batch)
+			{
 				close_batch(cursor);
-			cursor->batch = middle;
+				cursor->batch = middle;
+				read_tombstones(cursor);
+			}
 			cursor->row = row;
 			load_vector(cursor);
 			return true;
@@ -197,9 +274,7 @@ hone_cursor_seek(HoneCursor *cursor, ItemPointer tid)
 void
 hone_cursor_tid(HoneCursor *cursor, ItemPointer tid)
 {
-	ItemPointerSet(tid,
-				   HONE_FIRST_COMPRESSED_BLOCK + cursor->directory[cursor->batch].batch,
-				   cursor->row + 1);
+	hone_tid_set(tid, cursor->directory[cursor->batch].batch, cursor->row);
 }
 
 void
@@ -225,31 +300,42 @@ hone_cursor_store_virtual(HoneCursor *cursor, TupleTableSlot *slot)
  * all of its rows.
  */
 HeapTuple
-hone_cursor_form_tuple(HoneCursor *cursor)
+hone_form_compressed_tuple(TupleDesc desc, Oid relid, Datum **values,
+						   bool **isnull, int row, const ItemPointerData *tid)
 {
-	TupleDesc	desc = cursor->store->desc;
-	int			row = cursor->row % HONE_VECTOR_ROWS;
-	Datum	   *values = palloc(desc->natts * sizeof(Datum));
-	bool	   *isnull = palloc(desc->natts * sizeof(bool));
+	Datum	   *row_values = palloc(desc->natts * sizeof(Datum));
+	bool	   *row_isnull = palloc(desc->natts * sizeof(bool));
 	HeapTuple	tuple;
 
 	for (int i = 0; i < desc->natts; i++)
 	{
-		isnull[i] = cursor->values[i] == NULL || cursor->isnull[i][row];
-		values[i] = isnull[i] ? (Datum) 0 : cursor->values[i][row];
+		row_isnull[i] = values[i] == NULL || isnull[i][row];
+		row_values[i] = row_isnull[i] ? (Datum) 0 : values[i][row];
 	}
-	tuple = heap_form_tuple(desc, values, isnull);
-	pfree(values);
-	pfree(isnull);
+	tuple = heap_form_tuple(desc, row_values, row_isnull);
+	pfree(row_values);
+	pfree(row_isnull);
 
-	hone_cursor_tid(cursor, &tuple->t_self);
-	tuple->t_tableOid = RelationGetRelid(cursor->store->rel);
+	tuple->t_self = *tid;
+	tuple->t_tableOid = relid;
 	tuple->t_data->t_ctid = tuple->t_self;
 	HeapTupleHeaderSetXmin(tuple->t_data, FrozenTransactionId);
 	HeapTupleHeaderSetXmax(tuple->t_data, InvalidTransactionId);
 	HeapTupleHeaderSetCmin(tuple->t_data, FirstCommandId);
 	tuple->t_data->t_infomask |= HEAP_XMIN_FROZEN | HEAP_XMAX_INVALID;
 	return tuple;
+}
+
+HeapTuple
+hone_cursor_form_tuple(HoneCursor *cursor)
+{
+	ItemPointerData tid;
+
+	hone_cursor_tid(cursor, &tid);
+	return hone_form_compressed_tuple(cursor->store->desc,
+									  RelationGetRelid(cursor->store->rel),
+									  cursor->values, cursor->isnull,
+									  cursor->row % HONE_VECTOR_ROWS, &tid);
 }
 
 void

@@ -11,6 +11,7 @@
 #include "nodes/bitmapset.h"
 
 #include "tiered/batch.h"
+#include "tiered/tombstone.h"
 
 /*
  * Compressed rows have TIDs with block numbers from 0x80000000 up:
@@ -19,11 +20,37 @@
 #define HONE_FIRST_COMPRESSED_BLOCK ((BlockNumber) 0x80000000)
 
 static inline bool
-hone_tid_is_compressed(ItemPointer tid)
+hone_tid_is_compressed(const ItemPointerData *tid)
 {
 	return ItemPointerGetBlockNumberNoCheck(tid) >= HONE_FIRST_COMPRESSED_BLOCK &&
 		ItemPointerGetBlockNumberNoCheck(tid) != InvalidBlockNumber;
 }
+
+/* The batch, and the row in it counted from 0, of a compressed row's TID. */
+static inline int32
+hone_tid_batch(const ItemPointerData *tid)
+{
+	return (int32) (ItemPointerGetBlockNumberNoCheck(tid) - HONE_FIRST_COMPRESSED_BLOCK);
+}
+
+static inline int
+hone_tid_row(const ItemPointerData *tid)
+{
+	return (int) ItemPointerGetOffsetNumberNoCheck(tid) - 1;
+}
+
+static inline void
+hone_tid_set(ItemPointer tid, int32 batch, int row)
+{
+	ItemPointerSet(tid, HONE_FIRST_COMPRESSED_BLOCK + batch, row + 1);
+}
+
+/*
+ * A serializable transaction that reads batches is taken to have read the
+ * whole table: nothing finer says what a tombstone, or folding, touches. Does
+ * nothing for others.
+ */
+extern void hone_serializable_read(HoneStore *store, Snapshot snapshot);
 
 /*
  * Bounds, both inclusive, on one attribute. A batch whose order key it is
@@ -51,6 +78,9 @@ typedef struct HoneCursor
 	int			nbatches;
 	int			batch;			/* index into directory; -1 before the first */
 	int			row;			/* in that batch */
+	int			ndead;			/* of that batch's rows, to the snapshot */
+	uint8	   *dead;			/* HONE_DEAD_BYTES; meaningful when ndead > 0 */
+	Snapshot	dirty;			/* the caller's SnapshotDirty, else NULL */
 
 	MemoryContext context;		/* the cursor's own */
 	HoneBatchReader *reader;
@@ -64,7 +94,8 @@ typedef struct HoneCursor
 
 /*
  * rel stays the caller's; the snapshot must stay registered or active while
- * the cursor is used. desc: of the rows, NULL = as rel has it now (the scan of
+ * the cursor is used. SnapshotAny counts as SnapshotSelf; a SnapshotDirty is
+ * told who is changing the row that the cursor stops at. desc: of the rows, NULL = as rel has it now (the scan of
  * ALTER TABLE knows fewer columns). attributes: 0-based, NULL = all; members past the last
  * attribute are ignored. Returns NULL when the table cannot hold batches (no
  * TOAST table).
@@ -83,8 +114,18 @@ extern void hone_cursor_rewind(HoneCursor *cursor, HoneKeyBounds *bounds,
 /* Step to the next or previous row; false at the end. */
 extern bool hone_cursor_next(HoneCursor *cursor, bool forward);
 
-/* Go to one row; false when the snapshot does not see it. */
+/*
+ * Go to one row, dead or alive (hone_cursor_is_dead); false when the snapshot
+ * does not see its batch.
+ */
 extern bool hone_cursor_seek(HoneCursor *cursor, ItemPointer tid);
+
+/* Whether the snapshot sees a tombstone of the current row. */
+static inline bool
+hone_cursor_is_dead(const HoneCursor *cursor)
+{
+	return cursor->ndead > 0 && HONE_IS_DEAD(cursor->dead, cursor->row);
+}
 
 /*
  * Current row into a virtual slot; valid until the next step. Only the wanted
@@ -94,6 +135,14 @@ extern void hone_cursor_store_virtual(HoneCursor *cursor, TupleTableSlot *slot);
 
 /* Current row as a heap tuple with system columns, palloc'd. */
 extern HeapTuple hone_cursor_form_tuple(HoneCursor *cursor);
+
+/*
+ * The same of any decoded vector: values and isnull are [attribute][row of
+ * the vector], a missing attribute is NULL.
+ */
+extern HeapTuple hone_form_compressed_tuple(TupleDesc desc, Oid relid,
+											Datum **values, bool **isnull,
+											int row, const ItemPointerData *tid);
 
 /* TID of the current row. */
 extern void hone_cursor_tid(HoneCursor *cursor, ItemPointer tid);

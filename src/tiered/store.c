@@ -29,6 +29,7 @@
 #include "utils/snapmgr.h"
 
 #include "tiered/store.h"
+#include "tiered/tombstone.h"
 
 #define META_MAGIC			0x314D4E48	/* "HNM1" */
 #define DIRECTORY_MAGIC		0x31444E48	/* "HND1" */
@@ -90,19 +91,19 @@ report_damage(HoneStore *store, const char *what)
 			 errhint("Restore the table from a backup.")));
 }
 
-static SysScanDesc
-begin_chunk_scan(HoneStore *store, Snapshot snapshot, Oid value, int nseq,
-				 int32 first, int32 last)
+SysScanDesc
+hone_store_begin_scan(HoneStore *store, Snapshot snapshot, Oid value,
+					  int32 first, int32 last)
 {
 	ScanKeyData keys[3];
 	int			nkeys = 1;
 
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(value));
-	if (nseq == 1)
+	if (first == last)
 		ScanKeyInit(&keys[nkeys++], 2, BTEqualStrategyNumber, F_INT4EQ,
 					Int32GetDatum(first));
-	else if (nseq == 2)
+	else if (first != 0 || last != PG_INT32_MAX)
 	{
 		ScanKeyInit(&keys[nkeys++], 2, BTGreaterEqualStrategyNumber, F_INT4GE,
 					Int32GetDatum(first));
@@ -113,11 +114,9 @@ begin_chunk_scan(HoneStore *store, Snapshot snapshot, Oid value, int nseq,
 									  nkeys, keys);
 }
 
-/*
- * The bytes of a TOAST row, not copied. Sets *seq and *length.
- */
-static const char *
-chunk_bytes(HoneStore *store, HeapTuple tuple, int32 *seq, int32 *length)
+const char *
+hone_store_row_bytes(HoneStore *store, HeapTuple tuple, int32 *seq,
+					 int32 *length)
 {
 	TupleDesc	desc = RelationGetDescr(store->toast);
 	bool		isnull;
@@ -135,9 +134,10 @@ chunk_bytes(HoneStore *store, HeapTuple tuple, int32 *seq, int32 *length)
 	return VARDATA_ANY(data);
 }
 
-static void
-insert_chunk(HoneStore *store, Oid value, int32 seq, const void *data,
-			 int32 length)
+void
+hone_store_insert_row(HoneStore *store, Oid value, int32 seq,
+					  const void *data, int32 length, CommandId cid,
+					  int options, ItemPointer tid)
 {
 	TupleDesc	desc = RelationGetDescr(store->toast);
 	Datum		values[3];
@@ -153,8 +153,7 @@ insert_chunk(HoneStore *store, Oid value, int32 seq, const void *data,
 	values[2] = PointerGetDatum(&buffer.header);
 
 	tuple = heap_form_tuple(desc, values, isnull);
-	heap_insert(store->toast, tuple, GetCurrentCommandId(true),
-				HEAP_INSERT_NO_LOGICAL, NULL);
+	heap_insert(store->toast, tuple, cid, options | HEAP_INSERT_NO_LOGICAL, NULL);
 	for (int i = 0; i < store->nindexes; i++)
 	{
 		Relation	index = store->indexes[i];
@@ -165,14 +164,25 @@ insert_chunk(HoneStore *store, Oid value, int32 seq, const void *data,
 						 UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
 						 false, NULL);
 	}
+	*tid = tuple->t_self;
 	heap_freetuple(tuple);
 }
 
 static void
-delete_chunks(HoneStore *store, Snapshot snapshot, Oid value, int nseq,
-			  int32 first, int32 last)
+insert_chunk(HoneStore *store, Oid value, int32 seq, const void *data,
+			 int32 length)
 {
-	SysScanDesc scan = begin_chunk_scan(store, snapshot, value, nseq, first, last);
+	ItemPointerData tid;
+
+	hone_store_insert_row(store, value, seq, data, length,
+						  GetCurrentCommandId(true), 0, &tid);
+}
+
+void
+hone_store_delete_rows(HoneStore *store, Snapshot snapshot, Oid value,
+					   int32 first, int32 last)
+{
+	SysScanDesc scan = hone_store_begin_scan(store, snapshot, value, first, last);
 	HeapTuple	tuple;
 
 	while ((tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL)
@@ -186,7 +196,7 @@ delete_chunks(HoneStore *store, Snapshot snapshot, Oid value, int nseq,
 static bool
 holds_any(HoneStore *store, Snapshot snapshot, Oid value)
 {
-	SysScanDesc scan = begin_chunk_scan(store, snapshot, value, 0, 0, 0);
+	SysScanDesc scan = hone_store_begin_scan(store, snapshot, value, 0, PG_INT32_MAX);
 	bool		found = systable_getnext_ordered(scan, ForwardScanDirection) != NULL;
 
 	systable_endscan_ordered(scan);
@@ -224,7 +234,7 @@ read_fixed(HoneStore *store, HeapTuple tuple, void *row, Size size,
 {
 	int32		seq;
 	int32		length;
-	const char *data = chunk_bytes(store, tuple, &seq, &length);
+	const char *data = hone_store_row_bytes(store, tuple, &seq, &length);
 	uint32		head[2];
 	uint32		crc;
 
@@ -246,8 +256,8 @@ read_fixed(HoneStore *store, HeapTuple tuple, void *row, Size size,
 static void
 check_entry(HoneStore *store, const HoneBatchEntry *entry)
 {
-	if (entry->nrows <= 0 || entry->nrows > PG_UINT16_MAX / 4 ||
-		entry->batch < 0 || entry->first_chunk < 0 ||
+	if (entry->nrows <= 0 || entry->nrows > HONE_MAX_BATCH_ROWS ||
+		entry->batch < 0 || entry->batch > HONE_MAX_BATCH_ID || entry->first_chunk < 0 ||
 		entry->natts < 0 || entry->natts > MaxHeapAttributeNumber ||
 		entry->detail_bytes <= 0 ||
 		entry->stored_bytes < entry->detail_bytes)
@@ -257,7 +267,7 @@ check_entry(HoneStore *store, const HoneBatchEntry *entry)
 bool
 hone_store_read_meta(HoneStore *store, Snapshot snapshot, HoneStoreMeta *meta)
 {
-	SysScanDesc scan = begin_chunk_scan(store, snapshot, HONE_VALUE_META, 1, 0, 0);
+	SysScanDesc scan = hone_store_begin_scan(store, snapshot, HONE_VALUE_META, 0, 0);
 	HeapTuple	tuple = systable_getnext_ordered(scan, ForwardScanDirection);
 	bool		found = tuple != NULL;
 
@@ -281,7 +291,7 @@ hone_store_write_meta(HoneStore *store, Snapshot snapshot, HoneStoreMeta *meta)
 void
 hone_store_delete_meta(HoneStore *store, Snapshot snapshot)
 {
-	delete_chunks(store, snapshot, HONE_VALUE_META, 1, 0, 0);
+	hone_store_delete_rows(store, snapshot, HONE_VALUE_META, 0, 0);
 }
 
 bool
@@ -298,8 +308,8 @@ hone_store_read_directory(HoneStore *store, Snapshot snapshot, int *nentries)
 {
 	int			allocated = 64;
 	HoneBatchEntry *entries = palloc(allocated * sizeof(HoneBatchEntry));
-	SysScanDesc scan = begin_chunk_scan(store, snapshot, HONE_VALUE_DIRECTORY,
-										0, 0, 0);
+	SysScanDesc scan = hone_store_begin_scan(store, snapshot, HONE_VALUE_DIRECTORY,
+											 0, PG_INT32_MAX);
 	HoneStoreMeta meta;
 	HeapTuple	tuple;
 
@@ -330,8 +340,8 @@ bool
 hone_store_find_batch(HoneStore *store, Snapshot snapshot, int32 batch,
 					  HoneBatchEntry *entry)
 {
-	SysScanDesc scan = begin_chunk_scan(store, snapshot, HONE_VALUE_DIRECTORY,
-										1, batch, batch);
+	SysScanDesc scan = hone_store_begin_scan(store, snapshot, HONE_VALUE_DIRECTORY,
+											 batch, batch);
 	HeapTuple	tuple = systable_getnext_ordered(scan, ForwardScanDirection);
 	bool		found = tuple != NULL;
 
@@ -373,7 +383,7 @@ hone_store_write_batch(HoneStore *store, HoneStoreMeta *meta,
 	if (chunk_value(first) != chunk_value(first + nchunks - 1))
 		first = (first / HONE_CHUNKS_PER_VALUE + 1) * HONE_CHUNKS_PER_VALUE;
 	if (meta->next_batch > HONE_MAX_BATCH_ID ||
-		chunk_value(first + nchunks) >= HONE_VALUE_LIMIT)
+		chunk_value(first + nchunks) >= HONE_VALUE_STREAM_END)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("table \"%s\" has no batch numbers left",
@@ -413,9 +423,10 @@ hone_store_delete_batch(HoneStore *store, Snapshot snapshot,
 {
 	int64		last = entry->first_chunk + chunk_count(entry->stored_bytes) - 1;
 
-	delete_chunks(store, snapshot, HONE_VALUE_DIRECTORY, 1, entry->batch, 0);
-	delete_chunks(store, snapshot, chunk_value(entry->first_chunk), 2,
-				  chunk_seq(entry->first_chunk), chunk_seq(last));
+	hone_store_delete_rows(store, snapshot, HONE_VALUE_DIRECTORY, entry->batch, entry->batch);
+	hone_store_delete_rows(store, snapshot, chunk_value(entry->first_chunk),
+						   chunk_seq(entry->first_chunk), chunk_seq(last));
+	hone_tombstones_delete_batch(store, snapshot, entry->batch);
 	meta->batches--;
 	meta->rows -= entry->nrows;
 	meta->raw_bytes -= entry->raw_bytes;
@@ -438,14 +449,14 @@ hone_store_read_stream(HoneStore *store, Snapshot snapshot,
 	if (length == 0)
 		return;
 
-	scan = begin_chunk_scan(store, snapshot, chunk_value(entry->first_chunk), 2,
-							chunk_seq(entry->first_chunk + first),
-							chunk_seq(entry->first_chunk + (end - 1) / HONE_CHUNK_BYTES));
+	scan = hone_store_begin_scan(store, snapshot, chunk_value(entry->first_chunk),
+								 chunk_seq(entry->first_chunk + first),
+								 chunk_seq(entry->first_chunk + (end - 1) / HONE_CHUNK_BYTES));
 	while ((tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL)
 	{
 		int32		seq;
 		int32		size;
-		const char *data = chunk_bytes(store, tuple, &seq, &size);
+		const char *data = hone_store_row_bytes(store, tuple, &seq, &size);
 		int64		start = next * HONE_CHUNK_BYTES;
 		int64		from = Max(offset, start);
 		int64		to = Min(end, start + HONE_CHUNK_BYTES);

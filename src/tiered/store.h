@@ -8,6 +8,9 @@
  *	  HONE_VALUE_META       one row, chunk_seq 0: HoneStoreMeta
  *	  HONE_VALUE_DIRECTORY  chunk_seq = batch id: HoneBatchEntry
  *	  HONE_VALUE_STREAM ..  a batch's detail and column blobs, cut into chunks
+ *	  HONE_VALUE_TOMBSTONE .. one row for each compressed row that is dead
+ *	  HONE_VALUE_LOCK ..    one row for each compressed row that was locked
+ *							(both: tombstone.h)
  *
  * A batch is visible exactly when its directory row is; its chunks are read
  * with the snapshot that saw the directory row.
@@ -17,6 +20,8 @@
 #ifndef HONE_TIERED_STORE_H
 #define HONE_TIERED_STORE_H
 
+#include "access/genam.h"
+#include "access/htup.h"
 #include "access/relation.h"
 #include "utils/snapshot.h"
 
@@ -25,6 +30,9 @@
 #define HONE_VALUE_META			1
 #define HONE_VALUE_DIRECTORY	2
 #define HONE_VALUE_STREAM		16
+#define HONE_VALUE_STREAM_END	2000
+#define HONE_VALUE_TOMBSTONE	2000
+#define HONE_VALUE_LOCK			6000
 #define HONE_VALUE_LIMIT		10000
 
 /*
@@ -36,8 +44,20 @@
 /* Chunk numbers per value id; a batch never crosses from one to the next. */
 #define HONE_CHUNKS_PER_VALUE	(INT64CONST(1) << 30)
 
-/* Batch ids fit into the block numbers from 0x80000000 up. */
-#define HONE_MAX_BATCH_ID		0x7FFFFFF0
+/*
+ * Tombstones and lock rows: a value id has those of so many batches, its chunk
+ * numbers are the batch's place among them and the row.
+ */
+#define HONE_ROW_BITS			14
+#define HONE_MAX_BATCH_ROWS		((1 << HONE_ROW_BITS) - 1)
+#define HONE_BATCHES_PER_VALUE	65536
+
+/*
+ * Batch ids fit into the block numbers from 0x80000000 up, and into the value
+ * ids of tombstones.
+ */
+#define HONE_MAX_BATCH_ID \
+	((HONE_VALUE_LOCK - HONE_VALUE_TOMBSTONE) * HONE_BATCHES_PER_VALUE - 1)
 
 /* Totals and high-water marks of one table; rewritten by every fold. */
 typedef struct HoneStoreMeta
@@ -137,6 +157,30 @@ extern void hone_store_write_batch(HoneStore *store, HoneStoreMeta *meta,
 extern void hone_store_delete_batch(HoneStore *store, Snapshot snapshot,
 									HoneStoreMeta *meta,
 									const HoneBatchEntry *entry);
+
+/*
+ * Rows of the TOAST table under one value id, with chunk_seq from first to
+ * last, in that order, as the snapshot sees them.
+ */
+extern SysScanDesc hone_store_begin_scan(HoneStore *store, Snapshot snapshot,
+										 Oid value, int32 first, int32 last);
+
+/* The bytes of such a row, not copied. Sets *seq and *length. */
+extern const char *hone_store_row_bytes(HoneStore *store, HeapTuple tuple,
+										int32 *seq, int32 *length);
+
+/*
+ * Insert a row with its index entry. Sets *tid. options: of heap_insert;
+ * logical decoding never sees it.
+ */
+extern void hone_store_insert_row(HoneStore *store, Oid value, int32 seq,
+								  const void *data, int32 length,
+								  CommandId cid, int options,
+								  ItemPointer tid);
+
+/* Delete rows that the snapshot sees. */
+extern void hone_store_delete_rows(HoneStore *store, Snapshot snapshot,
+								   Oid value, int32 first, int32 last);
 
 /*
  * Copy length bytes of the batch's stream from offset to dest. A missing or

@@ -55,9 +55,14 @@ insert_rows(HoneCursor *cursor, Relation rel, int32 batch, int nrows)
 		HeapTuple	tuple;
 
 		CHECK_FOR_INTERRUPTS();
-		ItemPointerSet(&tid, HONE_FIRST_COMPRESSED_BLOCK + batch, row + 1);
+		hone_tid_set(&tid, batch, row);
 		if (!hone_cursor_seek(cursor, &tid))
 			elog(ERROR, "row %d of batch %d is missing", row, batch);
+		if (hone_cursor_is_dead(cursor))
+		{
+			MemoryContextSwitchTo(old);
+			continue;
+		}
 		tuple = hone_cursor_form_tuple(cursor);
 		heap_insert(rel, tuple, cid, HEAP_INSERT_NO_LOGICAL, NULL);
 		ExecStoreHeapTuple(tuple, slot, false);

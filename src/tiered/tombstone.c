@@ -1,0 +1,205 @@
+/*-------------------------------------------------------------------------
+ *
+ * tombstone.c
+ *	  Which compressed rows are dead, and which are locked (tombstone.h).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "tiered/tombstone.h"
+
+/* What a tombstone holds. */
+typedef struct TombstoneBytes
+{
+	uint8		kind;
+	uint8		pad;
+	ItemPointerData replaced_by;
+} TombstoneBytes;
+
+static Oid
+value_of(Oid first, int32 batch)
+{
+	return first + (Oid) (batch / HONE_BATCHES_PER_VALUE);
+}
+
+static int32
+seq_of(int32 batch, int row)
+{
+	return (batch % HONE_BATCHES_PER_VALUE) << HONE_ROW_BITS | row;
+}
+
+static HoneTombstoneKind
+read_tombstone(HoneStore *store, HeapTuple tuple, ItemPointer replaced_by)
+{
+	int32		seq;
+	int32		length;
+	const char *data = hone_store_row_bytes(store, tuple, &seq, &length);
+	TombstoneBytes bytes;
+
+	if (length != sizeof(bytes))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("a tombstone of compressed table \"%s\" is damaged",
+						RelationGetRelationName(store->rel)),
+				 errhint("Restore the table from a backup.")));
+	memcpy(&bytes, data, sizeof(bytes));
+	*replaced_by = bytes.replaced_by;
+	return bytes.kind;
+}
+
+HoneRowState
+hone_tombstone_state(HoneStore *store, int32 batch, int row,
+					 HoneTombstone *tombstone)
+{
+	SnapshotData dirty;
+	int32		seq = seq_of(batch, row);
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	HoneRowState state = HONE_ROW_ALIVE;
+
+	InitDirtySnapshot(dirty);
+	scan = hone_store_begin_scan(store, &dirty, value_of(HONE_VALUE_TOMBSTONE, batch), seq, seq);
+	tuple = systable_getnext_ordered(scan, ForwardScanDirection);
+	if (tuple != NULL)
+	{
+		tombstone->kind = read_tombstone(store, tuple, &tombstone->replaced_by);
+		tombstone->xid = HeapTupleHeaderGetXmin(tuple->t_data);
+		tombstone->cid = InvalidCommandId;
+		if (TransactionIdIsCurrentTransactionId(tombstone->xid))
+		{
+			tombstone->cid = HeapTupleHeaderGetCmin(tuple->t_data);
+			state = HONE_ROW_DEAD_BY_ME;
+		}
+		else if (TransactionIdIsValid(dirty.xmin))
+			state = HONE_ROW_CHANGING;
+		else
+			state = HONE_ROW_DEAD;
+	}
+	systable_endscan_ordered(scan);
+	return state;
+}
+
+static bool
+find_row(HoneStore *store, Snapshot snapshot, Oid value, int32 seq,
+		 ItemPointer tid)
+{
+	SysScanDesc scan = hone_store_begin_scan(store, snapshot, value, seq, seq);
+	HeapTuple	tuple = systable_getnext_ordered(scan, ForwardScanDirection);
+	bool		found = tuple != NULL;
+
+	if (found)
+		*tid = tuple->t_self;
+	systable_endscan_ordered(scan);
+	return found;
+}
+
+bool
+hone_tombstone_visible(HoneStore *store, Snapshot snapshot, int32 batch, int row)
+{
+	ItemPointerData tid;
+
+	return find_row(store, snapshot, value_of(HONE_VALUE_TOMBSTONE, batch),
+					seq_of(batch, row), &tid);
+}
+
+void
+hone_tombstone_insert(HoneStore *store, int32 batch, int row,
+					  HoneTombstoneKind kind,
+					  const ItemPointerData *replaced_by, CommandId cid)
+{
+	TombstoneBytes bytes;
+	ItemPointerData tid;
+
+	memset(&bytes, 0, sizeof(bytes));
+	bytes.kind = kind;
+	if (replaced_by != NULL)
+		bytes.replaced_by = *replaced_by;
+	else
+		ItemPointerSetInvalid(&bytes.replaced_by);
+	hone_store_insert_row(store, value_of(HONE_VALUE_TOMBSTONE, batch),
+						  seq_of(batch, row), &bytes, sizeof(bytes), cid, 0, &tid);
+}
+
+int
+hone_tombstones_read(HoneStore *store, Snapshot snapshot, int32 batch, uint8 *dead)
+{
+	SysScanDesc scan = hone_store_begin_scan(store, snapshot,
+											 value_of(HONE_VALUE_TOMBSTONE, batch),
+											 seq_of(batch, 0),
+											 seq_of(batch, HONE_MAX_BATCH_ROWS));
+	HeapTuple	tuple;
+	int			count = 0;
+
+	memset(dead, 0, HONE_DEAD_BYTES);
+	while ((tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL)
+	{
+		int32		seq;
+		int32		length;
+		int			row;
+
+		hone_store_row_bytes(store, tuple, &seq, &length);
+		row = seq & HONE_MAX_BATCH_ROWS;
+		if (!HONE_IS_DEAD(dead, row))
+			count++;
+		dead[row >> 3] |= 1 << (row & 7);
+	}
+	systable_endscan_ordered(scan);
+	return count;
+}
+
+void
+hone_tombstones_visit(HoneStore *store, Snapshot snapshot)
+{
+	HoneStoreMeta meta;
+	Oid			last;
+
+	/* batches written meanwhile count from the last number on */
+	if (!hone_store_read_meta(store, SnapshotSelf, &meta) || meta.next_batch == 0)
+		return;
+	last = value_of(HONE_VALUE_TOMBSTONE, (int32) (meta.next_batch - 1));
+	for (Oid value = HONE_VALUE_TOMBSTONE; value <= last; value++)
+	{
+		SysScanDesc scan = hone_store_begin_scan(store, snapshot, value, 0, PG_INT32_MAX);
+
+		while (systable_getnext_ordered(scan, ForwardScanDirection) != NULL)
+			CHECK_FOR_INTERRUPTS();
+		systable_endscan_ordered(scan);
+	}
+}
+
+void
+hone_tombstones_delete_batch(HoneStore *store, Snapshot snapshot, int32 batch)
+{
+	hone_store_delete_rows(store, snapshot, value_of(HONE_VALUE_TOMBSTONE, batch),
+						   seq_of(batch, 0), seq_of(batch, HONE_MAX_BATCH_ROWS));
+	hone_store_delete_rows(store, SnapshotSelf, value_of(HONE_VALUE_LOCK, batch),
+						   seq_of(batch, 0), seq_of(batch, HONE_MAX_BATCH_ROWS));
+}
+
+bool
+hone_lock_row_find(HoneStore *store, int32 batch, int row, ItemPointer tid)
+{
+	return find_row(store, SnapshotSelf, value_of(HONE_VALUE_LOCK, batch),
+					seq_of(batch, row), tid);
+}
+
+/*
+ * There is nobody else who inserts it: the caller holds the row (write.c).
+ */
+void
+hone_lock_row_insert(HoneStore *store, int32 batch, int row, ItemPointer tid)
+{
+	char		nothing = 0;
+
+	hone_store_insert_row(store, value_of(HONE_VALUE_LOCK, batch), seq_of(batch, row),
+						  &nothing, sizeof(nothing), GetCurrentCommandId(true),
+						  HEAP_INSERT_FROZEN, tid);
+}

@@ -1,0 +1,452 @@
+/*-------------------------------------------------------------------------
+ *
+ * write.c
+ *	  UPDATE, DELETE and row locks of compressed rows.
+ *
+ * Whoever writes a tombstone or a lock row of a compressed row first *holds*
+ * the row: takes the heavyweight tuple lock on its TID, for as long as it
+ * looks at the row's state and writes what it has to, and never while it
+ * waits for a transaction. So of two writers the second sees the tombstone of
+ * the first and waits for his transaction, as heapam waits for a row's xmax.
+ *
+ * Row locks are heapam's own locks of all four strengths, taken on the row's
+ * lock row (tombstone.h). A writer takes the strength that heapam would take,
+ * but makes no lock row where nobody has locked: its tombstone is enough.
+ *
+ * No batch comes or goes meanwhile: who writes or locks rows has at least ROW
+ * SHARE on the table, which folding's EXCLUSIVE conflicts with. A row that
+ * was folded again after the caller's snapshot is reported as updated.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "storage/predicate.h"
+#include "utils/datum.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "tiered/row.h"
+#include "tiered/write.h"
+
+/* A compressed row that somebody wants to change or lock. */
+typedef struct Target
+{
+	HoneStore  *store;
+	ItemPointer tid;
+	int32		batch;
+	int			row;
+	CommandId	cid;
+} Target;
+
+static void
+set_target(Target *target, HoneStore *store, ItemPointer tid, CommandId cid)
+{
+	target->store = store;
+	target->tid = tid;
+	target->batch = hone_tid_batch(tid);
+	target->row = hone_tid_row(tid);
+	target->cid = cid;
+}
+
+static void
+hold(Target *target)
+{
+	LockTuple(target->store->rel, target->tid, ExclusiveLock);
+}
+
+static void
+let_go(Target *target)
+{
+	UnlockTuple(target->store->rel, target->tid, ExclusiveLock);
+}
+
+static void
+report_not_available(Target *target)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 errmsg("could not obtain lock on row in relation \"%s\"",
+					RelationGetRelationName(target->store->rel))));
+}
+
+/*
+ * What the tombstone means to somebody who wants the row, as heapam tells it
+ * of a row with that xmax.
+ */
+static TM_Result
+report_tombstone(Target *target, HoneRowState state, const HoneTombstone *tombstone,
+				 TM_FailureData *tmfd)
+{
+	tmfd->xmax = tombstone->xid;
+	tmfd->cmax = InvalidCommandId;
+	tmfd->ctid = *target->tid;
+	if (tombstone->kind == HONE_TOMB_MOVED)
+		ItemPointerSetMovedPartitions(&tmfd->ctid);
+	else if (ItemPointerIsValid(&tombstone->replaced_by))
+		tmfd->ctid = tombstone->replaced_by;
+
+	if (state == HONE_ROW_DEAD_BY_ME)
+	{
+		tmfd->cmax = tombstone->cid;
+		return tombstone->cid >= target->cid ? TM_SelfModified : TM_Invisible;
+	}
+	return ItemPointerEquals(&tmfd->ctid, target->tid) ? TM_Deleted : TM_Updated;
+}
+
+/*
+ * The batch was compressed again, or decompressed, after the caller's snapshot.
+ */
+static TM_Result
+report_folded(Target *target, TM_FailureData *tmfd)
+{
+	tmfd->xmax = InvalidTransactionId;
+	tmfd->cmax = InvalidCommandId;
+	ItemPointerSetMovedPartitions(&tmfd->ctid);
+	return TM_Updated;
+}
+
+/*
+ * Wait for the end of the transaction; false: the policy says not to.
+ */
+static bool
+wait_for(Target *target, TransactionId xid, LockWaitPolicy policy, XLTW_Oper oper)
+{
+	switch (policy)
+	{
+		case LockWaitBlock:
+			XactLockTableWait(xid, target->store->rel, target->tid, oper);
+			return true;
+		case LockWaitSkip:
+			return ConditionalXactLockTableWait(xid);
+		case LockWaitError:
+			if (!ConditionalXactLockTableWait(xid))
+				report_not_available(target);
+			return true;
+	}
+	return false;
+}
+
+static TM_Result
+take_lock_row(Target *target, ItemPointer lock_row, LockTupleMode mode,
+			  LockWaitPolicy policy)
+{
+	HeapTupleData tuple;
+	TM_FailureData tmfd;
+	Buffer		buffer;
+	TM_Result	result;
+
+	tuple.t_self = *lock_row;
+	result = heap_lock_tuple(target->store->toast, &tuple, target->cid, mode,
+							 policy, false, &buffer, &tmfd);
+	ReleaseBuffer(buffer);
+	if (result != TM_Ok && result != TM_WouldBlock)
+		elog(ERROR, "unexpected result %d of locking a compressed row", result);
+	return result;
+}
+
+/*
+ * Make the row the caller's to change or to lock with this strength. On TM_Ok
+ * the row is held, to be let go when the caller has written its tombstone.
+ * to_lock: the lock itself is what is wanted, so there must be a lock row.
+ */
+static TM_Result
+acquire(Target *target, LockTupleMode mode, LockWaitPolicy policy, bool to_lock,
+		XLTW_Oper oper, HoneTombstone *tombstone, TM_FailureData *tmfd)
+{
+	for (;;)
+	{
+		ItemPointerData lock_row;
+		HoneRowState state;
+		bool		locked_before;
+
+		CHECK_FOR_INTERRUPTS();
+		hold(target);
+		state = hone_tombstone_state(target->store, target->batch, target->row, tombstone);
+		if (state == HONE_ROW_CHANGING)
+		{
+			let_go(target);
+			if (!wait_for(target, tombstone->xid, policy, oper))
+				return TM_WouldBlock;
+			continue;
+		}
+		if (state != HONE_ROW_ALIVE)
+		{
+			let_go(target);
+			return report_tombstone(target, state, tombstone, tmfd);
+		}
+
+		locked_before = hone_lock_row_find(target->store, target->batch, target->row, &lock_row);
+		if (!locked_before && !to_lock)
+			return TM_Ok;
+		if (!locked_before)
+			hone_lock_row_insert(target->store, target->batch, target->row, &lock_row);
+		if (take_lock_row(target, &lock_row, mode, LockWaitSkip) == TM_Ok)
+			return TM_Ok;
+
+		/* somebody has it: wait without holding the row, then look again */
+		let_go(target);
+		if (policy == LockWaitError)
+			report_not_available(target);
+		if (policy == LockWaitSkip)
+			return TM_WouldBlock;
+		take_lock_row(target, &lock_row, mode, LockWaitBlock);
+	}
+}
+
+/*
+ * The same for a writer: the row must also be there now, and be visible to
+ * crosscheck where one is given.
+ */
+static TM_Result
+acquire_to_write(Target *target, LockTupleMode mode, Snapshot crosscheck,
+				 bool wait, XLTW_Oper oper, TM_FailureData *tmfd)
+{
+	HoneTombstone tombstone;
+	HoneBatchEntry entry;
+	TM_Result	result;
+
+	if (!hone_store_find_batch(target->store, SnapshotSelf, target->batch, &entry))
+		return report_folded(target, tmfd);
+	result = acquire(target, mode, wait ? LockWaitBlock : LockWaitSkip, false,
+					 oper, &tombstone, tmfd);
+	if (result == TM_WouldBlock)
+		return TM_BeingModified;
+	if (result == TM_Ok && crosscheck != InvalidSnapshot &&
+		!hone_row_is_visible(target->store, crosscheck, target->tid))
+	{
+		let_go(target);
+		return report_folded(target, tmfd);
+	}
+
+	/* readers of the table as a whole, plain rows that were folded too */
+	if (result == TM_Ok)
+		CheckForSerializableConflictIn(target->store->rel, NULL, InvalidBlockNumber);
+	return result;
+}
+
+TM_Result
+hone_write_delete(Relation rel, ItemPointer tid, CommandId cid,
+				  Snapshot crosscheck, bool wait, TM_FailureData *tmfd,
+				  bool changing_part)
+{
+	HoneStore  *store = hone_store_open(rel, RowExclusiveLock);
+	Target		target;
+	TM_Result	result;
+
+	set_target(&target, store, tid, cid);
+	result = acquire_to_write(&target, LockTupleExclusive, crosscheck, wait,
+							  XLTW_Delete, tmfd);
+	if (result == TM_Ok)
+	{
+		hone_tombstone_insert(store, target.batch, target.row,
+							  changing_part ? HONE_TOMB_MOVED : HONE_TOMB_DELETED,
+							  NULL, cid);
+		let_go(&target);
+		pgstat_count_heap_delete(rel);
+	}
+	hone_store_close(store);
+	return result;
+}
+
+/*
+ * Whether the new version has another value in a column that a foreign key
+ * may refer to.
+ */
+static bool
+key_changes(Relation rel, HoneStore *store, ItemPointer tid, TupleTableSlot *slot)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	Bitmapset  *keys = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_KEY);
+	TupleTableSlot *old;
+	bool		changes = false;
+	int			i = -1;
+
+	if (bms_is_empty(keys))
+		return false;
+	old = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
+	if (!hone_row_fetch(store, SnapshotSelf, tid, old))
+		changes = true;
+	while (!changes && (i = bms_next_member(keys, i)) >= 0)
+	{
+		int			attnum = i + FirstLowInvalidHeapAttributeNumber;
+		Form_pg_attribute attribute;
+		Datum		old_value;
+		Datum		new_value;
+		bool		old_null;
+		bool		new_null;
+
+		if (attnum <= 0)
+		{
+			changes = true;
+			break;
+		}
+		attribute = TupleDescAttr(desc, attnum - 1);
+		old_value = slot_getattr(old, attnum, &old_null);
+		new_value = slot_getattr(slot, attnum, &new_null);
+		changes = old_null != new_null ||
+			(!old_null && !datum_image_eq(old_value, new_value,
+										  attribute->attbyval, attribute->attlen));
+	}
+	ExecDropSingleTupleTableSlot(old);
+	bms_free(keys);
+	return changes;
+}
+
+TM_Result
+hone_write_update(Relation rel, ItemPointer tid, TupleTableSlot *slot,
+				  CommandId cid, Snapshot crosscheck, bool wait,
+				  TM_FailureData *tmfd, LockTupleMode *mode)
+{
+	HoneStore  *store = hone_store_open(rel, RowExclusiveLock);
+	bool		new_key = key_changes(rel, store, tid, slot);
+	Target		target;
+	TM_Result	result;
+
+	*mode = new_key ? LockTupleExclusive : LockTupleNoKeyExclusive;
+	set_target(&target, store, tid, cid);
+	result = acquire_to_write(&target, *mode, crosscheck, wait, XLTW_Update, tmfd);
+	if (result == TM_Ok)
+	{
+		GetHeapamTableAmRoutine()->tuple_insert(rel, slot, cid, 0, NULL);
+		hone_tombstone_insert(store, target.batch, target.row,
+							  new_key ? HONE_TOMB_UPDATED : HONE_TOMB_UPDATED_NO_KEY,
+							  &slot->tts_tid, cid);
+		let_go(&target);
+
+		/* with the insertion: as many live rows as before */
+		pgstat_count_heap_delete(rel);
+	}
+	hone_store_close(store);
+	return result;
+}
+
+/*
+ * Pin the plain row that replaced a compressed one. Pinned, its place is not
+ * given to another row. False when it is no longer there.
+ */
+static bool
+pin_replacement(Relation rel, const HoneTombstone *tombstone, HeapTuple tuple,
+				Buffer *buffer)
+{
+	tuple->t_self = tombstone->replaced_by;
+	if (!heap_fetch(rel, SnapshotAny, tuple, buffer, true))
+	{
+		if (BufferIsValid(*buffer))
+			ReleaseBuffer(*buffer);
+		return false;
+	}
+	if (TransactionIdEquals(HeapTupleHeaderGetXmin(tuple->t_data), tombstone->xid))
+		return true;
+	ReleaseBuffer(*buffer);
+	return false;
+}
+
+/*
+ * The row was replaced by a committed update: lock the latest version
+ * instead, as heapam does along its chain.
+ */
+static TM_Result
+lock_latest(Relation rel, const HoneTombstone *tombstone, ItemPointer tid,
+			Snapshot snapshot, TupleTableSlot *slot, CommandId cid,
+			LockTupleMode mode, LockWaitPolicy policy, uint8 flags,
+			TM_FailureData *tmfd)
+{
+	HeapTupleData tuple;
+	Buffer		buffer;
+	TM_Result	result;
+
+	if (!pin_replacement(rel, tombstone, &tuple, &buffer))
+		return TM_Deleted;
+	*tid = tombstone->replaced_by;
+	result = GetHeapamTableAmRoutine()->tuple_lock(rel, tid, snapshot, slot, cid,
+												   mode, policy, flags, tmfd);
+	tmfd->traversed = true;
+	ReleaseBuffer(buffer);
+	return result;
+}
+
+/*
+ * KEY SHARE does not conflict with an update that left the key as it was: the
+ * row that the caller sees can be locked, if the one that replaced it can.
+ */
+static bool
+lock_key_of_replaced(Relation rel, const HoneTombstone *tombstone, CommandId cid,
+					 LockWaitPolicy policy)
+{
+	HeapTupleData tuple;
+	Buffer		pinned;
+	Buffer		buffer;
+	TM_FailureData tmfd;
+	TM_Result	result;
+
+	if (!pin_replacement(rel, tombstone, &tuple, &pinned))
+		return false;
+	result = heap_lock_tuple(rel, &tuple, cid, LockTupleKeyShare, policy, true,
+							 &buffer, &tmfd);
+	ReleaseBuffer(buffer);
+	ReleaseBuffer(pinned);
+	return result == TM_Ok;
+}
+
+static void
+report_moved(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("tuple to be locked was already moved to another partition due to concurrent update")));
+}
+
+TM_Result
+hone_write_lock(Relation rel, ItemPointer tid, Snapshot snapshot,
+				TupleTableSlot *slot, CommandId cid, LockTupleMode mode,
+				LockWaitPolicy policy, uint8 flags, TM_FailureData *tmfd)
+{
+	HoneStore  *store = hone_store_open(rel, RowExclusiveLock);
+	HoneTombstone tombstone;
+	HoneBatchEntry entry;
+	Target		target;
+	TM_Result	result;
+	bool		follow = (flags & TUPLE_LOCK_FLAG_FIND_LAST_VERSION) != 0;
+
+	tmfd->traversed = false;
+	set_target(&target, store, tid, cid);
+	if (!hone_store_find_batch(store, SnapshotSelf, target.batch, &entry))
+	{
+		if (follow)
+			report_moved();
+		result = report_folded(&target, tmfd);
+	}
+	else
+	{
+		result = acquire(&target, mode, policy, true, XLTW_Lock, &tombstone, tmfd);
+		if (result == TM_Ok)
+			let_go(&target);
+		else if (result == TM_Updated && mode == LockTupleKeyShare &&
+				 tombstone.kind == HONE_TOMB_UPDATED_NO_KEY &&
+				 lock_key_of_replaced(rel, &tombstone, cid, policy))
+			result = TM_Ok;
+		else if (result == TM_Updated && follow)
+		{
+			if (tombstone.kind == HONE_TOMB_MOVED)
+				report_moved();
+			hone_store_close(store);
+			return lock_latest(rel, &tombstone, tid, snapshot, slot, cid, mode,
+							   policy, flags, tmfd);
+		}
+	}
+
+	/* the row is handed out also where it could not be locked, as heapam does */
+	if ((result == TM_Ok || result == TM_SelfModified || result == TM_Updated) &&
+		!hone_row_fetch(store, SnapshotSelf, tid, slot))
+		ExecClearTuple(slot);
+	hone_store_close(store);
+	return result;
+}
