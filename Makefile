@@ -74,12 +74,14 @@ TIERED_OBJS = \
 	src/tiered/functions.o \
 	src/tiered/guard.o \
 	src/tiered/heap_swap.o \
+	src/tiered/probe.o \
 	src/tiered/row.o \
 	src/tiered/store.o \
 	src/tiered/switch.o \
 	src/tiered/tiered.o \
 	src/tiered/tombstone.o \
 	src/tiered/unfold.o \
+	src/tiered/unique.o \
 	src/tiered/write.o
 
 LIFECYCLE_OBJS = \

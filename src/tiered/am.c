@@ -56,6 +56,7 @@
 #include "tiered/heap_swap.h"
 #include "tiered/row.h"
 #include "tiered/tiered.h"
+#include "tiered/unique.h"
 #include "tiered/write.h"
 
 PG_FUNCTION_INFO_V1(hone_tiered_handler);
@@ -92,10 +93,10 @@ hone_is_open(Relation rel)
 
 		/* opening the store may have processed an invalidation */
 		if (rel->rd_amcache == NULL)
-			rel->rd_amcache = MemoryContextAlloc(CacheMemoryContext, sizeof(bool));
-		*(bool *) rel->rd_amcache = open;
+			rel->rd_amcache = MemoryContextAllocZero(CacheMemoryContext, sizeof(HoneAmCache));
+		((HoneAmCache *) rel->rd_amcache)->open = open;
 	}
-	return *(bool *) rel->rd_amcache;
+	return ((HoneAmCache *) rel->rd_amcache)->open;
 }
 
 void
@@ -239,6 +240,47 @@ tiered_scan_getnextslot(TableScanDesc sscan, ScanDirection direction,
 }
 
 /* ------------------------------------------------------------------------
+ * Insertions: unique indexes have to know of compressed rows
+ * ------------------------------------------------------------------------
+ */
+
+/* A search for conflicts asks for a slot before it begins. */
+static const TupleTableSlotOps *
+tiered_slot_callbacks(Relation rel)
+{
+	hone_unique_attach(rel);
+	return GetHeapamTableAmRoutine()->slot_callbacks(rel);
+}
+
+static void
+tiered_tuple_insert(Relation rel, TupleTableSlot *slot, CommandId cid,
+					int options, struct BulkInsertStateData *bistate)
+{
+	hone_unique_attach(rel);
+	GetHeapamTableAmRoutine()->tuple_insert(rel, slot, cid, options, bistate);
+}
+
+static void
+tiered_tuple_insert_speculative(Relation rel, TupleTableSlot *slot,
+								CommandId cid, int options,
+								struct BulkInsertStateData *bistate,
+								uint32 token)
+{
+	hone_unique_attach(rel);
+	GetHeapamTableAmRoutine()->tuple_insert_speculative(rel, slot, cid, options,
+														bistate, token);
+}
+
+static void
+tiered_multi_insert(Relation rel, TupleTableSlot **slots, int nslots,
+					CommandId cid, int options,
+					struct BulkInsertStateData *bistate)
+{
+	hone_unique_attach(rel);
+	GetHeapamTableAmRoutine()->multi_insert(rel, slots, nslots, cid, options, bistate);
+}
+
+/* ------------------------------------------------------------------------
  * Single rows
  * ------------------------------------------------------------------------
  */
@@ -323,6 +365,15 @@ tiered_index_fetch_tuple(struct IndexFetchTableData *scan, ItemPointer tid,
 						 Snapshot snapshot, TupleTableSlot *slot,
 						 bool *call_again, bool *all_dead)
 {
+	/* a search for conflicts finds compressed rows too (unique.c) */
+	if (hone_tid_is_compressed(tid))
+	{
+		*call_again = false;
+		if (all_dead)
+			*all_dead = false;
+		return hone_unique_fetch(scan->rel, tid, snapshot, slot);
+	}
+
 	/* the last line: an index knows nothing of compressed rows */
 	if (IsMVCCSnapshot(snapshot) && hone_is_open(scan->rel))
 		ereport(ERROR,
@@ -366,6 +417,7 @@ tiered_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot,
 					HoneUpdateIndexes *update_indexes)
 {
 	refuse_lost_tid(rel, otid);
+	hone_unique_attach(rel);
 	if (hone_tid_is_compressed(otid))
 	{
 		*update_indexes = HONE_UPDATE_ALL_INDEXES;
@@ -390,16 +442,49 @@ tiered_tuple_lock(Relation rel, ItemPointer tid, Snapshot snapshot,
 												 wait_policy, flags, tmfd);
 }
 
+/*
+ * The last that a deferred check does with the table before it opens the
+ * index.
+ */
+static void
+tiered_index_fetch_end(struct IndexFetchTableData *scan)
+{
+	Relation	rel = scan->rel;
+
+	GetHeapamTableAmRoutine()->index_fetch_end(scan);
+	hone_unique_attach(rel);
+}
+
 /* ------------------------------------------------------------------------
  * Indexes: plain rows only
  * ------------------------------------------------------------------------
  */
 
 static void
-refuse_unique_index(Relation rel, struct IndexInfo *info)
+refuse_exclusion(Relation rel, struct IndexInfo *info)
 {
-	if (hone_is_open(rel) && (info->ii_Unique || info->ii_ExclusionOps != NULL))
-		hone_refuse_compressed(rel, "build a unique or exclusion index on the compressed rows");
+	if (hone_is_open(rel) && info->ii_ExclusionOps != NULL)
+		hone_refuse_compressed(rel, "build an exclusion constraint on the compressed rows");
+}
+
+/*
+ * Compare the keys of all rows once in a build: of the processes of a
+ * parallel one the first worker does it. Not for a caller who brings his own
+ * scan, such as amcheck; an index that is rebuilt was checked when it was
+ * built, and insertions have been since. One that is built concurrently is
+ * checked when it is validated: from before that on insertions are.
+ */
+static void
+check_unique_keys(Relation rel, Relation index, struct IndexInfo *info,
+				  TableScanDesc scan)
+{
+	bool		parallel = scan != NULL && scan->rs_parallel != NULL;
+
+	if (!info->ii_Unique || !hone_is_open(rel) || info->ii_Concurrent ||
+		(scan != NULL && !parallel) || (parallel && ParallelWorkerNumber != 0) ||
+		(ReindexIsProcessingIndex(RelationGetRelid(index)) && index->rd_index->indisvalid))
+		return;
+	hone_unique_check_all(rel, index, info, SnapshotSelf);
 }
 
 /*
@@ -446,7 +531,8 @@ tiered_index_build_range_scan(Relation rel, Relation index,
 	HoneHeapSwap swap;
 	volatile double tuples = 0;
 
-	refuse_unique_index(rel, info);
+	refuse_exclusion(rel, info);
+	check_unique_keys(rel, index, info, scan);
 
 	hone_swap_to_heap(&swap, rel);
 	PG_TRY();
@@ -471,7 +557,8 @@ tiered_index_validate_scan(Relation rel, Relation index,
 {
 	HoneHeapSwap swap;
 
-	refuse_unique_index(rel, info);
+	if (info->ii_Unique && hone_is_open(rel))
+		hone_unique_check_all(rel, index, info, snapshot);
 	hone_swap_to_heap(&swap, rel);
 	PG_TRY();
 	{
@@ -616,7 +703,12 @@ hone_tiered_handler(PG_FUNCTION_ARGS)
 		tiered_routine.tuple_get_latest_tid = tiered_get_latest_tid;
 		tiered_routine.tuple_tid_valid = tiered_tid_valid;
 		tiered_routine.tuple_satisfies_snapshot = tiered_satisfies_snapshot;
+		tiered_routine.slot_callbacks = tiered_slot_callbacks;
+		tiered_routine.tuple_insert = tiered_tuple_insert;
+		tiered_routine.tuple_insert_speculative = tiered_tuple_insert_speculative;
+		tiered_routine.multi_insert = tiered_multi_insert;
 		tiered_routine.index_fetch_begin = tiered_index_fetch_begin;
+		tiered_routine.index_fetch_end = tiered_index_fetch_end;
 		tiered_routine.index_fetch_tuple = tiered_index_fetch_tuple;
 		tiered_routine.tuple_delete = tiered_tuple_delete;
 		tiered_routine.tuple_update = tiered_tuple_update;

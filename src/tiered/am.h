@@ -15,10 +15,17 @@
 /* True for a relation of access method "tiered". */
 extern bool hone_is_tiered(Relation rel);
 
+/* In rd_amcache, which a relcache invalidation clears. */
+typedef struct HoneAmCache
+{
+	bool		open;
+	LocalTransactionId attached_by; /* transaction that did (unique.c) */
+	uint64		attached;		/* when its unique indexes were attached */
+} HoneAmCache;
+
 /*
  * True for a tiered relation that holds batches or may come to hold them
- * without a stronger lock than readers': see switch.c. Cached in rd_amcache,
- * which a relcache invalidation clears.
+ * without a stronger lock than readers': see switch.c. Cached in rd_amcache.
  */
 extern bool hone_is_open(Relation rel);
 

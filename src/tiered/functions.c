@@ -122,23 +122,13 @@ hone_tiered_check_compressible(Relation rel)
 	ListCell   *lc;
 
 	check_kind(rel, "compress", false);
-	if (rel->rd_rel->relhastriggers && RelationGetFKeyList(rel) != NIL)
-		refuse_relation(rel, "compress", ERRCODE_FEATURE_NOT_SUPPORTED, "it has a foreign key",
-						"Drop the foreign key, or leave the table uncompressed.");
-
-	/* a referenced table has a unique index too */
 	indexes = RelationGetIndexList(rel);
 	foreach(lc, indexes)
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-		bool		unique = index->rd_index->indisunique;
 		bool		exclusion = index->rd_index->indisexclusion;
 
 		index_close(index, AccessShareLock);
-		if (unique)
-			refuse_relation(rel, "compress", ERRCODE_FEATURE_NOT_SUPPORTED,
-							"it has a primary key or unique index",
-							"Drop the unique index or constraint, or leave the table uncompressed.");
 		if (exclusion)
 			refuse_relation(rel, "compress", ERRCODE_FEATURE_NOT_SUPPORTED,
 							"it has an exclusion constraint",

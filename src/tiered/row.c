@@ -25,7 +25,8 @@ typedef struct KeptBatch
 {
 	MemoryContext context;		/* holds all of it */
 	Oid			relid;
-	Oid			toast_file;		/* of the TOAST table: TRUNCATE makes a new one */
+	Oid			toast_file;		/* of the TOAST table: TRUNCATE makes a new
+								 * one */
 	HoneBatchEntry entry;
 	HoneBatchReader *reader;
 	int			natts;

@@ -40,7 +40,7 @@ typedef struct HoneTombstone
 	HoneTombstoneKind kind;
 	ItemPointerData replaced_by;	/* invalid unless UPDATED */
 	TransactionId xid;			/* who wrote it */
-	CommandId cid;				/* his command; of this transaction only */
+	CommandId	cid;			/* his command; of this transaction only */
 } HoneTombstone;
 
 typedef enum HoneRowState
