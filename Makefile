@@ -138,6 +138,7 @@ TIERED_REGRESS = \
 	tiered_analyze \
 	tiered_types \
 	tiered_ddl \
+	tiered_dml \
 	tiered_refusals \
 	tiered_plans \
 	tiered_twin

@@ -96,16 +96,19 @@ unfold_first_batch(HoneFoldState *state, Relation rel)
 		return HONE_STEP_LAST;
 	}
 	entry = cursor->directory[0];
-	state->rows += insert_rows(cursor, rel, entry.batch, entry.nrows);
-	state->batches++;
-	hone_cursor_close(cursor);
 
+	/* the batch first: its keys are not to stand in the way of its rows */
 	store = hone_store_open(rel, RowExclusiveLock);
 	if (!hone_store_read_meta(store, snapshot, &meta))
 		elog(ERROR, "compressed table \"%s\" has no meta row", RelationGetRelationName(rel));
 	hone_store_delete_batch(store, snapshot, &meta, &entry);
 	hone_store_write_meta(store, snapshot, &meta);
 	hone_store_close(store);
+
+	/* the snapshot goes on seeing it */
+	state->rows += insert_rows(cursor, rel, entry.batch, entry.nrows);
+	state->batches++;
+	hone_cursor_close(cursor);
 	return HONE_STEP_MORE;
 }
 
