@@ -74,6 +74,7 @@ TIERED_OBJS = \
 	src/tiered/functions.o \
 	src/tiered/guard.o \
 	src/tiered/heap_swap.o \
+	src/tiered/key_share.o \
 	src/tiered/probe.o \
 	src/tiered/row.o \
 	src/tiered/store.o \

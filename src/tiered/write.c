@@ -21,9 +21,11 @@
  */
 #include "postgres.h"
 
+#include "access/generic_xlog.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/catalog.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
@@ -33,6 +35,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "tiered/key_share.h"
 #include "tiered/row.h"
 #include "tiered/write.h"
 
@@ -153,6 +156,23 @@ take_lock_row(Target *target, ItemPointer lock_row, LockTupleMode mode,
 }
 
 /*
+ * Lock the key of a row that somebody is updating without changing it: the
+ * row, should he roll back, and the one that replaces it, should he commit.
+ */
+static bool
+share_key(Target *target, const HoneTombstone *tombstone)
+{
+	ItemPointerData lock_row;
+
+	if (!hone_lock_row_find(target->store, target->batch, target->row, &lock_row))
+		hone_lock_row_insert(target->store, target->batch, target->row, &lock_row);
+
+	/* the updater has locked the lock row at most FOR NO KEY UPDATE */
+	return take_lock_row(target, &lock_row, LockTupleKeyShare, LockWaitSkip) == TM_Ok &&
+		hone_key_share_new_row(target->store->rel, &tombstone->replaced_by, tombstone->xid);
+}
+
+/*
  * Make the row the caller's to change or to lock with this strength. On TM_Ok
  * the row is held, to be let go when the caller has written its tombstone.
  * to_lock: the lock itself is what is wanted, so there must be a lock row.
@@ -170,6 +190,10 @@ acquire(Target *target, LockTupleMode mode, LockWaitPolicy policy, bool to_lock,
 		CHECK_FOR_INTERRUPTS();
 		hold(target);
 		state = hone_tombstone_state(target->store, target->batch, target->row, tombstone);
+		if (state == HONE_ROW_CHANGING && mode == LockTupleKeyShare && to_lock &&
+			tombstone->kind == HONE_TOMB_UPDATED_NO_KEY &&
+			share_key(target, tombstone))
+			return TM_Ok;
 		if (state == HONE_ROW_CHANGING)
 		{
 			let_go(target);
@@ -232,6 +256,148 @@ acquire_to_write(Target *target, LockTupleMode mode, Snapshot crosscheck,
 	return result;
 }
 
+/* ------------------------------------------------------------------------
+ * Logical decoding
+ *
+ * It reads what changed from the WAL of the main fork, where a tombstone does
+ * not appear. So where it is wanted the row is put there first, hidden from
+ * decoding and without index entries, and then deleted or updated by heapam.
+ * It is born and dies in the same command, so that nobody ever sees it.
+ * ------------------------------------------------------------------------
+ */
+
+/*
+ * Put the row into the main fork at the target's command.
+ */
+static void
+insert_hidden(Relation rel, Target *target, ItemPointer hidden)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
+	HeapTuple	tuple;
+	bool		should_free;
+
+	if (!hone_row_fetch(target->store, SnapshotSelf, target->tid, slot))
+		elog(ERROR, "row %d of batch %d is gone", target->row, target->batch);
+	tuple = ExecFetchSlotHeapTuple(slot, true, &should_free);
+	heap_insert(rel, tuple, target->cid, HEAP_INSERT_NO_LOGICAL, NULL);
+	*hidden = tuple->t_self;
+	if (should_free)
+		heap_freetuple(tuple);
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+static HeapTupleHeader
+header_on(Page page, const ItemPointerData *tid)
+{
+	return (HeapTupleHeader) PageGetItem(page, PageGetItemId(page, ItemPointerGetOffsetNumber(tid)));
+}
+
+/*
+ * heapam changed the hidden row at the next command, since it sees only rows
+ * of earlier ones: date that back. And a new version on the same page is not
+ * to hang on the hidden row, which no index knows.
+ */
+static void
+date_back(Relation rel, CommandId cid, const ItemPointerData *hidden,
+		  const ItemPointerData *replaced_by)
+{
+	GenericXLogState *xlog = GenericXLogStart(rel);
+	Buffer		buffer = ReadBuffer(rel, ItemPointerGetBlockNumber(hidden));
+	Buffer		new_buffer = InvalidBuffer;
+	HeapTupleHeader header;
+	CommandId	cmax = cid;
+	bool		is_combo;
+	bool		same_page = replaced_by != NULL &&
+	ItemPointerGetBlockNumber(replaced_by) == ItemPointerGetBlockNumber(hidden);
+	Page		page;
+
+	/* in the order of blocks, as everybody does */
+	if (replaced_by != NULL && !same_page)
+	{
+		new_buffer = ReadBuffer(rel, ItemPointerGetBlockNumber(replaced_by));
+		if (ItemPointerGetBlockNumber(replaced_by) < ItemPointerGetBlockNumber(hidden))
+		{
+			LockBuffer(new_buffer, BUFFER_LOCK_EXCLUSIVE);
+			LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+		}
+		else
+		{
+			LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+			LockBuffer(new_buffer, BUFFER_LOCK_EXCLUSIVE);
+		}
+	}
+	else
+		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+
+	page = GenericXLogRegisterBuffer(xlog, buffer, 0);
+	header = header_on(page, hidden);
+	HeapTupleHeaderAdjustCmax(header, &cmax, &is_combo);
+	HeapTupleHeaderSetCmax(header, cmax, is_combo);
+	HeapTupleHeaderClearHotUpdated(header);
+	if (replaced_by != NULL)
+	{
+		if (!same_page)
+			page = GenericXLogRegisterBuffer(xlog, new_buffer, 0);
+		header = header_on(page, replaced_by);
+		HeapTupleHeaderSetCmin(header, cid);
+		HeapTupleHeaderClearHeapOnly(header);
+	}
+	GenericXLogFinish(xlog);
+	UnlockReleaseBuffer(buffer);
+	if (BufferIsValid(new_buffer))
+		UnlockReleaseBuffer(new_buffer);
+}
+
+static void
+delete_for_decoding(Relation rel, Target *target, bool changing_part)
+{
+	ItemPointerData hidden;
+	TM_FailureData tmfd;
+	TM_Result	result;
+
+	insert_hidden(rel, target, &hidden);
+	result = heap_delete(rel, &hidden, target->cid + 1, InvalidSnapshot, true,
+						 &tmfd, changing_part);
+	if (result != TM_Ok)
+		elog(ERROR, "unexpected result %d of deleting a hidden row", result);
+	date_back(rel, target->cid, &hidden, NULL);
+}
+
+static void
+update_for_decoding(Relation rel, Target *target, TupleTableSlot *slot)
+{
+	ItemPointerData hidden;
+	HoneUpdateIndexes update_indexes;
+	LockTupleMode mode;
+	TM_FailureData tmfd;
+	TM_Result	result;
+
+	insert_hidden(rel, target, &hidden);
+	result = GetHeapamTableAmRoutine()->tuple_update(rel, &hidden, slot, target->cid + 1,
+													 InvalidSnapshot, InvalidSnapshot, true,
+													 &tmfd, &mode, &update_indexes);
+	if (result != TM_Ok)
+		elog(ERROR, "unexpected result %d of updating a hidden row", result);
+	date_back(rel, target->cid, &hidden, &slot->tts_tid);
+
+	/* a slot that holds the tuple itself holds its flags too */
+	if (TTS_IS_HEAPTUPLE(slot) || TTS_IS_BUFFERTUPLE(slot))
+	{
+		HeapTuple	tuple = ((HeapTupleTableSlot *) slot)->tuple;
+
+		if (tuple != NULL)
+		{
+			HeapTupleHeaderClearHeapOnly(tuple->t_data);
+			HeapTupleHeaderSetCmin(tuple->t_data, target->cid);
+		}
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * Writing
+ * ------------------------------------------------------------------------
+ */
+
 TM_Result
 hone_write_delete(Relation rel, ItemPointer tid, CommandId cid,
 				  Snapshot crosscheck, bool wait, TM_FailureData *tmfd,
@@ -246,6 +412,8 @@ hone_write_delete(Relation rel, ItemPointer tid, CommandId cid,
 							  XLTW_Delete, tmfd);
 	if (result == TM_Ok)
 	{
+		if (RelationIsLogicallyLogged(rel))
+			delete_for_decoding(rel, &target, changing_part);
 		hone_tombstone_insert(store, target.batch, target.row,
 							  changing_part ? HONE_TOMB_MOVED : HONE_TOMB_DELETED,
 							  NULL, cid);
@@ -315,7 +483,10 @@ hone_write_update(Relation rel, ItemPointer tid, TupleTableSlot *slot,
 	result = acquire_to_write(&target, *mode, crosscheck, wait, XLTW_Update, tmfd);
 	if (result == TM_Ok)
 	{
-		GetHeapamTableAmRoutine()->tuple_insert(rel, slot, cid, 0, NULL);
+		if (RelationIsLogicallyLogged(rel))
+			update_for_decoding(rel, &target, slot);
+		else
+			GetHeapamTableAmRoutine()->tuple_insert(rel, slot, cid, 0, NULL);
 		hone_tombstone_insert(store, target.batch, target.row,
 							  new_key ? HONE_TOMB_UPDATED : HONE_TOMB_UPDATED_NO_KEY,
 							  &slot->tts_tid, cid);
