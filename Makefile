@@ -56,7 +56,6 @@ ADVISE_OBJS = \
 TIERED_OBJS = \
 	src/tiered/am.o \
 	src/tiered/analyze.o \
-	src/tiered/apply.o \
 	src/tiered/batch.o \
 	src/tiered/codec_bits.o \
 	src/tiered/codec_bytes.o \

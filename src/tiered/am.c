@@ -51,7 +51,6 @@
 
 #include "tiered/am.h"
 #include "tiered/analyze.h"
-#include "tiered/apply.h"
 #include "tiered/cursor.h"
 #include "tiered/heap_swap.h"
 #include "tiered/row.h"
@@ -353,13 +352,6 @@ tiered_satisfies_snapshot(Relation rel, TupleTableSlot *slot, Snapshot snapshot)
 	return visible;
 }
 
-static struct IndexFetchTableData *
-tiered_index_fetch_begin(Relation rel)
-{
-	hone_apply_check_index_scan(rel);
-	return GetHeapamTableAmRoutine()->index_fetch_begin(rel);
-}
-
 static bool
 tiered_index_fetch_tuple(struct IndexFetchTableData *scan, ItemPointer tid,
 						 Snapshot snapshot, TupleTableSlot *slot,
@@ -387,14 +379,18 @@ tiered_index_fetch_tuple(struct IndexFetchTableData *scan, ItemPointer tid,
 }
 
 /*
- * A copy of a compressed row that was made slot to slot, as a subscription
- * makes it, has lost its TID; one of a plain row keeps it.
+ * A subscription looks for the row to change by a scan, and locks a copy of
+ * it; the copy of a slot with a compressed row has the TID in its tuple only.
  */
 static void
-refuse_lost_tid(Relation rel, ItemPointer tid)
+find_lost_tid(ItemPointer tid, TupleTableSlot *slot)
 {
-	if (!ItemPointerIsValid(tid))
-		hone_refuse_compressed(rel, "apply a subscription's change to compressed rows");
+	HeapTuple	tuple = TTS_IS_BUFFERTUPLE(slot) || TTS_IS_HEAPTUPLE(slot) ?
+	((HeapTupleTableSlot *) slot)->tuple : NULL;
+
+	if (!ItemPointerIsValid(tid) && tuple != NULL &&
+		hone_tid_is_compressed(&tuple->t_self))
+		*tid = tuple->t_self;
 }
 
 static TM_Result
@@ -402,7 +398,6 @@ tiered_tuple_delete(Relation rel, ItemPointer tid, CommandId cid,
 					Snapshot snapshot, Snapshot crosscheck, bool wait,
 					TM_FailureData *tmfd, bool changingPart)
 {
-	refuse_lost_tid(rel, tid);
 	if (hone_tid_is_compressed(tid))
 		return hone_write_delete(rel, tid, cid, crosscheck, wait, tmfd, changingPart);
 	return GetHeapamTableAmRoutine()->tuple_delete(rel, tid, cid, snapshot,
@@ -416,7 +411,6 @@ tiered_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot,
 					bool wait, TM_FailureData *tmfd, LockTupleMode *lockmode,
 					HoneUpdateIndexes *update_indexes)
 {
-	refuse_lost_tid(rel, otid);
 	hone_unique_attach(rel);
 	if (hone_tid_is_compressed(otid))
 	{
@@ -434,7 +428,7 @@ tiered_tuple_lock(Relation rel, ItemPointer tid, Snapshot snapshot,
 				  LockWaitPolicy wait_policy, uint8 flags,
 				  TM_FailureData *tmfd)
 {
-	refuse_lost_tid(rel, tid);
+	find_lost_tid(tid, slot);
 	if (hone_tid_is_compressed(tid))
 		return hone_write_lock(rel, tid, snapshot, slot, cid, mode, wait_policy,
 							   flags, tmfd);
@@ -707,7 +701,6 @@ hone_tiered_handler(PG_FUNCTION_ARGS)
 		tiered_routine.tuple_insert = tiered_tuple_insert;
 		tiered_routine.tuple_insert_speculative = tiered_tuple_insert_speculative;
 		tiered_routine.multi_insert = tiered_multi_insert;
-		tiered_routine.index_fetch_begin = tiered_index_fetch_begin;
 		tiered_routine.index_fetch_end = tiered_index_fetch_end;
 		tiered_routine.index_fetch_tuple = tiered_index_fetch_tuple;
 		tiered_routine.tuple_delete = tiered_tuple_delete;

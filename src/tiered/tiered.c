@@ -10,7 +10,6 @@
  */
 #include "postgres.h"
 
-#include "tiered/apply.h"
 #include "tiered/custom_scan.h"
 #include "tiered/tiered.h"
 
@@ -18,5 +17,4 @@ void
 hone_tiered_init(void)
 {
 	hone_custom_scan_init();
-	hone_apply_init();
 }

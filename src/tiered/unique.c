@@ -14,7 +14,8 @@
  *   stays dead, and none can appear: folding waits for us. So once is enough.
  * - amgettuple, when a search through SnapshotDirty has seen all plain rows,
  *   goes on with the TIDs of the compressed rows that have the key: so ON
- *   CONFLICT finds them, and locks and updates them like any row.
+ *   CONFLICT finds them, and locks and updates them like any row; a
+ *   subscription, too, which looks for the row to change in that way.
  *
  * The replacement lives in the index's relation cache entry and goes with it.
  * An entry that is open is never thrown away, only read anew, which leaves the
@@ -34,6 +35,7 @@
 #include "catalog/index.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "replication/logicalworker.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/inval.h"
@@ -45,6 +47,7 @@
 #include "tiered/am.h"
 #include "tiered/probe.h"
 #include "tiered/row.h"
+#include "tiered/tiered.h"
 #include "tiered/unique.h"
 
 /* In rd_indexcxt; the routine must be first: rd_indam points to it. */
@@ -187,6 +190,22 @@ forget_searches(void *arg)
 	searches = NIL;
 }
 
+/*
+ * With REPLICA IDENTITY FULL, PostgreSQL 16 and later look for a subscription's
+ * row through any index.
+ */
+static void
+refuse_search(Relation rel, Relation index)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("a subscription cannot look for rows of compressed table \"%s\" through index \"%s\"",
+					RelationGetRelationName(rel), RelationGetRelationName(index)),
+			 errdetail("An index that is not unique does not find compressed rows."),
+			 errhint("CALL hone.decompress('%s'), drop the index, or give the published table a primary key.",
+					 hone_qualified_name(RelationGetRelid(rel)))));
+}
+
 static DirtySearch *
 begin_search(IndexScanDesc scan)
 {
@@ -197,15 +216,16 @@ begin_search(IndexScanDesc scan)
 	MemoryContext old;
 	DirtySearch *search;
 
-	/* only unique checks search like this: by equality of the whole key */
+	/* unique checks search like this, by equality of the whole key */
+	if (!index->rd_index->indisunique || scan->numberOfKeys != nkeys)
+		refuse_search(scan->heapRelation, index);
 	for (int i = 0; i < nkeys; i++)
 	{
 		ScanKey		key = &scan->keyData[i];
 
-		if (scan->numberOfKeys != nkeys || key->sk_attno != i + 1 ||
+		if (key->sk_attno != i + 1 ||
 			(key->sk_strategy != BTEqualStrategyNumber && !(key->sk_flags & SK_SEARCHNULL)))
-			elog(ERROR, "unexpected search in unique index \"%s\" of a compressed table",
-				 RelationGetRelationName(index));
+			refuse_search(scan->heapRelation, index);
 		values[i] = key->sk_argument;
 		isnull[i] = (key->sk_flags & SK_ISNULL) != 0;
 	}
@@ -313,7 +333,10 @@ attach_index(Relation index)
 {
 	AttachedRoutine *attached;
 
-	if (!index->rd_index->indisunique || index->rd_indam->aminsert == attached_insert)
+	/* a subscription may search any of them; that of others is refused */
+	if ((!index->rd_index->indisunique && !IsLogicalWorker()) ||
+		index->rd_indam->amgettuple == NULL ||
+		index->rd_indam->aminsert == attached_insert)
 		return;
 	attached = MemoryContextAlloc(index->rd_indexcxt, sizeof(AttachedRoutine));
 	attached->native = (IndexAmRoutine *) index->rd_indam;
