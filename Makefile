@@ -76,6 +76,7 @@ TIERED_OBJS = \
 	src/tiered/key_share.o \
 	src/tiered/probe.o \
 	src/tiered/row.o \
+	src/tiered/sample.o \
 	src/tiered/store.o \
 	src/tiered/switch.o \
 	src/tiered/tiered.o \
@@ -141,6 +142,7 @@ TIERED_REGRESS = \
 	tiered_dml \
 	tiered_refusals \
 	tiered_plans \
+	tiered_sample \
 	tiered_twin
 LIFECYCLE_REGRESS = \
 	lifecycle_policy \

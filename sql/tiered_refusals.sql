@@ -13,8 +13,6 @@ TABLE rf_sum;
 VACUUM FULL rf;
 CREATE INDEX rf_id ON rf (id);
 CLUSTER rf USING rf_id;
-SELECT count(*) FROM rf TABLESAMPLE bernoulli (50);
-SELECT count(*) FROM rf TABLESAMPLE system (50);
 TABLE rf_sum;
 
 ALTER TABLE rf ADD EXCLUDE USING btree (id WITH =);

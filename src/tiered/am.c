@@ -54,6 +54,7 @@
 #include "tiered/cursor.h"
 #include "tiered/heap_swap.h"
 #include "tiered/row.h"
+#include "tiered/sample.h"
 #include "tiered/tiered.h"
 #include "tiered/unique.h"
 #include "tiered/write.h"
@@ -137,8 +138,6 @@ tiered_scan_begin(Relation rel, Snapshot snapshot, int nkeys,
 	if (pscan != NULL || !hone_is_open(rel))
 		return heap_beginscan(rel, snapshot, nkeys, key, pscan, flags);
 
-	if (flags & SO_TYPE_SAMPLESCAN)
-		hone_refuse_compressed(rel, "sample the compressed rows");
 	if (flags & (SO_TYPE_BITMAPSCAN | SO_TYPE_TIDRANGESCAN))
 		elog(ERROR, "bitmap or TID range scan of a compressed table");
 
@@ -188,6 +187,7 @@ tiered_scan_rescan(TableScanDesc sscan, struct ScanKeyData *key,
 	if (scan->cursor != NULL)
 		hone_cursor_rewind(scan->cursor, NULL, 0);
 	scan->in_batches = false;
+	scan->sampling = false;
 }
 
 void
@@ -714,6 +714,7 @@ hone_tiered_handler(PG_FUNCTION_ARGS)
 		tiered_routine.relation_needs_toast_table = tiered_needs_toast_table;
 		tiered_routine.relation_toast_am = tiered_toast_am;
 		hone_analyze_install(&tiered_routine);
+		hone_sample_install(&tiered_routine);
 		tiered_routine_ready = true;
 	}
 	PG_RETURN_POINTER(&tiered_routine);

@@ -51,8 +51,13 @@ typedef struct HoneTieredScan
 	Snapshot	analyze_snapshot;	/* registered, ANALYZE only */
 	MemoryContext context;
 
-	/* ANALYZE: the current sample block's rows, by global number */
-	int64		sample_rows;	/* rows per sample block */
+	/* TABLESAMPLE: the current block; main blocks when it began */
+	bool		sampling;
+	BlockNumber sample_block;
+	BlockNumber sample_main_blocks;
+
+	/* ANALYZE, TABLESAMPLE: the current block's rows, by global number */
+	int64		sample_rows;	/* rows per sample block of ANALYZE */
 	int64		sample_next;
 	int64		sample_end;
 } HoneTieredScan;

@@ -122,29 +122,6 @@ tiered_analyze_next_block(TableScanDesc sscan, HONE_ANALYZE_BLOCK_PARAMS)
 	return true;
 }
 
-/*
- * Move the cursor to a row by its number among all compressed rows.
- */
-static bool
-seek_row_number(HoneCursor *cursor, int64 number)
-{
-	for (int i = 0; i < cursor->nbatches; i++)
-	{
-		HoneBatchEntry *entry = &cursor->directory[i];
-
-		if (number < entry->nrows)
-		{
-			ItemPointerData tid;
-
-			ItemPointerSet(&tid, HONE_FIRST_COMPRESSED_BLOCK + entry->batch,
-						   (OffsetNumber) (number + 1));
-			return hone_cursor_seek(cursor, &tid);
-		}
-		number -= entry->nrows;
-	}
-	return false;
-}
-
 static bool
 tiered_analyze_next_tuple(TableScanDesc sscan, TransactionId oldest_xmin,
 						  double *liverows, double *deadrows,
@@ -159,7 +136,7 @@ tiered_analyze_next_tuple(TableScanDesc sscan, TransactionId oldest_xmin,
 		return GetHeapamTableAmRoutine()->scan_analyze_next_tuple(scan->heap, oldest_xmin,
 																  liverows, deadrows, slot);
 	while (scan->sample_next < scan->sample_end &&
-		   seek_row_number(scan->cursor, scan->sample_next))
+		   hone_cursor_seek_number(scan->cursor, scan->sample_next))
 	{
 		scan->sample_next++;
 		if (hone_cursor_is_dead(scan->cursor))

@@ -271,6 +271,25 @@ hone_cursor_seek(HoneCursor *cursor, ItemPointer tid)
 	return false;
 }
 
+bool
+hone_cursor_seek_number(HoneCursor *cursor, int64 number)
+{
+	for (int i = 0; i < cursor->nbatches; i++)
+	{
+		HoneBatchEntry *entry = &cursor->directory[i];
+
+		if (number < entry->nrows)
+		{
+			ItemPointerData tid;
+
+			hone_tid_set(&tid, entry->batch, (int) number);
+			return hone_cursor_seek(cursor, &tid);
+		}
+		number -= entry->nrows;
+	}
+	return false;
+}
+
 void
 hone_cursor_tid(HoneCursor *cursor, ItemPointer tid)
 {

@@ -120,6 +120,9 @@ extern bool hone_cursor_next(HoneCursor *cursor, bool forward);
  */
 extern bool hone_cursor_seek(HoneCursor *cursor, ItemPointer tid);
 
+/* The same by its number, from 0, among all rows of all batches. */
+extern bool hone_cursor_seek_number(HoneCursor *cursor, int64 number);
+
 /* Whether the snapshot sees a tombstone of the current row. */
 static inline bool
 hone_cursor_is_dead(const HoneCursor *cursor)
