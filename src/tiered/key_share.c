@@ -23,6 +23,7 @@
 #include "storage/bufmgr.h"
 #include "storage/procarray.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "tiered/key_share.h"
 
@@ -61,6 +62,15 @@ add_locker(HeapTupleHeader header, TransactionId *xmax, uint16 *bits)
 	return true;
 }
 
+static void
+set_locker(HeapTupleHeader header, TransactionId xmax, uint16 bits)
+{
+	header->t_infomask &= ~HEAP_XMAX_BITS;
+	header->t_infomask2 &= ~HEAP_KEYS_UPDATED;
+	header->t_infomask |= bits;
+	HeapTupleHeaderSetXmax(header, xmax);
+}
+
 static bool
 lock_on_page(Page page, OffsetNumber offset, TransactionId xid)
 {
@@ -78,10 +88,7 @@ lock_on_page(Page page, OffsetNumber offset, TransactionId xid)
 	if (!TransactionIdEquals(HeapTupleHeaderGetXmin(header), xid) ||
 		!add_locker(header, &xmax, &bits))
 		return false;
-	header->t_infomask &= ~HEAP_XMAX_BITS;
-	header->t_infomask2 &= ~HEAP_KEYS_UPDATED;
-	header->t_infomask |= bits;
-	HeapTupleHeaderSetXmax(header, xmax);
+	set_locker(header, xmax, bits);
 	return true;
 }
 
@@ -114,4 +121,73 @@ hone_key_share_new_row(Relation rel, const ItemPointerData *tid, TransactionId x
 		GenericXLogAbort(xlog);
 	UnlockReleaseBuffer(buffer);
 	return locked;
+}
+
+/*
+ * Those who hold the lock row FOR KEY SHARE, this transaction aside, as an
+ * xmax with its bits; false when there is nobody.
+ */
+static bool
+other_holders(Relation toast, const ItemPointerData *lock_row,
+			  TransactionId *xmax, uint16 *bits)
+{
+	HeapTupleData tuple;
+	Buffer		buffer;
+	MultiXactMember *members = NULL;
+	int			nmembers = 0;
+	int			kept = 0;
+
+	tuple.t_self = *lock_row;
+	if (!heap_fetch(toast, SnapshotSelf, &tuple, &buffer, false))
+		elog(ERROR, "the lock row of a compressed row is gone");
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	*xmax = HeapTupleHeaderGetRawXmax(tuple.t_data);
+	*bits = tuple.t_data->t_infomask;
+	UnlockReleaseBuffer(buffer);
+
+	/* a single holder is this transaction */
+	if ((*bits & HEAP_XMAX_INVALID) || !(*bits & HEAP_XMAX_IS_MULTI))
+		return false;
+	nmembers = GetMultiXactIdMembers(*xmax, &members, false, HEAP_XMAX_IS_LOCKED_ONLY(*bits));
+	for (int i = 0; i < nmembers; i++)
+	{
+		if (members[i].status == MultiXactStatusForKeyShare &&
+			!TransactionIdIsCurrentTransactionId(members[i].xid) &&
+			TransactionIdIsInProgress(members[i].xid))
+			members[kept++] = members[i];
+	}
+	*bits = HEAP_XMAX_LOCK_ONLY | HEAP_XMAX_KEYSHR_LOCK;
+	if (kept == 1)
+		*xmax = members[0].xid;
+	else if (kept > 1)
+	{
+		MultiXactIdSetOldestMember();
+		*xmax = MultiXactIdCreateFromMembers(kept, members);
+		*bits |= HEAP_XMAX_IS_MULTI;
+	}
+	if (members != NULL)
+		pfree(members);
+	return kept > 0;
+}
+
+void
+hone_key_share_copy(Relation toast, const ItemPointerData *lock_row,
+					Relation rel, const ItemPointerData *tid)
+{
+	TransactionId xmax;
+	uint16		bits;
+	GenericXLogState *xlog;
+	Buffer		buffer;
+	Page		page;
+
+	if (!other_holders(toast, lock_row, &xmax, &bits))
+		return;
+	xlog = GenericXLogStart(rel);
+	buffer = ReadBuffer(rel, ItemPointerGetBlockNumber(tid));
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	page = GenericXLogRegisterBuffer(xlog, buffer, 0);
+	set_locker((HeapTupleHeader) PageGetItem(page, PageGetItemId(page, ItemPointerGetOffsetNumber(tid))),
+			   xmax, bits);
+	GenericXLogFinish(xlog);
+	UnlockReleaseBuffer(buffer);
 }

@@ -19,4 +19,11 @@
 extern bool hone_key_share_new_row(Relation rel, const ItemPointerData *tid,
 								   TransactionId xid);
 
+/*
+ * Give a plain row that this transaction has inserted, and nobody has seen
+ * yet, the KEY SHARE locks that others hold on a lock row (tombstone.h).
+ */
+extern void hone_key_share_copy(Relation toast, const ItemPointerData *lock_row,
+								Relation rel, const ItemPointerData *tid);
+
 #endif							/* HONE_TIERED_KEY_SHARE_H */

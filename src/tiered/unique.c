@@ -67,6 +67,32 @@ typedef struct DirtySearch
 } DirtySearch;
 
 static List *searches = NIL;	/* of DirtySearch, in TopTransactionContext */
+static bool searches_registered = false;	/* to be forgotten with it */
+
+/*
+ * hone_probe, in a memory context of its own: access methods are called in
+ * ones that live as long as the statement. *tids is allocated in result.
+ */
+static int
+probe(Relation rel, Relation index, const Datum *values, const bool *isnull,
+	  MemoryContext result, ItemPointerData **tids)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "hone probe",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	ItemPointerData *found;
+	int			ntids = hone_probe(rel, index, values, isnull, &found);
+
+	*tids = NULL;
+	if (ntids > 0)
+	{
+		*tids = MemoryContextAlloc(result, ntids * sizeof(ItemPointerData));
+		memcpy(*tids, found, ntids * sizeof(ItemPointerData));
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return ntids;
+}
 
 /* ------------------------------------------------------------------------
  * Insertion
@@ -107,7 +133,7 @@ conflicts(Relation rel, Relation index, const Datum *values, const bool *isnull,
 {
 	HoneStore  *store;
 	ItemPointerData *tids;
-	int			ntids = hone_probe(rel, index, values, isnull, &tids);
+	int			ntids = probe(rel, index, values, isnull, CurrentMemoryContext, &tids);
 	bool		conflict = false;
 
 	if (ntids == 0)
@@ -188,6 +214,7 @@ static void
 forget_searches(void *arg)
 {
 	searches = NIL;
+	searches_registered = false;
 }
 
 /*
@@ -231,19 +258,21 @@ begin_search(IndexScanDesc scan)
 	}
 
 	old = MemoryContextSwitchTo(TopTransactionContext);
-	if (searches == NIL)
+	if (!searches_registered)
 	{
 		MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
 
 		callback->func = forget_searches;
 		callback->arg = NULL;
 		MemoryContextRegisterResetCallback(TopTransactionContext, callback);
+		searches_registered = true;
 	}
 	search = palloc0(sizeof(DirtySearch));
 	search->scan = scan;
-	search->ntids = hone_probe(scan->heapRelation, index, values, isnull, &search->tids);
 	searches = lappend(searches, search);
 	MemoryContextSwitchTo(old);
+	search->ntids = probe(scan->heapRelation, index, values, isnull,
+						  TopTransactionContext, &search->tids);
 	return search;
 }
 

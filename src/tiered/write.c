@@ -475,6 +475,7 @@ hone_write_update(Relation rel, ItemPointer tid, TupleTableSlot *slot,
 {
 	HoneStore  *store = hone_store_open(rel, RowExclusiveLock);
 	bool		new_key = key_changes(rel, store, tid, slot);
+	ItemPointerData lock_row;
 	Target		target;
 	TM_Result	result;
 
@@ -487,6 +488,9 @@ hone_write_update(Relation rel, ItemPointer tid, TupleTableSlot *slot,
 			update_for_decoding(rel, &target, slot);
 		else
 			GetHeapamTableAmRoutine()->tuple_insert(rel, slot, cid, 0, NULL);
+		if (!new_key &&
+			hone_lock_row_find(store, target.batch, target.row, &lock_row))
+			hone_key_share_copy(store->toast, &lock_row, rel, &slot->tts_tid);
 		hone_tombstone_insert(store, target.batch, target.row,
 							  new_key ? HONE_TOMB_UPDATED : HONE_TOMB_UPDATED_NO_KEY,
 							  &slot->tts_tid, cid);
