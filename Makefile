@@ -57,6 +57,7 @@ TIERED_OBJS = \
 	src/tiered/am.o \
 	src/tiered/analyze.o \
 	src/tiered/batch.o \
+	src/tiered/cluster.o \
 	src/tiered/codec_bits.o \
 	src/tiered/codec_bytes.o \
 	src/tiered/codec_dict.o \
@@ -139,6 +140,7 @@ TIERED_REGRESS = \
 	tiered_analyze \
 	tiered_types \
 	tiered_ddl \
+	tiered_cluster \
 	tiered_dml \
 	tiered_refusals \
 	tiered_plans \

@@ -55,7 +55,7 @@ CALL hone.run_tier_policies();
 CALL hone.move_partition('ls.m_1', 'warm');
 RESET ROLE;
 SET search_path = ls;
-CREATE UNIQUE INDEX m_1_unique ON m_1 (ts);
+ALTER TABLE m_1 ADD CONSTRAINT m_1_exclude EXCLUDE USING gist (tstzrange(ts, ts, '[]') WITH &&);
 SET client_min_messages = error;
 CALL hone.run_tier_policies();
 RESET client_min_messages;

@@ -9,7 +9,7 @@ CREATE TABLE m_2 PARTITION OF m FOR VALUES FROM ('2020-02-01') TO ('2020-03-01')
 CREATE TABLE m_3 PARTITION OF m FOR VALUES FROM ('2020-03-01') TO ('2020-04-01');
 CREATE TABLE m_new PARTITION OF m FOR VALUES FROM ('2020-04-01') TO (MAXVALUE);
 INSERT INTO m SELECT timestamptz '2020-01-01' + i * interval '10 minutes', i FROM generate_series(0, 13200) i;
-CREATE UNIQUE INDEX m_2_unique ON m_2 (ts);
+ALTER TABLE m_2 ADD CONSTRAINT m_2_exclude EXCLUDE USING gist (tstzrange(ts, ts, '[]') WITH &&);
 
 -- Waits until the condition holds; at most 30 seconds.
 CREATE PROCEDURE wait_for(condition text) LANGUAGE plpgsql AS $$
@@ -37,7 +37,7 @@ FROM hone.tier_log WHERE partition_name LIKE 'lw.%' GROUP BY 1, 2, 3 ORDER BY pa
 SELECT count(*), sum(v) FROM m;
 
 -- Once the cause is gone the partition moves on its own.
-DROP INDEX m_2_unique;
+ALTER TABLE m_2 DROP CONSTRAINT m_2_exclude;
 CALL wait_for($$(SELECT tier = 'warm' AND last_error IS NULL FROM hone.partitions WHERE partition = 'lw.m_2'::regclass)$$);
 SELECT tier, last_error FROM hone.partitions WHERE partition = 'm_2'::regclass;
 

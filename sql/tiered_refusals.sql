@@ -10,9 +10,6 @@ CREATE VIEW rf_sum AS SELECT count(*), sum(id), min(v), max(v) FROM rf;
 TABLE rf_sum;
 
 -- compressed rows
-VACUUM FULL rf;
-CREATE INDEX rf_id ON rf (id);
-CLUSTER rf USING rf_id;
 TABLE rf_sum;
 
 ALTER TABLE rf ADD EXCLUDE USING btree (id WITH =);

@@ -10,6 +10,9 @@
  * moved elsewhere is left to the next call. No transaction deletes more than
  * batch_size rows, and none is open longer than it takes to read a window.
  *
+ * Compressed rows have addresses beyond all blocks, where windows mean nothing:
+ * they are found first, many at a time.
+ *
  * Windows grow while few rows match, so that a condition that matches little
  * costs one plain scan, and shrink again where many do.
  *
@@ -44,6 +47,7 @@
 #define MAX_BATCH_SIZE	1000000
 #define MIN_WINDOW		16		/* blocks */
 #define MAX_WINDOW		1024	/* blocks: 8 MB */
+#define MAX_COLLECTED	1000000 /* row addresses: 6 MB */
 
 /* Virtual block numbers, which only access methods other than heap use. */
 #define VIRTUAL_BLOCKS	((BlockNumber) 0x80000000)
@@ -94,33 +98,36 @@ keep_tids(TidBuffer *buffer, SPITupleTable *table, uint64 count)
 	}
 }
 
-static Datum
-tid_datum(ItemPointer tid, BlockNumber block)
-{
-	ItemPointerSet(tid, block, 0);
-	return PointerGetDatum(tid);
-}
-
 /*
- * Collect the matching rows of blocks [from, until), at most 'limit' (0 =
- * all). Returns how many.
+ * Collect the matching rows from one row address to before another, at most
+ * 'limit' (0 = all). Returns how many.
  */
 static uint64
-find_rows(DeleteState *state, BlockNumber from, BlockNumber until, long limit)
+find_between(DeleteState *state, ItemPointer from, ItemPointer until, long limit)
 {
-	ItemPointerData first;
-	ItemPointerData last;
-	Datum		values[2];
+	Datum		values[2] = {PointerGetDatum(from), PointerGetDatum(until)};
 	uint64		count;
 
-	values[0] = tid_datum(&first, from);
-	values[1] = tid_datum(&last, until);
 	if (SPI_execute_plan(state->find, values, NULL, false, limit) != SPI_OK_SELECT)
 		elog(ERROR, "could not search the table");
 	count = SPI_processed;
 	keep_tids(&state->found, SPI_tuptable, count);
 	SPI_freetuptable(SPI_tuptable);
 	return count;
+}
+
+/*
+ * The same for all rows of blocks [from, until).
+ */
+static uint64
+find_rows(DeleteState *state, BlockNumber from, BlockNumber until)
+{
+	ItemPointerData first;
+	ItemPointerData last;
+
+	ItemPointerSet(&first, from, 0);
+	ItemPointerSet(&last, until, 0);
+	return find_between(state, &first, &last, 0);
 }
 
 /*
@@ -186,11 +193,6 @@ walk_blocks(DeleteState *state, BlockNumber nblocks)
 	BlockNumber from = 0;
 	bool		at_end = false;
 
-	/* Rows that cannot be deleted by ctid make the call fail before it acts. */
-	find_rows(state, VIRTUAL_BLOCKS, MaxBlockNumber, state->batch_size);
-	while (state->found.count > 0)
-		delete_batch(state);
-
 	while (!at_end)
 	{
 		BlockNumber until;
@@ -199,13 +201,36 @@ walk_blocks(DeleteState *state, BlockNumber nblocks)
 		CHECK_FOR_INTERRUPTS();
 		at_end = nblocks - from <= window;
 		until = at_end ? VIRTUAL_BLOCKS : from + window;
-		matched = find_rows(state, from, until, 0);
+		matched = find_rows(state, from, until);
 		while (state->found.count >= state->batch_size ||
 			   (at_end && state->found.count > 0))
 			delete_batch(state);
 		hone_procedure_commit();
 		window = next_window(window, matched, state->batch_size);
 		from = until;
+	}
+}
+
+/*
+ * Rows whose addresses are beyond all blocks: compressed ones. A search for
+ * them reads the whole table, so that it collects many.
+ */
+static void
+walk_virtual_blocks(DeleteState *state)
+{
+	ItemPointerData from;
+	ItemPointerData until;
+
+	ItemPointerSet(&from, VIRTUAL_BLOCKS, 0);
+	ItemPointerSet(&until, MaxBlockNumber, 0);
+	while (find_between(state, &from, &until, MAX_COLLECTED) > 0)
+	{
+		/* go on after the last one; it may not let itself be deleted */
+		from = state->found.items[state->found.count - 1];
+		ItemPointerSetOffsetNumber(&from, ItemPointerGetOffsetNumber(&from) + 1);
+		while (state->found.count > 0)
+			delete_batch(state);
+		hone_procedure_commit();
 	}
 }
 
@@ -272,6 +297,7 @@ delete_from_leaf(DeleteState *state, Oid root, Oid leaf)
 	PG_TRY();
 	{
 		prepare_statements(state, &target);
+		walk_virtual_blocks(state);
 		walk_blocks(state, table_blocks(leaf));
 	}
 	PG_FINALLY();

@@ -51,6 +51,7 @@
 
 #include "tiered/am.h"
 #include "tiered/analyze.h"
+#include "tiered/cluster.h"
 #include "tiered/cursor.h"
 #include "tiered/heap_swap.h"
 #include "tiered/row.h"
@@ -138,8 +139,8 @@ tiered_scan_begin(Relation rel, Snapshot snapshot, int nkeys,
 	if (pscan != NULL || !hone_is_open(rel))
 		return heap_beginscan(rel, snapshot, nkeys, key, pscan, flags);
 
-	if (flags & (SO_TYPE_BITMAPSCAN | SO_TYPE_TIDRANGESCAN))
-		elog(ERROR, "bitmap or TID range scan of a compressed table");
+	if (flags & SO_TYPE_BITMAPSCAN)
+		elog(ERROR, "bitmap scan of a compressed table");
 
 	heap = heap_beginscan(rel, snapshot, nkeys, key, NULL, flags);
 	scan = palloc0(sizeof(HoneTieredScan));
@@ -196,21 +197,22 @@ hone_scan_store_compressed(HoneCursor *cursor, TupleTableSlot *slot)
 	hone_row_store(hone_cursor_form_tuple(cursor), slot);
 }
 
+static bool
+next_plain(HoneTieredScan *scan, ScanDirection direction, TupleTableSlot *slot)
+{
+	if (scan->base.rs_flags & SO_TYPE_TIDRANGESCAN)
+		return heap_getnextslot_tidrange(scan->heap, direction, slot);
+	return heap_getnextslot(scan->heap, direction, slot);
+}
+
 /*
  * Forwards: plain rows, then compressed ones. Backwards the other way round.
  */
 static bool
-tiered_scan_getnextslot(TableScanDesc sscan, ScanDirection direction,
-						TupleTableSlot *slot)
+next_of_both(HoneTieredScan *scan, ScanDirection direction, TupleTableSlot *slot)
 {
-	HoneTieredScan *scan = (HoneTieredScan *) sscan;
 	bool		forward = ScanDirectionIsForward(direction);
 
-	if (!hone_is_tiered_scan(sscan))
-		return heap_getnextslot(sscan, direction, slot);
-
-	if (scan->cursor == NULL)
-		hone_scan_open_cursor(scan, slot->tts_tupleDescriptor);
 	for (;;)
 	{
 		if (scan->in_batches)
@@ -229,13 +231,53 @@ tiered_scan_getnextslot(TableScanDesc sscan, ScanDirection direction,
 		}
 		else
 		{
-			if (heap_getnextslot(scan->heap, direction, slot))
+			if (next_plain(scan, direction, slot))
 				return true;
 			if (!forward)
 				return false;
 			scan->in_batches = true;
 		}
 	}
+}
+
+static bool
+tiered_scan_getnextslot(TableScanDesc sscan, ScanDirection direction,
+						TupleTableSlot *slot)
+{
+	HoneTieredScan *scan = (HoneTieredScan *) sscan;
+
+	if (!hone_is_tiered_scan(sscan))
+		return heap_getnextslot(sscan, direction, slot);
+	if (scan->cursor == NULL)
+		hone_scan_open_cursor(scan, slot->tts_tupleDescriptor);
+	return next_of_both(scan, direction, slot);
+}
+
+static void
+tiered_scan_set_tidrange(TableScanDesc sscan, ItemPointer first, ItemPointer last)
+{
+	HoneTieredScan *scan = (HoneTieredScan *) sscan;
+
+	if (!hone_is_tiered_scan(sscan))
+	{
+		heap_set_tidrange(sscan, first, last);
+		return;
+	}
+	heap_set_tidrange(scan->heap, first, last);
+	if (scan->cursor == NULL)
+		hone_scan_open_cursor(scan, RelationGetDescr(sscan->rs_rd));
+	if (scan->cursor != NULL)
+		hone_cursor_set_tid_range(scan->cursor, first, last);
+	scan->in_batches = false;
+}
+
+static bool
+tiered_scan_getnextslot_tidrange(TableScanDesc sscan, ScanDirection direction,
+								 TupleTableSlot *slot)
+{
+	if (!hone_is_tiered_scan(sscan))
+		return heap_getnextslot_tidrange(sscan, direction, slot);
+	return next_of_both((HoneTieredScan *) sscan, direction, slot);
 }
 
 /* ------------------------------------------------------------------------
@@ -578,9 +620,10 @@ tiered_copy_for_cluster(Relation old_rel, Relation new_rel, Relation index,
 						double *tups_recently_dead)
 {
 	HoneHeapSwap swap;
+	bool		open = hone_is_open(old_rel);
 
-	if (hone_is_open(old_rel))
-		hone_refuse_compressed(old_rel, "rewrite (CLUSTER, VACUUM FULL) the compressed rows");
+	if (open)
+		hone_cluster_check(old_rel);
 
 	hone_swap_to_heap(&swap, old_rel);
 	PG_TRY();
@@ -596,6 +639,9 @@ tiered_copy_for_cluster(Relation old_rel, Relation new_rel, Relation index,
 		hone_swap_back(&swap);
 	}
 	PG_END_TRY();
+	if (open)
+		*num_tuples += hone_cluster_copy_store(old_rel, new_rel, oldest_xmin,
+											   *xid_cutoff, *multi_cutoff);
 }
 
 bool
@@ -693,6 +739,8 @@ hone_tiered_handler(PG_FUNCTION_ARGS)
 		tiered_routine.scan_end = tiered_scan_end;
 		tiered_routine.scan_rescan = tiered_scan_rescan;
 		tiered_routine.scan_getnextslot = tiered_scan_getnextslot;
+		tiered_routine.scan_set_tidrange = tiered_scan_set_tidrange;
+		tiered_routine.scan_getnextslot_tidrange = tiered_scan_getnextslot_tidrange;
 		tiered_routine.tuple_fetch_row_version = tiered_fetch_row_version;
 		tiered_routine.tuple_get_latest_tid = tiered_get_latest_tid;
 		tiered_routine.tuple_tid_valid = tiered_tid_valid;

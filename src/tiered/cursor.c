@@ -103,6 +103,20 @@ read_tombstones(HoneCursor *cursor)
 										 cursor->dead);
 }
 
+static bool
+outside_tid_range(const HoneCursor *cursor, int32 batch, int first_row, int last_row)
+{
+	ItemPointerData first;
+	ItemPointerData last;
+
+	if (!cursor->has_tid_range)
+		return false;
+	hone_tid_set(&first, batch, first_row);
+	hone_tid_set(&last, batch, last_row);
+	return ItemPointerCompare(&last, unconstify(ItemPointerData *, &cursor->first_tid)) < 0 ||
+		ItemPointerCompare(&first, unconstify(ItemPointerData *, &cursor->last_tid)) > 0;
+}
+
 /*
  * Whether the current row is to be passed over.
  */
@@ -111,6 +125,9 @@ pass_over(HoneCursor *cursor)
 {
 	HoneTombstone tombstone;
 
+	if (outside_tid_range(cursor, cursor->directory[cursor->batch].batch,
+						  cursor->row, cursor->row))
+		return true;
 	if (cursor->dirty != NULL)
 		cursor->dirty->xmin = cursor->dirty->xmax = InvalidTransactionId;
 	if (!hone_cursor_is_dead(cursor))
@@ -140,9 +157,21 @@ hone_cursor_rewind(HoneCursor *cursor, HoneKeyBounds *bounds, int nbounds)
 	cursor->nbounds = nbounds;
 }
 
+void
+hone_cursor_set_tid_range(HoneCursor *cursor, const ItemPointerData *first,
+						  const ItemPointerData *last)
+{
+	hone_cursor_rewind(cursor, cursor->bounds, cursor->nbounds);
+	cursor->has_tid_range = true;
+	cursor->first_tid = *first;
+	cursor->last_tid = *last;
+}
+
 static bool
 may_match(const HoneCursor *cursor, const HoneBatchEntry *entry)
 {
+	if (outside_tid_range(cursor, entry->batch, 0, entry->nrows - 1))
+		return false;
 	for (int i = 0; i < cursor->nbounds; i++)
 	{
 		const HoneKeyBounds *bounds = &cursor->bounds[i];

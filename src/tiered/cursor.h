@@ -73,6 +73,9 @@ typedef struct HoneCursor
 	int			nwanted;
 	HoneKeyBounds *bounds;		/* the caller's */
 	int			nbounds;
+	bool		has_tid_range;	/* only rows from first_tid to last_tid */
+	ItemPointerData first_tid;
+	ItemPointerData last_tid;
 
 	HoneBatchEntry *directory;
 	int			nbatches;
@@ -110,6 +113,13 @@ extern HoneCursor *hone_cursor_open(Relation rel, Snapshot snapshot,
  */
 extern void hone_cursor_rewind(HoneCursor *cursor, HoneKeyBounds *bounds,
 							   int nbounds);
+
+/*
+ * Before the first row again, and from now on only rows whose TIDs lie
+ * between these, both included.
+ */
+extern void hone_cursor_set_tid_range(HoneCursor *cursor, const ItemPointerData *first,
+									  const ItemPointerData *last);
 
 /* Step to the next or previous row; false at the end. */
 extern bool hone_cursor_next(HoneCursor *cursor, bool forward);

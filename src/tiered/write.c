@@ -261,13 +261,14 @@ acquire_to_write(Target *target, LockTupleMode mode, Snapshot crosscheck,
  *
  * It reads what changed from the WAL of the main fork, where a tombstone does
  * not appear. So where it is wanted the row is put there first, hidden from
- * decoding and without index entries, and then deleted or updated by heapam.
- * It is born and dies in the same command, so that nobody ever sees it.
+ * decoding and without index entries, and then deleted or updated by heapam,
+ * as by a later command; and then all of it is dated back to the caller's
+ * command: the row is born and dies in the same command, and nobody sees it.
  * ------------------------------------------------------------------------
  */
 
 /*
- * Put the row into the main fork at the target's command.
+ * Put the row into the main fork, to be seen by the next command.
  */
 static void
 insert_hidden(Relation rel, Target *target, ItemPointer hidden)
@@ -279,7 +280,8 @@ insert_hidden(Relation rel, Target *target, ItemPointer hidden)
 	if (!hone_row_fetch(target->store, SnapshotSelf, target->tid, slot))
 		elog(ERROR, "row %d of batch %d is gone", target->row, target->batch);
 	tuple = ExecFetchSlotHeapTuple(slot, true, &should_free);
-	heap_insert(rel, tuple, target->cid, HEAP_INSERT_NO_LOGICAL, NULL);
+	heap_insert(rel, tuple, GetCurrentCommandId(true), HEAP_INSERT_NO_LOGICAL, NULL);
+	CommandCounterIncrement();
 	*hidden = tuple->t_self;
 	if (should_free)
 		heap_freetuple(tuple);
@@ -293,9 +295,9 @@ header_on(Page page, const ItemPointerData *tid)
 }
 
 /*
- * heapam changed the hidden row at the next command, since it sees only rows
- * of earlier ones: date that back. And a new version on the same page is not
- * to hang on the hidden row, which no index knows.
+ * Date the hidden row, and what replaced it, back to the caller's command. And
+ * a new version on the same page is not to hang on the hidden row, which no
+ * index knows.
  */
 static void
 date_back(Relation rel, CommandId cid, const ItemPointerData *hidden,
@@ -331,6 +333,7 @@ date_back(Relation rel, CommandId cid, const ItemPointerData *hidden,
 
 	page = GenericXLogRegisterBuffer(xlog, buffer, 0);
 	header = header_on(page, hidden);
+	HeapTupleHeaderSetCmin(header, cid);
 	HeapTupleHeaderAdjustCmax(header, &cmax, &is_combo);
 	HeapTupleHeaderSetCmax(header, cmax, is_combo);
 	HeapTupleHeaderClearHotUpdated(header);
@@ -356,7 +359,7 @@ delete_for_decoding(Relation rel, Target *target, bool changing_part)
 	TM_Result	result;
 
 	insert_hidden(rel, target, &hidden);
-	result = heap_delete(rel, &hidden, target->cid + 1, InvalidSnapshot, true,
+	result = heap_delete(rel, &hidden, GetCurrentCommandId(true), InvalidSnapshot, true,
 						 &tmfd, changing_part);
 	if (result != TM_Ok)
 		elog(ERROR, "unexpected result %d of deleting a hidden row", result);
@@ -373,7 +376,8 @@ update_for_decoding(Relation rel, Target *target, TupleTableSlot *slot)
 	TM_Result	result;
 
 	insert_hidden(rel, target, &hidden);
-	result = GetHeapamTableAmRoutine()->tuple_update(rel, &hidden, slot, target->cid + 1,
+	result = GetHeapamTableAmRoutine()->tuple_update(rel, &hidden, slot,
+													 GetCurrentCommandId(true),
 													 InvalidSnapshot, InvalidSnapshot, true,
 													 &tmfd, &mode, &update_indexes);
 	if (result != TM_Ok)

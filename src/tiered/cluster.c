@@ -1,0 +1,159 @@
+/*-------------------------------------------------------------------------
+ *
+ * cluster.c
+ *	  VACUUM FULL and CLUSTER of a table with compressed rows.
+ *
+ * heapam rewrites the plain rows, and with them their values in the TOAST
+ * table. What the store has there is copied by the same machinery, version
+ * for version with xmin and xmax, so that older snapshots see after it what
+ * they saw before. Only the index entries are made here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/multixact.h"
+#include "access/rewriteheap.h"
+#include "access/table.h"
+#include "access/tupdesc_details.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "tiered/cluster.h"
+#include "tiered/store.h"
+#include "tiered/tiered.h"
+
+void
+hone_cluster_check(Relation rel)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	HoneStore  *store = hone_store_open(rel, AccessShareLock);
+	HoneBatchEntry *entries;
+	int			nentries;
+
+	if (store == NULL || desc->constr == NULL || desc->constr->missing == NULL)
+	{
+		if (store != NULL)
+			hone_store_close(store);
+		return;
+	}
+	entries = hone_store_read_directory(store, SnapshotSelf, &nentries);
+	for (int i = 0; i < nentries; i++)
+	{
+		for (int att = entries[i].natts; att < desc->natts; att++)
+		{
+			if (!TupleDescAttr(desc, att)->attisdropped &&
+				desc->constr->missing[att].am_present)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("cannot rewrite table \"%s\": column \"%s\" was added after rows were compressed",
+								RelationGetRelationName(rel),
+								NameStr(TupleDescAttr(desc, att)->attname)),
+						 errdetail("Its default is not in the compressed rows yet."),
+						 errhint("CALL hone.decompress('%s') first.",
+								 hone_qualified_name(RelationGetRelid(rel)))));
+		}
+	}
+	pfree(entries);
+	hone_store_close(store);
+}
+
+static bool
+is_of_store(HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	Oid			value = DatumGetObjectId(fastgetattr(tuple, 1, desc, &isnull));
+
+	return !isnull && value < HONE_VALUE_LIMIT;
+}
+
+/*
+ * Every version that somebody may still see.
+ */
+static void
+copy_versions(Relation old_toast, Relation new_toast, TransactionId oldest_xmin,
+			  TransactionId freeze_xid, MultiXactId multi_cutoff)
+{
+	RewriteState rewrite = begin_heap_rewrite(old_toast, new_toast, oldest_xmin,
+											  freeze_xid, multi_cutoff);
+	TableScanDesc scan = table_beginscan(old_toast, SnapshotAny, 0, NULL);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(old_toast),
+													&TTSOpsBufferHeapTuple);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		BufferHeapTupleTableSlot *buffer_slot = (BufferHeapTupleTableSlot *) slot;
+		HeapTuple	tuple = buffer_slot->base.tuple;
+		HTSV_Result state;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!is_of_store(tuple, RelationGetDescr(old_toast)))
+			continue;
+		LockBuffer(buffer_slot->buffer, BUFFER_LOCK_SHARE);
+		state = HeapTupleSatisfiesVacuum(tuple, oldest_xmin, buffer_slot->buffer);
+		LockBuffer(buffer_slot->buffer, BUFFER_LOCK_UNLOCK);
+		if (state == HEAPTUPLE_DEAD)
+			rewrite_heap_dead_tuple(rewrite, tuple);
+		else
+		{
+			HeapTuple	copy = heap_copytuple(tuple);
+
+			rewrite_heap_tuple(rewrite, tuple, copy);
+			heap_freetuple(copy);
+		}
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	end_heap_rewrite(rewrite);
+}
+
+/*
+ * Index entries of the copied rows; returns the rows of the live batches.
+ */
+static double
+index_copies(Relation new_rel)
+{
+	HoneStore  *store = hone_store_open(new_rel, RowExclusiveLock);
+	TupleDesc	desc = RelationGetDescr(store->toast);
+	TableScanDesc scan = table_beginscan(store->toast, SnapshotAny, 0, NULL);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsBufferHeapTuple);
+	HoneStoreMeta meta;
+	double		rows = 0;
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!is_of_store(((BufferHeapTupleTableSlot *) slot)->base.tuple, desc))
+			continue;
+		slot_getallattrs(slot);
+		for (int i = 0; i < store->nindexes; i++)
+			index_insert(store->indexes[i], slot->tts_values, slot->tts_isnull,
+						 &slot->tts_tid, store->toast, UNIQUE_CHECK_NO, false, NULL);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	if (hone_store_read_meta(store, SnapshotSelf, &meta))
+		rows = (double) meta.rows;
+	hone_store_close(store);
+	return rows;
+}
+
+double
+hone_cluster_copy_store(Relation old_rel, Relation new_rel,
+						TransactionId oldest_xmin, TransactionId freeze_xid,
+						MultiXactId multi_cutoff)
+{
+	Relation	old_toast = table_open(old_rel->rd_rel->reltoastrelid, AccessExclusiveLock);
+	Relation	new_toast = table_open(new_rel->rd_rel->reltoastrelid, AccessExclusiveLock);
+
+	copy_versions(old_toast, new_toast, oldest_xmin, freeze_xid, multi_cutoff);
+	table_close(new_toast, NoLock);
+	table_close(old_toast, NoLock);
+	return index_copies(new_rel);
+}
