@@ -140,6 +140,7 @@ TIERED_REGRESS = \
 	tiered_types \
 	tiered_ddl \
 	tiered_dml \
+	tiered_current_of \
 	tiered_refusals \
 	tiered_plans \
 	tiered_sample \
