@@ -142,6 +142,7 @@ TIERED_REGRESS = \
 	tiered_ddl \
 	tiered_cluster \
 	tiered_dml \
+	tiered_current_of \
 	tiered_refusals \
 	tiered_plans \
 	tiered_sample \

@@ -364,8 +364,8 @@ tiered_fetch_row_version(Relation rel, ItemPointer tid, Snapshot snapshot,
 static void
 tiered_get_latest_tid(TableScanDesc sscan, ItemPointer tid)
 {
-	/* a compressed row has no later version */
-	if (hone_tid_is_compressed(tid))
+	if (hone_tid_is_compressed(tid) &&
+		!hone_row_replaced_by(sscan->rs_rd, sscan->rs_snapshot, tid))
 		return;
 	heap_get_latest_tid(hone_is_tiered_scan(sscan) ? ((HoneTieredScan *) sscan)->heap : sscan, tid);
 }

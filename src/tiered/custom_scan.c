@@ -3,9 +3,9 @@
  * custom_scan.c
  *	  The custom scan "HoneTieredScan": plain rows, then batches.
  *
- * For an open tiered relation (am.h) set_rel_pathlist_hook drops every path:
- * an index knows nothing of compressed rows. What remains is this scan, which
- * decodes only the columns that the query names and skips batches whose order
+ * For an open tiered relation (am.h) set_rel_pathlist_hook drops every path
+ * but those by TID: an index knows nothing of compressed rows. What remains is
+ * this scan, which decodes only the columns that the query names and skips batches whose order
  * key cannot match. (Where system columns other than ctid and tableoid are
  * asked for, a plain sequential scan through the access method.)
  *
@@ -144,6 +144,38 @@ cost_tiered_scan(PlannerInfo *root, RelOptInfo *rel, Path *path)
 		per_tuple * rel->tuples + path->pathtarget->cost.per_tuple * path->rows;
 }
 
+/*
+ * Of the paths that the planner made, those that find rows by their TID: they
+ * go through the access method, which knows both kinds. One for WHERE CURRENT
+ * OF is the only one: nothing else can evaluate that condition.
+ */
+static List *
+tid_paths(RelOptInfo *rel, bool *current_of)
+{
+	List	   *paths = NIL;
+	ListCell   *lc;
+
+	*current_of = false;
+	foreach(lc, rel->pathlist)
+	{
+		TidPath    *path = lfirst(lc);
+		ListCell   *cond;
+
+		if (!IsA(path, TidPath))
+			continue;
+		foreach(cond, path->tidquals)
+		{
+			if (IsA(lfirst_node(RestrictInfo, cond)->clause, CurrentOfExpr))
+			{
+				*current_of = true;
+				return list_make1(path);
+			}
+		}
+		paths = lappend(paths, path);
+	}
+	return paths;
+}
+
 static void
 add_tiered_path(PlannerInfo *root, RelOptInfo *rel)
 {
@@ -157,7 +189,7 @@ add_tiered_path(PlannerInfo *root, RelOptInfo *rel)
 	path->path.parallel_safe = rel->consider_parallel;
 	path->path.parallel_workers = 0;
 	path->path.pathkeys = NIL;
-	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
+	path->flags = CUSTOMPATH_SUPPORT_PROJECTION | CUSTOMPATH_SUPPORT_BACKWARD_SCAN;
 	path->methods = &path_methods;
 	cost_tiered_scan(root, rel, &path->path);
 	add_path(rel, &path->path);
@@ -169,6 +201,7 @@ tiered_set_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 {
 	Relation	relation;
 	bool		open;
+	bool		current_of;
 
 	if (previous_set_rel_pathlist_hook)
 		previous_set_rel_pathlist_hook(root, rel, rti, rte);
@@ -184,8 +217,10 @@ tiered_set_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 	if (rte->tablesample != NULL)
 		return;					/* the access method refuses it */
 
-	rel->pathlist = NIL;
+	rel->pathlist = tid_paths(rel, &current_of);
 	rel->partial_pathlist = NIL;
+	if (current_of)
+		return;
 	if (needs_system_columns(rel))
 		add_path(rel, create_seqscan_path(root, rel, rel->lateral_relids, 0));
 	else
@@ -436,27 +471,48 @@ store_plain(TieredScanState *state, TupleTableSlot *slot)
 	return slot;
 }
 
+/*
+ * The scan's slot is filled with columns of one kind of rows at a time: a row
+ * from a batch sets only those that are wanted.
+ */
+static void
+go_to_batches(TieredScanState *state, TupleTableSlot *slot)
+{
+	state->in_batches = true;
+	ExecClearTuple(state->heap_slot);
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, true, slot->tts_tupleDescriptor->natts * sizeof(bool));
+	if (state->cursor != NULL && !state->bounds_known)
+		find_bounds(state);
+}
+
+/* Forwards: plain rows, then compressed ones. Backwards the other way round. */
 static TupleTableSlot *
 next_row(ScanState *node)
 {
 	TieredScanState *state = (TieredScanState *) node;
 	TupleTableSlot *slot = node->ss_ScanTupleSlot;
+	ScanDirection direction = node->ps.state->es_direction;
+	bool		forward = ScanDirectionIsForward(direction);
 
+	if (!forward && state->in_batches)
+	{
+		if (state->cursor != NULL && hone_cursor_next(state->cursor, false))
+		{
+			hone_cursor_store_virtual(state->cursor, slot);
+			return slot;
+		}
+		state->in_batches = false;
+	}
 	if (!state->in_batches)
 	{
-		if (heap_getnextslot(state->heap, ForwardScanDirection, state->heap_slot))
+		if (heap_getnextslot(state->heap, direction, state->heap_slot))
 			return store_plain(state, slot);
-		state->in_batches = true;
-		ExecClearTuple(state->heap_slot);
-		ExecClearTuple(slot);
-		memset(slot->tts_isnull, true,
-			   slot->tts_tupleDescriptor->natts * sizeof(bool));
+		if (!forward)
+			return ExecClearTuple(slot);
+		go_to_batches(state, slot);
 	}
-	if (state->cursor == NULL)
-		return ExecClearTuple(slot);
-	if (!state->bounds_known)
-		find_bounds(state);
-	if (!hone_cursor_next(state->cursor, true))
+	if (state->cursor == NULL || !hone_cursor_next(state->cursor, true))
 		return ExecClearTuple(slot);
 	hone_cursor_store_virtual(state->cursor, slot);
 	return slot;

@@ -157,6 +157,27 @@ hone_row_is_visible(HoneStore *store, Snapshot snapshot, const ItemPointerData *
 		!hone_tombstone_visible(store, snapshot, hone_tid_batch(tid), hone_tid_row(tid));
 }
 
+bool
+hone_row_replaced_by(Relation rel, Snapshot snapshot, ItemPointer tid)
+{
+	HoneStore  *store = hone_store_open(rel, AccessShareLock);
+	HoneTombstone tombstone;
+	bool		replaced = false;
+
+	if (store == NULL)
+		return false;
+	if (hone_tombstone_visible(store, snapshot, hone_tid_batch(tid), hone_tid_row(tid)) &&
+		hone_tombstone_state(store, hone_tid_batch(tid), hone_tid_row(tid),
+							 &tombstone) != HONE_ROW_ALIVE &&
+		ItemPointerIsValid(&tombstone.replaced_by))
+	{
+		*tid = tombstone.replaced_by;
+		replaced = true;
+	}
+	hone_store_close(store);
+	return replaced;
+}
+
 static bool
 fetch_any(HoneStore *store, const ItemPointerData *tid, TupleTableSlot *slot)
 {

@@ -31,6 +31,12 @@ extern bool hone_row_fetch_version(Relation rel, const ItemPointerData *tid,
 extern bool hone_row_is_visible(HoneStore *store, Snapshot snapshot,
 								const ItemPointerData *tid);
 
+/*
+ * The TID of the plain row that replaced a compressed one, to the snapshot's
+ * knowledge; false, and *tid as it was, when none did.
+ */
+extern bool hone_row_replaced_by(Relation rel, Snapshot snapshot, ItemPointer tid);
+
 /* A compressed row as a heap tuple into a slot of any kind. */
 extern void hone_row_store(HeapTuple tuple, TupleTableSlot *slot);
 
