@@ -143,3 +143,22 @@ SELECT count(*) FROM cu WHERE ctid IN ('(0,0)', '(4294967295,1)', '(2147483648,0
 EXPLAIN (COSTS off) SELECT count(*) FROM cu WHERE ctid < '(2147483648,101)';
 SELECT count(*) = (SELECT count(*) FROM (SELECT ctid AS t FROM cu OFFSET 0) x WHERE t < '(2147483648,101)') AS same FROM cu WHERE ctid < '(2147483648,101)';
 DROP TABLE cu, cu_part;
+
+-- ranges of ctid: both kinds of rows
+CREATE TABLE tid_range (id int);
+INSERT INTO tid_range SELECT generate_series(1, 12000);
+CALL hone.compress('tid_range');
+INSERT INTO tid_range SELECT generate_series(12001, 13000);
+DELETE FROM tid_range WHERE id IN (1, 12001);
+ANALYZE tid_range;
+EXPLAIN (COSTS off) SELECT * FROM tid_range WHERE ctid < '(1,0)';
+SELECT count(*), min(id), max(id) FROM tid_range WHERE ctid < '(1,0)';
+SELECT count(*), min(id), max(id) FROM tid_range WHERE ctid >= '(1,0)';
+SELECT count(*), min(id), max(id) FROM tid_range WHERE ctid >= '(2147483648,0)';
+SELECT count(*), min(id), max(id) FROM tid_range WHERE ctid > '(2147483648,9998)' AND ctid <= '(2147483649,2)';
+BEGIN;
+DECLARE c SCROLL CURSOR FOR SELECT id FROM tid_range WHERE ctid > '(2147483648,9998)' AND ctid <= '(2147483649,2)';
+FETCH ALL c;
+FETCH BACKWARD ALL c;
+ROLLBACK;
+DROP TABLE tid_range;

@@ -187,7 +187,7 @@ tiered_scan_rescan(TableScanDesc sscan, struct ScanKeyData *key,
 	heap_rescan(scan->heap, key, set_params, allow_strat, allow_sync, allow_pagemode);
 	if (scan->cursor != NULL)
 		hone_cursor_rewind(scan->cursor, NULL, 0);
-	scan->in_batches = false;
+	scan->started = false;
 	scan->sampling = false;
 }
 
@@ -213,6 +213,13 @@ next_of_both(HoneTieredScan *scan, ScanDirection direction, TupleTableSlot *slot
 {
 	bool		forward = ScanDirectionIsForward(direction);
 
+	if (!scan->started)
+	{
+		scan->started = true;
+		scan->in_batches = !forward;
+		if (!forward && scan->cursor != NULL)
+			hone_cursor_to_end(scan->cursor);
+	}
 	for (;;)
 	{
 		if (scan->in_batches)
@@ -268,7 +275,7 @@ tiered_scan_set_tidrange(TableScanDesc sscan, ItemPointer first, ItemPointer las
 		hone_scan_open_cursor(scan, RelationGetDescr(sscan->rs_rd));
 	if (scan->cursor != NULL)
 		hone_cursor_set_tid_range(scan->cursor, first, last);
-	scan->in_batches = false;
+	scan->started = false;
 }
 
 static bool

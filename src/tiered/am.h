@@ -46,6 +46,7 @@ typedef struct HoneTieredScan
 	TableScanDescData base;		/* must be first */
 	TableScanDesc heap;			/* plain rows */
 	HoneCursor *cursor;			/* compressed rows; NULL: none */
+	bool		started;
 	bool		in_batches;
 	bool		analyze;
 	Snapshot	analyze_snapshot;	/* registered, ANALYZE only */

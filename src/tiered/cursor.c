@@ -158,6 +158,13 @@ hone_cursor_rewind(HoneCursor *cursor, HoneKeyBounds *bounds, int nbounds)
 }
 
 void
+hone_cursor_to_end(HoneCursor *cursor)
+{
+	close_batch(cursor);
+	cursor->batch = cursor->nbatches;
+}
+
+void
 hone_cursor_set_tid_range(HoneCursor *cursor, const ItemPointerData *first,
 						  const ItemPointerData *last)
 {

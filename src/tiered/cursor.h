@@ -114,6 +114,9 @@ extern HoneCursor *hone_cursor_open(Relation rel, Snapshot snapshot,
 extern void hone_cursor_rewind(HoneCursor *cursor, HoneKeyBounds *bounds,
 							   int nbounds);
 
+/* Behind the last row, to walk backwards. */
+extern void hone_cursor_to_end(HoneCursor *cursor);
+
 /*
  * Before the first row again, and from now on only rows whose TIDs lie
  * between these, both included.

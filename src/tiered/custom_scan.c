@@ -161,6 +161,8 @@ tid_paths(RelOptInfo *rel, bool *current_of)
 		TidPath    *path = lfirst(lc);
 		ListCell   *cond;
 
+		if (IsA(path, TidRangePath))
+			paths = lappend(paths, path);
 		if (!IsA(path, TidPath))
 			continue;
 		foreach(cond, path->tidquals)
