@@ -383,7 +383,7 @@ tiered_tid_valid(TableScanDesc sscan, ItemPointer tid)
 	TableScanDesc heap = hone_is_tiered_scan(sscan) ? ((HoneTieredScan *) sscan)->heap : sscan;
 
 	if (hone_tid_is_compressed(tid))
-		return hone_is_tiered_scan(sscan);
+		return hone_is_tiered_scan(sscan) && ItemPointerIsValid(tid);
 	return GetHeapamTableAmRoutine()->tuple_tid_valid(heap, tid);
 }
 
