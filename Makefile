@@ -57,6 +57,7 @@ TIERED_OBJS = \
 	src/tiered/am.o \
 	src/tiered/analyze.o \
 	src/tiered/batch.o \
+	src/tiered/bloom.o \
 	src/tiered/cluster.o \
 	src/tiered/codec_bits.o \
 	src/tiered/codec_bytes.o \
@@ -68,14 +69,17 @@ TIERED_OBJS = \
 	src/tiered/codec_int.o \
 	src/tiered/codec_read.o \
 	src/tiered/codec_test.o \
+	src/tiered/condition.o \
 	src/tiered/cursor.o \
 	src/tiered/custom_scan.o \
+	src/tiered/detail.o \
 	src/tiered/fold.o \
 	src/tiered/functions.o \
 	src/tiered/guard.o \
 	src/tiered/heap_swap.o \
 	src/tiered/key_share.o \
 	src/tiered/probe.o \
+	src/tiered/prune.o \
 	src/tiered/row.o \
 	src/tiered/sample.o \
 	src/tiered/store.o \

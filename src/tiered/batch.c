@@ -13,46 +13,16 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/partition.h"
-#include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
-#include "port/pg_crc32c.h"
-#include "utils/date.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
-#include "utils/timestamp.h"
 
 #include "tiered/batch.h"
-
-#define DETAIL_MAGIC	0x31544E48	/* "HNT1" */
-
-typedef struct DetailHeader
-{
-	uint32		magic;
-	uint32		crc;			/* CRC-32C of the rest of the detail */
-	int32		natts;
-	int32		nrows;
-} DetailHeader;
-
-/* One attribute of the stream; length 0 = no blob (dropped). */
-typedef struct HoneColumnDetail
-{
-	int64		offset;			/* from the start of the stream */
-	int64		length;
-	int64		min;			/* meaningful when has_range */
-	int64		max;
-	Oid			type;
-	Oid			collation;
-	int32		nulls;
-	int16		typlen;
-	char		typbyval;
-	char		typalign;
-	char		has_range;
-	char		pad[7];
-} HoneColumnDetail;
+#include "tiered/detail.h"
 
 struct HoneBatchReader
 {
@@ -63,41 +33,6 @@ struct HoneBatchReader
 	HoneColumnDetail *details;
 	HoneColumnReader **columns; /* opened on first use */
 };
-
-bool
-hone_key_type(Oid type)
-{
-	switch (type)
-	{
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-		case DATEOID:
-		case TIMESTAMPOID:
-		case TIMESTAMPTZOID:
-			return true;
-		default:
-			return false;
-	}
-}
-
-int64
-hone_key_value(Oid type, Datum value)
-{
-	switch (type)
-	{
-		case INT2OID:
-			return DatumGetInt16(value);
-		case INT4OID:
-			return DatumGetInt32(value);
-		case INT8OID:
-			return DatumGetInt64(value);
-		case DATEOID:
-			return DatumGetDateADT(value);
-		default:
-			return DatumGetTimestamp(value);
-	}
-}
 
 static HoneColumnShape
 column_shape(Form_pg_attribute attribute)
@@ -152,9 +87,7 @@ key_attribute(Relation rel)
 
 		if (attribute->attisdropped || !hone_key_type(attribute->atttypid))
 			continue;
-		if (attribute->atttypid == DATEOID ||
-			attribute->atttypid == TIMESTAMPOID ||
-			attribute->atttypid == TIMESTAMPTZOID)
+		if (hone_time_type(attribute->atttypid))
 			return i + 1;
 		if (integer == 0)
 			integer = i + 1;
@@ -243,81 +176,19 @@ hone_builder_free(HoneBatchBuilder *builder)
 	MemoryContextDelete(builder->context);
 }
 
-static void
-set_range(HoneColumnDetail *detail, HoneBatchBuilder *builder, int attribute)
-{
-	for (int row = 0; row < builder->nrows; row++)
-	{
-		int64		key;
-
-		if (builder->isnull[attribute][row])
-		{
-			detail->nulls++;
-			continue;
-		}
-		if (!hone_key_type(detail->type))
-			continue;
-		key = hone_key_value(detail->type, builder->values[attribute][row]);
-		if (!detail->has_range || key < detail->min)
-			detail->min = key;
-		if (!detail->has_range || key > detail->max)
-			detail->max = key;
-		detail->has_range = true;
-	}
-}
-
-static uint32
-detail_checksum(const char *detail, Size length)
-{
-	Size		skip = offsetof(DetailHeader, natts);
-	pg_crc32c	crc;
-
-	INIT_CRC32C(crc);
-	COMP_CRC32C(crc, detail + skip, length - skip);
-	FIN_CRC32C(crc);
-	return crc;
-}
-
 void
 hone_builder_encode(HoneBatchBuilder *builder, int level, StringInfo stream,
 					HoneBatchEntry *entry)
 {
 	TupleDesc	desc = RelationGetDescr(builder->rel);
-	Size		detail_bytes = sizeof(DetailHeader) + desc->natts * sizeof(HoneColumnDetail);
-	char	   *detail = palloc0(detail_bytes);
-	DetailHeader *header = (DetailHeader *) detail;
-	HoneColumnDetail *columns = (HoneColumnDetail *) (detail + sizeof(DetailHeader));
 	AttrNumber	key = key_attribute(builder->rel);
+	int32		detail_bytes;
+	char	   *detail = hone_detail_create(builder->rel, builder->nrows, builder->values,
+											builder->isnull, &detail_bytes);
+	HoneColumnDetail *columns = hone_detail_columns(detail);
+	Bitmapset  *indexed = hone_detail_indexed(builder->rel);
 
 	memset(entry, 0, sizeof(*entry));
-	appendBinaryStringInfo(stream, detail, detail_bytes);
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute attribute = TupleDescAttr(desc, i);
-		HoneColumnShape shape;
-		HoneColumnDetail *column = &columns[i];
-
-		if (attribute->attisdropped)
-			continue;
-		shape = column_shape(attribute);
-		column->type = shape.typid;
-		column->collation = attribute->attcollation;
-		column->typlen = attribute->attlen;
-		column->typbyval = attribute->attbyval;
-		column->typalign = attribute->attalign;
-		set_range(column, builder, i);
-		column->offset = stream->len;
-		hone_codec_encode(stream, &shape, builder->nrows, builder->values[i],
-						  builder->isnull[i], level);
-		column->length = stream->len - column->offset;
-		CHECK_FOR_INTERRUPTS();
-	}
-	header->magic = DETAIL_MAGIC;
-	header->natts = desc->natts;
-	header->nrows = builder->nrows;
-	header->crc = detail_checksum(detail, detail_bytes);
-	memcpy(stream->data, detail, detail_bytes);
-
 	if (key > 0 && columns[key - 1].has_range)
 	{
 		entry->key_attnum = key;
@@ -325,23 +196,34 @@ hone_builder_encode(HoneBatchBuilder *builder, int level, StringInfo stream,
 		entry->key_min = columns[key - 1].min;
 		entry->key_max = columns[key - 1].max;
 	}
+	appendBinaryStringInfo(stream, detail, detail_bytes);
+	hone_detail_add_filters(detail, indexed,
+							hone_time_type(entry->key_type) ? key : 0,
+							builder->values, builder->isnull, stream);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		HoneColumnShape shape;
+
+		if (attribute->attisdropped)
+			continue;
+		shape = column_shape(attribute);
+		columns[i].offset = stream->len;
+		hone_codec_encode(stream, &shape, builder->nrows, builder->values[i],
+						  builder->isnull[i], level);
+		columns[i].length = stream->len - columns[i].offset;
+		CHECK_FOR_INTERRUPTS();
+	}
+	entry->detail_crc = hone_detail_finish(detail, detail_bytes);
+	memcpy(stream->data, detail, detail_bytes);
+
 	entry->nrows = builder->nrows;
 	entry->natts = desc->natts;
 	entry->raw_bytes = builder->raw_bytes;
 	entry->stored_bytes = stream->len;
-	entry->detail_bytes = (int32) detail_bytes;
+	entry->detail_bytes = detail_bytes;
+	bms_free(indexed);
 	pfree(detail);
-}
-
-static void
-report_damage(HoneBatchReader *reader)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("batch %d of compressed table \"%s\" is damaged",
-					reader->entry->batch,
-					RelationGetRelationName(reader->store->rel)),
-			 errhint("Restore the table from a backup.")));
 }
 
 HoneBatchReader *
@@ -353,25 +235,12 @@ hone_reader_open(HoneStore *store, Snapshot snapshot,
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	HoneBatchReader *reader = palloc0(sizeof(HoneBatchReader));
-	char	   *detail;
-	DetailHeader *header;
 
 	reader->store = store;
 	reader->snapshot = snapshot;
 	reader->entry = entry;
 	reader->context = context;
-	if (entry->detail_bytes != sizeof(DetailHeader) + entry->natts * sizeof(HoneColumnDetail) ||
-		entry->natts > store->desc->natts)
-		report_damage(reader);
-
-	detail = palloc(entry->detail_bytes);
-	hone_store_read_stream(store, snapshot, entry, 0, entry->detail_bytes, detail);
-	header = (DetailHeader *) detail;
-	if (header->magic != DETAIL_MAGIC || header->natts != entry->natts ||
-		header->nrows != entry->nrows ||
-		header->crc != detail_checksum(detail, entry->detail_bytes))
-		report_damage(reader);
-	reader->details = (HoneColumnDetail *) (detail + sizeof(DetailHeader));
+	reader->details = hone_detail_columns(hone_detail_read(store, snapshot, entry));
 	reader->columns = palloc0(entry->natts * sizeof(HoneColumnReader *));
 	MemoryContextSwitchTo(old);
 	return reader;
@@ -413,7 +282,7 @@ open_column(HoneBatchReader *reader, int attribute)
 	if (detail->length <= 0 || detail->offset < reader->entry->detail_bytes ||
 		detail->typlen != form->attlen || detail->typbyval != form->attbyval ||
 		detail->typalign != form->attalign)
-		report_damage(reader);
+		hone_detail_report_damage(reader->store, reader->entry);
 
 	/* the type of then: another one now is binary compatible with it */
 	shape.typid = detail->type;

@@ -3,9 +3,9 @@
  * batch.h
  *	  A batch: some thousands of rows turned into columns, as one stream.
  *
- * Stream: a header, one HoneColumnDetail per attribute of the table as it was
- * when the batch was written, then the column blobs (codec.h). Both directions
- * are here: rows -> stream and stream -> vectors of datums.
+ * Stream: what the batch says of its columns, those of the table as it was
+ * when the batch was written (detail.h), then the column blobs (codec.h). Both
+ * directions are here: rows -> stream and stream -> vectors of datums.
  *
  *-------------------------------------------------------------------------
  */
@@ -70,12 +70,5 @@ extern void hone_reader_attach(HoneBatchReader *reader, HoneStore *store,
 extern int	hone_reader_vector(HoneBatchReader *reader, int attribute,
 							   int vector, Datum *values, bool *isnull);
 extern void hone_reader_close(HoneBatchReader *reader);
-
-/*
- * A type whose values order as 64-bit integers, so that min and max can be
- * kept in the directory: integers, date, timestamp, timestamptz.
- */
-extern bool hone_key_type(Oid type);
-extern int64 hone_key_value(Oid type, Datum value);
 
 #endif							/* HONE_TIERED_BATCH_H */

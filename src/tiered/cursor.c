@@ -21,6 +21,7 @@
 #include "utils/snapmgr.h"
 
 #include "tiered/cursor.h"
+#include "tiered/detail.h"
 
 void
 hone_serializable_read(HoneStore *store, Snapshot snapshot)
@@ -148,13 +149,14 @@ pass_over(HoneCursor *cursor)
 }
 
 void
-hone_cursor_rewind(HoneCursor *cursor, HoneKeyBounds *bounds, int nbounds)
+hone_cursor_rewind(HoneCursor *cursor, const HoneCondition *conditions,
+				   int nconditions)
 {
 	close_batch(cursor);
 	cursor->batch = -1;
 	cursor->row = 0;
-	cursor->bounds = bounds;
-	cursor->nbounds = nbounds;
+	cursor->conditions = conditions;
+	cursor->nconditions = nconditions;
 }
 
 void
@@ -168,29 +170,22 @@ void
 hone_cursor_set_tid_range(HoneCursor *cursor, const ItemPointerData *first,
 						  const ItemPointerData *last)
 {
-	hone_cursor_rewind(cursor, cursor->bounds, cursor->nbounds);
+	hone_cursor_rewind(cursor, cursor->conditions, cursor->nconditions);
 	cursor->has_tid_range = true;
 	cursor->first_tid = *first;
 	cursor->last_tid = *last;
 }
 
-static bool
-may_match(const HoneCursor *cursor, const HoneBatchEntry *entry)
+/*
+ * Which vectors of the batch may hold rows to stop at.
+ */
+static uint32
+match_vectors(const HoneCursor *cursor, const HoneBatchEntry *entry)
 {
 	if (outside_tid_range(cursor, entry->batch, 0, entry->nrows - 1))
-		return false;
-	for (int i = 0; i < cursor->nbounds; i++)
-	{
-		const HoneKeyBounds *bounds = &cursor->bounds[i];
-
-		if (bounds->nothing)
-			return false;
-		if (entry->key_attnum == bounds->attnum &&
-			entry->key_type == bounds->type &&
-			(entry->key_max < bounds->low || entry->key_min > bounds->high))
-			return false;
-	}
-	return true;
+		return 0;
+	return hone_detail_match(cursor->store, cursor->snapshot, entry,
+							 cursor->conditions, cursor->nconditions);
 }
 
 /*
@@ -231,6 +226,14 @@ next_in_batch(HoneCursor *cursor, int step)
 
 	for (cursor->row += step; cursor->row >= 0 && cursor->row < nrows; cursor->row += step)
 	{
+		int			vector = cursor->row / HONE_VECTOR_ROWS;
+
+		if ((cursor->vectors & ((uint32) 1 << vector)) == 0)
+		{
+			/* to its last row in this direction */
+			cursor->row = vector * HONE_VECTOR_ROWS + (step > 0 ? HONE_VECTOR_ROWS - 1 : 0);
+			continue;
+		}
 		if (pass_over(cursor))
 			continue;
 		load_vector(cursor);
@@ -256,7 +259,8 @@ hone_cursor_next(HoneCursor *cursor, bool forward)
 		HoneBatchEntry *entry = &cursor->directory[cursor->batch];
 
 		CHECK_FOR_INTERRUPTS();
-		if (!may_match(cursor, entry))
+		cursor->vectors = match_vectors(cursor, entry);
+		if (cursor->vectors == 0)
 		{
 			cursor->batches_skipped++;
 			continue;
@@ -297,6 +301,7 @@ hone_cursor_seek(HoneCursor *cursor, ItemPointer tid)
 			{
 				close_batch(cursor);
 				cursor->batch = middle;
+				cursor->vectors = HONE_ALL_VECTORS;
 				read_tombstones(cursor);
 			}
 			cursor->row = row;

@@ -11,6 +11,7 @@
 #include "nodes/bitmapset.h"
 
 #include "tiered/batch.h"
+#include "tiered/condition.h"
 #include "tiered/tombstone.h"
 
 /*
@@ -52,27 +53,14 @@ hone_tid_set(ItemPointer tid, int32 batch, int row)
  */
 extern void hone_serializable_read(HoneStore *store, Snapshot snapshot);
 
-/*
- * Bounds, both inclusive, on one attribute. A batch whose order key it is
- * must meet them to be read.
- */
-typedef struct HoneKeyBounds
-{
-	AttrNumber	attnum;
-	Oid			type;
-	int64		low;
-	int64		high;
-	bool		nothing;		/* no value can satisfy them */
-} HoneKeyBounds;
-
 typedef struct HoneCursor
 {
 	HoneStore  *store;
 	Snapshot	snapshot;
 	int		   *wanted;			/* attributes, 0-based; others come out NULL */
 	int			nwanted;
-	HoneKeyBounds *bounds;		/* the caller's */
-	int			nbounds;
+	const HoneCondition *conditions;	/* the caller's */
+	int			nconditions;
 	bool		has_tid_range;	/* only rows from first_tid to last_tid */
 	ItemPointerData first_tid;
 	ItemPointerData last_tid;
@@ -81,6 +69,7 @@ typedef struct HoneCursor
 	int			nbatches;
 	int			batch;			/* index into directory; -1 before the first */
 	int			row;			/* in that batch */
+	uint32		vectors;		/* of that batch, that may match */
 	int			ndead;			/* of that batch's rows, to the snapshot */
 	uint8	   *dead;			/* HONE_DEAD_BYTES; meaningful when ndead > 0 */
 	Snapshot	dirty;			/* the caller's SnapshotDirty, else NULL */
@@ -108,11 +97,12 @@ extern HoneCursor *hone_cursor_open(Relation rel, Snapshot snapshot,
 									const Bitmapset *attributes);
 
 /*
- * Before the first row again, with new bounds: an array, which must stay
- * valid while the cursor walks; at most one element an attribute.
+ * Before the first row again. Steps pass over batches, and vectors of them,
+ * that hold no row which satisfies all of the conditions: an array, which must
+ * stay valid while the cursor walks. Rows that do not may still come.
  */
-extern void hone_cursor_rewind(HoneCursor *cursor, HoneKeyBounds *bounds,
-							   int nbounds);
+extern void hone_cursor_rewind(HoneCursor *cursor, const HoneCondition *conditions,
+							   int nconditions);
 
 /* Behind the last row, to walk backwards. */
 extern void hone_cursor_to_end(HoneCursor *cursor);

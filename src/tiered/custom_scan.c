@@ -22,31 +22,24 @@
 #include <math.h>
 
 #include "access/heapam.h"
-#include "access/stratnum.h"
 #include "access/sysattr.h"
 #include "access/table.h"
-#include "catalog/pg_am.h"
-#include "catalog/pg_type.h"
-#include "commands/defrem.h"
 #include "commands/explain.h"
 #include "executor/executor.h"
 #include "nodes/extensible.h"
-#include "nodes/makefuncs.h"
-#include "nodes/nodeFuncs.h"
-#include "optimizer/clauses.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
 #include "optimizer/restrictinfo.h"
 #include "parser/parsetree.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/spccache.h"
 
 #include "tiered/am.h"
 #include "tiered/cursor.h"
 #include "tiered/custom_scan.h"
+#include "tiered/prune.h"
 
 typedef struct TieredScanState
 {
@@ -55,15 +48,10 @@ typedef struct TieredScanState
 	TupleTableSlot *heap_slot;
 	HoneCursor *cursor;
 	bool		in_batches;
-	bool		bounds_known;	/* since the last rescan */
+	bool		pruned;			/* cursor has the conditions since the last rescan */
 	Bitmapset  *attributes;		/* 0-based */
 
-	/* conditions that may bound an order key, evaluated at (re)scan */
-	List	   *keys;			/* of int: attribute numbers */
-	List	   *strategies;		/* of int */
-	List	   *types;			/* of Oid: the expressions' */
-	List	   *expressions;	/* of ExprState */
-	HoneKeyBounds *bounds;		/* one an attribute, room for all */
+	HonePruner *pruner;
 } TieredScanState;
 
 static set_rel_pathlist_hook_type previous_set_rel_pathlist_hook = NULL;
@@ -230,58 +218,8 @@ tiered_set_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 }
 
 /*
- * True when clause compares a column that may be an order key with an
- * expression that can be evaluated ahead of the scan.
- */
-static bool
-match_key_clause(Expr *clause, Index rti, AttrNumber *attnum, int *strategy,
-				 Oid *type, Expr **expression)
-{
-	OpExpr	   *op = (OpExpr *) clause;
-	Node	   *left;
-	Node	   *right;
-	Oid			opno;
-	Oid			opclass;
-	Var		   *var;
-
-	if (!IsA(clause, OpExpr) || list_length(op->args) != 2)
-		return false;
-	left = linitial(op->args);
-	right = lsecond(op->args);
-	opno = op->opno;
-	if (!(IsA(left, Var) && ((Var *) left)->varno == rti))
-	{
-		Node	   *swap = left;
-
-		left = right;
-		right = swap;
-		opno = get_commutator(opno);
-	}
-	if (!OidIsValid(opno) || !IsA(left, Var) || ((Var *) left)->varno != rti ||
-		((Var *) left)->varlevelsup != 0)
-		return false;
-	var = (Var *) left;
-	*type = exprType(right);
-	if (var->varattno <= 0 || !hone_key_type(var->vartype) || !hone_key_type(*type) ||
-		contain_var_clause(right) || contain_volatile_functions(right) ||
-		contain_subplans(right))
-		return false;
-
-	/* dates and timestamps count in different units, integers in one */
-	opclass = GetDefaultOpClass(var->vartype, BTREE_AM_OID);
-	if (*type != var->vartype && get_opclass_family(opclass) !=
-		get_opclass_family(GetDefaultOpClass(INT8OID, BTREE_AM_OID)))
-		return false;
-	*strategy = get_op_opfamily_strategy(opno, get_opclass_family(opclass));
-	*attnum = var->varattno;
-	*expression = (Expr *) right;
-	return *strategy != InvalidStrategy;
-}
-
-/*
- * custom_private: of each condition that may bound an order key the
- * attribute, the strategy and the expression's type. custom_exprs: the
- * expressions.
+ * custom_private: the terms by which batches are passed over. custom_exprs:
+ * their expressions.
  */
 static Plan *
 plan_tiered_path(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
@@ -289,34 +227,12 @@ plan_tiered_path(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
 {
 	CustomScan *scan = makeNode(CustomScan);
 	List	   *quals = extract_actual_clauses(clauses, false);
-	List	   *keys = NIL;
-	List	   *strategies = NIL;
-	List	   *types = NIL;
-	List	   *expressions = NIL;
-	ListCell   *lc;
-
-	foreach(lc, quals)
-	{
-		AttrNumber	attnum;
-		int			strategy;
-		Oid			type;
-		Expr	   *expression;
-
-		if (!match_key_clause(lfirst(lc), rel->relid, &attnum, &strategy, &type, &expression))
-			continue;
-
-		keys = lappend_int(keys, attnum);
-		strategies = lappend_int(strategies, strategy);
-		types = lappend_oid(types, type);
-		expressions = lappend(expressions, expression);
-	}
 
 	scan->scan.plan.targetlist = tlist;
 	scan->scan.plan.qual = quals;
 	scan->scan.scanrelid = rel->relid;
 	scan->flags = path->flags;
-	scan->custom_exprs = expressions;
-	scan->custom_private = list_make3(keys, strategies, types);
+	scan->custom_private = hone_prune_terms(root, quals, rel->relid, &scan->custom_exprs);
 	scan->methods = &scan_methods;
 	return &scan->scan.plan;
 }
@@ -366,16 +282,9 @@ begin_tiered_scan(CustomScanState *node, EState *estate, int eflags)
 	TieredScanState *state = (TieredScanState *) node;
 	CustomScan *scan = (CustomScan *) node->ss.ps.plan;
 	Relation	rel = node->ss.ss_currentRelation;
-	ListCell   *lc;
 
 	state->attributes = wanted_attributes(scan, RelationGetDescr(rel)->natts);
-	state->keys = linitial(scan->custom_private);
-	state->strategies = lsecond(scan->custom_private);
-	state->types = lthird(scan->custom_private);
-	state->bounds = palloc(Max(list_length(state->keys), 1) * sizeof(HoneKeyBounds));
-	foreach(lc, scan->custom_exprs)
-		state->expressions = lappend(state->expressions,
-									 ExecInitExpr(lfirst(lc), &node->ss.ps));
+	state->pruner = hone_pruner_create(scan->custom_private, scan->custom_exprs, &node->ss.ps);
 
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
@@ -387,73 +296,16 @@ begin_tiered_scan(CustomScanState *node, EState *estate, int eflags)
 	state->cursor = hone_cursor_open(rel, estate->es_snapshot, NULL, state->attributes);
 }
 
-/*
- * Narrow bounds by "key strategy value".
- */
 static void
-apply_bound(HoneKeyBounds *bounds, int strategy, int64 value)
+prune_batches(TieredScanState *state)
 {
-	if ((strategy == BTLessStrategyNumber && value == PG_INT64_MIN) ||
-		(strategy == BTGreaterStrategyNumber && value == PG_INT64_MAX))
-	{
-		bounds->nothing = true;
-		return;
-	}
-	if (strategy == BTLessStrategyNumber)
-		bounds->high = Min(bounds->high, value - 1);
-	else if (strategy == BTLessEqualStrategyNumber || strategy == BTEqualStrategyNumber)
-		bounds->high = Min(bounds->high, value);
-	if (strategy == BTGreaterStrategyNumber)
-		bounds->low = Max(bounds->low, value + 1);
-	else if (strategy == BTGreaterEqualStrategyNumber || strategy == BTEqualStrategyNumber)
-		bounds->low = Max(bounds->low, value);
-}
+	int			nconditions;
+	const HoneCondition *conditions = hone_pruner_conditions(state->pruner,
+															 state->css.ss.ps.ps_ExprContext,
+															 &nconditions);
 
-/*
- * The bounds of an attribute, added without limits where there are none yet.
- */
-static HoneKeyBounds *
-bounds_of(TieredScanState *state, AttrNumber attnum, int *nbounds)
-{
-	TupleDesc	desc = RelationGetDescr(state->css.ss.ss_currentRelation);
-	HoneKeyBounds *bounds;
-
-	for (int i = 0; i < *nbounds; i++)
-	{
-		if (state->bounds[i].attnum == attnum)
-			return &state->bounds[i];
-	}
-	bounds = &state->bounds[(*nbounds)++];
-	bounds->attnum = attnum;
-	bounds->type = TupleDescAttr(desc, attnum - 1)->atttypid;
-	bounds->low = PG_INT64_MIN;
-	bounds->high = PG_INT64_MAX;
-	bounds->nothing = false;
-	return bounds;
-}
-
-static void
-find_bounds(TieredScanState *state)
-{
-	ExprContext *econtext = state->css.ss.ps.ps_ExprContext;
-	int			nbounds = 0;
-
-	for (int i = 0; i < list_length(state->expressions); i++)
-	{
-		HoneKeyBounds *bounds = bounds_of(state, list_nth_int(state->keys, i), &nbounds);
-		bool		isnull;
-		Datum		value = ExecEvalExprSwitchContext(list_nth(state->expressions, i),
-													  econtext, &isnull);
-
-		/* the operators are strict: no row matches NULL */
-		if (isnull)
-			bounds->nothing = true;
-		else
-			apply_bound(bounds, list_nth_int(state->strategies, i),
-						hone_key_value(list_nth_oid(state->types, i), value));
-	}
-	hone_cursor_rewind(state->cursor, state->bounds, nbounds);
-	state->bounds_known = true;
+	hone_cursor_rewind(state->cursor, conditions, nconditions);
+	state->pruned = true;
 }
 
 /* A plain row's columns into the scan's virtual slot; the heap slot pins it. */
@@ -484,8 +336,8 @@ go_to_batches(TieredScanState *state, TupleTableSlot *slot)
 	ExecClearTuple(state->heap_slot);
 	ExecClearTuple(slot);
 	memset(slot->tts_isnull, true, slot->tts_tupleDescriptor->natts * sizeof(bool));
-	if (state->cursor != NULL && !state->bounds_known)
-		find_bounds(state);
+	if (state->cursor != NULL && !state->pruned)
+		prune_batches(state);
 }
 
 /* Forwards: plain rows, then compressed ones. Backwards the other way round. */
@@ -569,7 +421,7 @@ rescan_tiered_scan(CustomScanState *node)
 
 	heap_rescan(state->heap, NULL, false, false, false, false);
 	state->in_batches = false;
-	state->bounds_known = false;
+	state->pruned = false;
 	ExecScanReScan(&node->ss);
 }
 

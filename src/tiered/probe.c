@@ -34,6 +34,7 @@
 #include "utils/typcache.h"
 
 #include "tiered/cursor.h"
+#include "tiered/detail.h"
 #include "tiered/probe.h"
 #include "tiered/row.h"
 
@@ -491,6 +492,33 @@ probe_batch(Keys *keys, HoneStore *store, const HoneBatchEntry *entry,
 		pfree(rows);
 }
 
+/*
+ * Conditions on the key's columns by which batches are passed over; returns
+ * their number.
+ */
+static int
+key_conditions(Keys *keys, const Datum *values, const bool *isnull,
+			   HoneCondition *conditions)
+{
+	TupleDesc	desc = RelationGetDescr(keys->rel);
+	int			nconditions = 0;
+
+	for (int i = 0; i < keys->nkeys; i++)
+	{
+		AttrNumber	attnum = keys->info->ii_IndexAttrNumbers[i];
+		Oid			type = keys->index->rd_opcintype[i];
+
+		if (attnum > 0 &&
+			hone_condition_equal(attnum, TupleDescAttr(desc, attnum - 1)->atttypid,
+								 get_opfamily_member(keys->index->rd_opfamily[i], type, type,
+													 BTEqualStrategyNumber),
+								 keys->index->rd_indcollation[i], values[i], isnull[i],
+								 &conditions[nconditions]))
+			nconditions++;
+	}
+	return nconditions;
+}
+
 int
 hone_probe(Relation rel, Relation index, const Datum *values,
 		   const bool *isnull, ItemPointerData **tids)
@@ -500,6 +528,8 @@ hone_probe(Relation rel, Relation index, const Datum *values,
 	HoneBatchEntry *entries;
 	int			nentries;
 	Keys		keys;
+	HoneCondition conditions[INDEX_MAX_KEYS];
+	int			nconditions;
 	Found		found = {NULL, 0, 0};
 	uint32		hash;
 
@@ -520,8 +550,12 @@ hone_probe(Relation rel, Relation index, const Datum *values,
 	begin_keys(&keys, rel, index);
 	find_hash_functions(&keys);
 	hash = hash_key(&keys, values, isnull);
+	nconditions = key_conditions(&keys, values, isnull, conditions);
 	for (int i = 0; i < nentries; i++)
-		probe_batch(&keys, store, &entries[i], hash, values, isnull, &found);
+	{
+		if (hone_detail_match(store, SnapshotSelf, &entries[i], conditions, nconditions) != 0)
+			probe_batch(&keys, store, &entries[i], hash, values, isnull, &found);
+	}
 	end_keys(&keys);
 	pfree(entries);
 	hone_store_close(store);

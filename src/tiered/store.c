@@ -33,7 +33,7 @@
 
 #define META_MAGIC			0x314D4E48	/* "HNM1" */
 #define DIRECTORY_MAGIC		0x31444E48	/* "HND1" */
-#define STORE_VERSION		1
+#define STORE_VERSION		2
 
 /* Union that keeps a chunk's varlena header aligned. */
 typedef union ChunkBuffer
@@ -405,7 +405,6 @@ hone_store_write_batch(HoneStore *store, HoneStoreMeta *meta,
 	entry->batch = (int32) meta->next_batch;
 	entry->first_chunk = first;
 	entry->pad = 0;
-	entry->pad2 = 0;
 	entry->crc = checksum(entry, offsetof(HoneBatchEntry, crc));
 	insert_chunk(store, HONE_VALUE_DIRECTORY, entry->batch, entry, sizeof(*entry));
 

@@ -93,7 +93,7 @@ typedef struct HoneBatchEntry
 	int32		detail_bytes;	/* length of the stream's first part */
 	int16		key_attnum;
 	int16		pad;
-	uint32		pad2;
+	uint32		detail_crc;		/* of that part */
 	uint32		crc;
 } HoneBatchEntry;
 

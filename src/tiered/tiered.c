@@ -11,10 +11,16 @@
 #include "postgres.h"
 
 #include "tiered/custom_scan.h"
+#include "tiered/detail.h"
 #include "tiered/tiered.h"
 
 void
 hone_tiered_init(void)
 {
+	DefineCustomIntVariable("hone.batch_cache",
+							"Memory in which a session keeps what batches say of their columns.",
+							"With it lookups know which batches need not be read.",
+							&hone_batch_cache_kb, 8192, 0, MAX_KILOBYTES,
+							PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	hone_custom_scan_init();
 }
