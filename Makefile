@@ -68,6 +68,7 @@ TIERED_OBJS = \
 	src/tiered/codec_int.o \
 	src/tiered/codec_read.o \
 	src/tiered/codec_test.o \
+	src/tiered/compact.o \
 	src/tiered/cursor.o \
 	src/tiered/custom_scan.o \
 	src/tiered/fold.o \
@@ -75,9 +76,15 @@ TIERED_OBJS = \
 	src/tiered/guard.o \
 	src/tiered/heap_swap.o \
 	src/tiered/key_share.o \
+	src/tiered/order.o \
+	src/tiered/prepared.o \
 	src/tiered/probe.o \
+	src/tiered/progress.o \
+	src/tiered/recompress.o \
 	src/tiered/row.o \
 	src/tiered/sample.o \
+	src/tiered/run.o \
+	src/tiered/sort.o \
 	src/tiered/store.o \
 	src/tiered/switch.o \
 	src/tiered/tiered.o \
@@ -144,6 +151,7 @@ TIERED_REGRESS = \
 	tiered_dml \
 	tiered_current_of \
 	tiered_refusals \
+	tiered_recompress \
 	tiered_plans \
 	tiered_sample \
 	tiered_twin

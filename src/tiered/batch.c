@@ -112,12 +112,8 @@ column_shape(Form_pg_attribute attribute)
 	return shape;
 }
 
-/*
- * The attribute by whose range batches are pruned: the partition key, else
- * the first date or time, else the first integer. 0 = none.
- */
-static AttrNumber
-key_attribute(Relation rel)
+AttrNumber
+hone_key_attribute(Relation rel)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	AttrNumber	integer = 0;
@@ -287,7 +283,7 @@ hone_builder_encode(HoneBatchBuilder *builder, int level, StringInfo stream,
 	char	   *detail = palloc0(detail_bytes);
 	DetailHeader *header = (DetailHeader *) detail;
 	HoneColumnDetail *columns = (HoneColumnDetail *) (detail + sizeof(DetailHeader));
-	AttrNumber	key = key_attribute(builder->rel);
+	AttrNumber	key = hone_key_attribute(builder->rel);
 
 	memset(entry, 0, sizeof(*entry));
 	appendBinaryStringInfo(stream, detail, detail_bytes);

@@ -78,4 +78,10 @@ extern void hone_reader_close(HoneBatchReader *reader);
 extern bool hone_key_type(Oid type);
 extern int64 hone_key_value(Oid type, Datum value);
 
+/*
+ * The attribute by whose range batches are pruned: the partition key, else
+ * the first date or time, else the first integer. 0 = none.
+ */
+extern AttrNumber hone_key_attribute(Relation rel);
+
 #endif							/* HONE_TIERED_BATCH_H */

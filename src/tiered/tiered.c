@@ -11,10 +11,14 @@
 #include "postgres.h"
 
 #include "tiered/custom_scan.h"
+#include "tiered/order.h"
+#include "tiered/progress.h"
 #include "tiered/tiered.h"
 
 void
 hone_tiered_init(void)
 {
 	hone_custom_scan_init();
+	hone_order_init();
+	hone_progress_init();
 }
