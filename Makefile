@@ -70,6 +70,7 @@ TIERED_OBJS = \
 	src/tiered/codec_read.o \
 	src/tiered/codec_test.o \
 	src/tiered/condition.o \
+	src/tiered/compact.o \
 	src/tiered/cursor.o \
 	src/tiered/custom_scan.o \
 	src/tiered/detail.o \
@@ -78,10 +79,16 @@ TIERED_OBJS = \
 	src/tiered/guard.o \
 	src/tiered/heap_swap.o \
 	src/tiered/key_share.o \
+	src/tiered/order.o \
+	src/tiered/prepared.o \
 	src/tiered/probe.o \
 	src/tiered/prune.o \
+	src/tiered/progress.o \
+	src/tiered/recompress.o \
 	src/tiered/row.o \
 	src/tiered/sample.o \
+	src/tiered/run.o \
+	src/tiered/sort.o \
 	src/tiered/store.o \
 	src/tiered/switch.o \
 	src/tiered/tiered.o \
@@ -148,6 +155,7 @@ TIERED_REGRESS = \
 	tiered_dml \
 	tiered_current_of \
 	tiered_refusals \
+	tiered_recompress \
 	tiered_plans \
 	tiered_sample \
 	tiered_twin

@@ -34,10 +34,10 @@ COMMENT ON ACCESS METHOD tiered IS
 -- The procedures commit as they go, so they have no SET clause and are not
 -- SECURITY DEFINER.
 
-CREATE PROCEDURE hone.compress(relation regclass)
+CREATE PROCEDURE hone.compress(relation regclass, order_by text DEFAULT NULL)
 LANGUAGE C AS 'MODULE_PATHNAME', 'hone_compress';
-COMMENT ON PROCEDURE hone.compress(regclass) IS
-    'folds the rows of a table, or of every leaf partition of a partitioned table, into compressed batches';
+COMMENT ON PROCEDURE hone.compress(regclass, text) IS
+    'folds the rows of a table, or of every leaf partition of a partitioned table, into compressed batches, and compresses batches with dead rows again; order_by is remembered with the table, an empty one forgets it';
 
 CREATE PROCEDURE hone.decompress(relation regclass)
 LANGUAGE C AS 'MODULE_PATHNAME', 'hone_decompress';
@@ -53,13 +53,39 @@ CREATE FUNCTION hone.tiered_stats(
     relation regclass,
     OUT batches bigint,
     OUT compressed_rows bigint,
+    OUT dead_rows bigint,
     OUT plain_rows bigint,
     OUT raw_bytes bigint,
     OUT compressed_bytes bigint,
     OUT heap_bytes bigint)
 LANGUAGE C STRICT STABLE AS 'MODULE_PATHNAME', 'hone_tiered_stats';
 COMMENT ON FUNCTION hone.tiered_stats(regclass) IS
-    'batches, rows and bytes of a tiered table; plain_rows is an estimate, heap_bytes the total size with indexes before it was first compressed; NULLs for a table that is not tiered';
+    'batches, rows and bytes of a tiered table; dead_rows are compressed ones that were deleted or updated, an estimate where there are many batches; plain_rows is an estimate, heap_bytes the total size with indexes before it was first compressed; NULLs for a table that is not tiered';
+
+CREATE FUNCTION hone._compress_progress(
+    OUT pid int,
+    OUT datid oid,
+    OUT relid oid,
+    OUT phase text,
+    OUT rows_total bigint,
+    OUT rows_done bigint,
+    OUT batches_done bigint,
+    OUT bytes_before bigint,
+    OUT bytes_written bigint,
+    OUT lock_waits bigint,
+    OUT started_at timestamptz)
+RETURNS SETOF record
+LANGUAGE C STRICT VOLATILE AS 'MODULE_PATHNAME', 'hone_compress_progress';
+COMMENT ON FUNCTION hone._compress_progress() IS 'behind the view hone.compress_progress';
+
+CREATE VIEW hone.compress_progress AS
+SELECT p.pid, d.datname, p.relid::regclass AS relation, p.phase, p.rows_total, p.rows_done, p.batches_done,
+    p.bytes_before, p.bytes_written, p.lock_waits, p.started_at
+FROM hone._compress_progress() p
+JOIN pg_catalog.pg_database d ON d.oid = p.datid;
+COMMENT ON VIEW hone.compress_progress IS
+    'the compressions in hand, of all databases; empty where pg_hone is not preloaded';
+GRANT SELECT ON hone.compress_progress TO PUBLIC;
 
 -- Nobody loses data to an uninstall.
 

@@ -550,6 +550,23 @@ heap_part(TableScanDesc sscan)
 }
 
 /*
+ * Rows of an open table's batches that are dead, about.
+ */
+static int64
+dead_rows(Relation rel, bool cheap)
+{
+	HoneStore  *store = hone_store_open(rel, AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(IsInParallelMode() && ActiveSnapshotSet() ?
+											GetActiveSnapshot() : GetLatestSnapshot());
+	int64		rows = cheap ? hone_tombstones_estimate(store, snapshot) :
+	hone_tombstones_count(store, snapshot);
+
+	UnregisterSnapshot(snapshot);
+	hone_store_close(store);
+	return rows;
+}
+
+/*
  * The result of a build becomes pg_class.reltuples, which counts compressed
  * rows too. Of the processes of a parallel build the leader adds them.
  */
@@ -560,7 +577,7 @@ unindexed_rows(Relation rel)
 
 	if (IsParallelWorker() || !hone_read_totals(rel, &meta))
 		return 0;
-	return (double) meta.rows;
+	return (double) (meta.rows - dead_rows(rel, false));
 }
 
 static double
@@ -700,7 +717,7 @@ tiered_estimate_size(Relation rel, int32 *attr_widths, BlockNumber *pages,
 	}
 	blocks = table_block_relation_size(rel, MAIN_FORKNUM) / BLCKSZ;
 	*pages = blocks + (BlockNumber) (meta.stored_bytes / HONE_CHUNK_BYTES + meta.batches);
-	*tuples = estimate_plain_rows(rel, attr_widths, blocks) + meta.rows;
+	*tuples = estimate_plain_rows(rel, attr_widths, blocks) + meta.rows - dead_rows(rel, true);
 	*allvisfrac = 0;
 }
 
@@ -716,7 +733,10 @@ tiered_vacuum(Relation rel, struct VacuumParams *params,
 
 	/* heap's estimate starts from the density of plain rows */
 	if (open)
+	{
+		meta.rows -= dead_rows(rel, false);
 		rel->rd_rel->reltuples = Max(0, rel->rd_rel->reltuples - meta.rows);
+	}
 	GetHeapamTableAmRoutine()->relation_vacuum(rel, params, strategy);
 	if (open)
 		hone_compat_add_reltuples(rel, (double) meta.rows);

@@ -47,12 +47,8 @@ column_shape(Form_pg_attribute attribute)
 	return shape;
 }
 
-/*
- * The attribute by whose range batches are pruned: the partition key, else
- * the first date or time, else the first integer. 0 = none.
- */
-static AttrNumber
-key_attribute(Relation rel)
+AttrNumber
+hone_key_attribute(Relation rel)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	AttrNumber	integer = 0;
@@ -181,7 +177,7 @@ hone_builder_encode(HoneBatchBuilder *builder, int level, StringInfo stream,
 					HoneBatchEntry *entry)
 {
 	TupleDesc	desc = RelationGetDescr(builder->rel);
-	AttrNumber	key = key_attribute(builder->rel);
+	AttrNumber	key = hone_key_attribute(builder->rel);
 	int32		detail_bytes;
 	char	   *detail = hone_detail_create(builder->rel, builder->nrows, builder->values,
 											builder->isnull, &detail_bytes);

@@ -71,4 +71,10 @@ extern int	hone_reader_vector(HoneBatchReader *reader, int attribute,
 							   int vector, Datum *values, bool *isnull);
 extern void hone_reader_close(HoneBatchReader *reader);
 
+/*
+ * The attribute by whose range batches are pruned: the partition key, else
+ * the first date or time, else the first integer. 0 = none.
+ */
+extern AttrNumber hone_key_attribute(Relation rel);
+
 #endif							/* HONE_TIERED_BATCH_H */

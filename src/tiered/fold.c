@@ -1,19 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * fold.c
- *	  Compressing, one batch a transaction.
+ *	  Compressing plain rows, one batch a transaction.
  *
- * Reading and encoding happen under ACCESS SHARE. Then EXCLUSIVE is taken
- * without queueing: readers go on, and no writer or row locker is in flight,
- * so no unique check, foreign key check or update can race with the fold.
- * The snapshot that read the rows stays registered to the end, so none of
- * their TIDs can be recycled in between; a row that a newer snapshot still
- * sees at its TID is the row that was read.
- *
- * An older snapshot goes on seeing the plain rows, a newer one the batch. The
- * rows are deleted as "moved to another partition", so that a writer which
- * nevertheless meets one (a cursor's WHERE CURRENT OF) gets 40001 instead of
- * silently updating nothing. Logical decoding sees no row change.
+ * Reading, sorting and encoding happen under ACCESS SHARE. Then EXCLUSIVE is
+ * taken without queueing: readers go on, and no writer or row locker is in
+ * flight, so no unique check, foreign key check or update can race with the
+ * fold. Where the lock does not come, what is prepared is kept for the next
+ * try, but neither lock nor snapshot. Where rows were changed meanwhile, the
+ * others are prepared anew.
  *
  * A crash at any point leaves the transaction undone.
  *
@@ -21,177 +16,47 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/heapam.h"
+#include "access/heaptoast.h"
+#include "access/htup_details.h"
+#include "access/relscan.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "common/owner.h"
 #include "tiered/am.h"
-#include "tiered/batch.h"
 #include "tiered/fold.h"
+#include "tiered/progress.h"
+#include "tiered/run.h"
 #include "tiered/tiered.h"
 
-/* After so many steps in vain the lock is taken before the rows are read. */
-#define CHANGED_LIMIT	3
+/*
+ * After so many times in a row that rows were changed meanwhile, a step takes
+ * fewer rows; after so many, it leaves them to the next run.
+ */
+#define CHANGED_SMALLER		3
+#define CHANGED_LIMIT		8
+#define FEWEST_ROWS			100
 
 /*
- * Collect the next rows of the main fork. Returns false when there are none.
+ * Values stored out of line must be deleted too, chunk by chunk: a step ends
+ * when rows and chunks are more than its rows times this.
  */
-static bool
-collect_rows(HoneFoldState *state, Relation rel, Snapshot snapshot,
-			 HoneBatchBuilder *builder)
+#define CHUNKS_FACTOR		1.5
+
+Relation
+hone_fold_open(HoneFoldState *state)
 {
-	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
-	TableScanDesc scan;
-	TupleTableSlot *slot;
+	Relation	rel = hone_reopen(state->relid, AccessShareLock);
 
-	if (state->next_block >= nblocks)
-		return false;
-
-	scan = heap_beginscan(rel, snapshot, 0, NULL, NULL,
-						  SO_TYPE_SEQSCAN | SO_ALLOW_STRAT | SO_ALLOW_PAGEMODE);
-	heap_setscanlimits(scan, state->next_block, nblocks - state->next_block);
-	slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsBufferHeapTuple);
-	while (!hone_builder_full(builder) &&
-		   heap_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		CHECK_FOR_INTERRUPTS();
-		hone_builder_add(builder, slot);
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	heap_endscan(scan);
-	return builder->nrows > 0;
-}
-
-static bool
-is_visible(Relation rel, ItemPointer tid, Snapshot snapshot)
-{
-	HeapTupleData tuple;
-	Buffer		buffer;
-	bool		visible;
-
-	tuple.t_self = *tid;
-	visible = heap_fetch(rel, snapshot, &tuple, &buffer, false);
-	if (visible)
-		ReleaseBuffer(buffer);
-	return visible;
-}
-
-/*
- * With the lock held: are all rows still there? The snapshot that read them
- * is asked too: under old_snapshot_threshold it does not keep a TID from being
- * recycled, but it cannot see the new row there.
- */
-static bool
-rows_unchanged(Relation rel, HoneBatchBuilder *builder)
-{
-	Snapshot	now = RegisterSnapshot(GetLatestSnapshot());
-	bool		unchanged = true;
-
-	for (int i = 0; i < builder->nrows && unchanged; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		unchanged = is_visible(rel, &builder->tids[i], now) &&
-			is_visible(rel, &builder->tids[i], GetActiveSnapshot());
-	}
-	UnregisterSnapshot(now);
-	return unchanged;
-}
-
-static void
-delete_rows(Relation rel, HoneBatchBuilder *builder)
-{
-	CommandId	cid = GetCurrentCommandId(true);
-	char		identity = rel->rd_rel->relreplident;
-
-	PG_TRY();
-	{
-		for (int i = 0; i < builder->nrows; i++)
-		{
-			TM_FailureData failure;
-			TM_Result	result;
-
-			CHECK_FOR_INTERRUPTS();
-
-			/*
-			 * No old keys into the WAL: nothing to replicate has happened.
-			 * For each row, since an invalidation sets it back.
-			 */
-			rel->rd_rel->relreplident = REPLICA_IDENTITY_NOTHING;
-			result = heap_delete(rel, &builder->tids[i], cid, InvalidSnapshot,
-								 true, &failure, true);
-			if (result != TM_Ok)
-				elog(ERROR, "unexpected result %d of deleting a row to be compressed", result);
-		}
-	}
-	PG_FINALLY();
-	{
-		rel->rd_rel->relreplident = identity;
-	}
-	PG_END_TRY();
-}
-
-static void
-write_batch(Relation rel, HoneBatchEntry *entry, const char *stream)
-{
-	HoneStore  *store = hone_store_open(rel, RowExclusiveLock);
-	HoneStoreMeta meta;
-
-	PushActiveSnapshot(GetLatestSnapshot());
-	if (!hone_store_read_meta(store, GetActiveSnapshot(), &meta))
-		elog(ERROR, "compressed table \"%s\" has no meta row", RelationGetRelationName(rel));
-	hone_store_write_batch(store, &meta, entry, stream);
-	hone_store_write_meta(store, GetActiveSnapshot(), &meta);
-	PopActiveSnapshot();
-	hone_store_close(store);
-}
-
-static HoneStepResult
-fold_rows(HoneFoldState *state, Relation rel, HoneBatchBuilder *builder,
-		  bool locked)
-{
-	BlockNumber last = ItemPointerGetBlockNumber(&builder->tids[builder->nrows - 1]);
-	HoneBatchEntry entry;
-	StringInfoData stream;
-
-	initStringInfo(&stream);
-	hone_builder_encode(builder, state->level, &stream, &entry);
-	if (!locked)
-	{
-		if (!hone_try_lock(state->relid, ExclusiveLock, state->lock_timeout_ms))
-			return HONE_STEP_LOCKED;
-		if (!rows_unchanged(rel, builder))
-			return HONE_STEP_CHANGED;
-	}
-	delete_rows(rel, builder);
-	write_batch(rel, &entry, stream.data);
-	pfree(stream.data);
-
-	/* the last block may hold more rows; what is folded is gone from it */
-	state->next_block = last;
-	state->rows += builder->nrows;
-	state->batches++;
-	return HONE_STEP_MORE;
-}
-
-HoneStepResult
-hone_fold_step(HoneFoldState *state)
-{
-	bool		lock_first = state->changed >= CHANGED_LIMIT;
-	HoneStepResult result = HONE_STEP_LAST;
-	HoneRole	saved;
-	HoneBatchBuilder *builder;
-	Relation	rel;
-
-	if (lock_first &&
-		!hone_try_lock(state->relid, ExclusiveLock, state->lock_timeout_ms))
-		return HONE_STEP_LOCKED;
-	rel = hone_reopen(state->relid, AccessShareLock);
 	if (!hone_holds_meta(rel))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -199,17 +64,320 @@ hone_fold_step(HoneFoldState *state)
 						RelationGetRelationName(rel)),
 				 errhint("CALL hone.compress() again if it is still wanted.")));
 	hone_tiered_check_compressible(rel);
+	if (state->prepared != NULL && !hone_prepared_fits(state->prepared, rel))
+	{
+		hone_prepared_free(state->prepared);
+		state->prepared = NULL;
+	}
+	return rel;
+}
 
+/*
+ * The table, and its TOAST table too: its lock must not be waited for while
+ * others wait for us.
+ */
+static bool
+lock_to_write(HoneFoldState *state, Relation rel)
+{
+	if (!hone_try_lock(state->relid, ExclusiveLock, state->lock_timeout_ms))
+		return false;
+	state->locked = true;
+	INSTR_TIME_SET_CURRENT(state->locked_at);
+	return ConditionalLockRelationOid(rel->rd_rel->reltoastrelid, RowExclusiveLock);
+}
+
+HoneStepResult
+hone_fold_write(HoneFoldState *state, Relation rel)
+{
+	HonePrepared *prepared = state->prepared;
+	HoneStepResult result = HONE_STEP_CHANGED;
+	HoneRole	saved;
+
+	hone_progress_phase(HONE_PHASE_WAITING);
+	if (!lock_to_write(state, rel))
+		return HONE_STEP_LOCKED;
+	hone_progress_phase(prepared->nreplaced > 0 ? HONE_PHASE_RECOMPRESSING : HONE_PHASE_FOLDING);
+	hone_become_owner(RelationGetRelid(rel), &saved);
+	if (hone_prepared_still_true(prepared, rel))
+	{
+		hone_prepared_write(prepared, rel);
+		hone_progress_done(prepared->nrows, prepared->entry.nrows > 0 ? 1 : 0,
+						   prepared->entry.stored_bytes);
+		state->rows += prepared->nrows;
+		state->rewritten += prepared->nreplaced;
+		if (prepared->entry.nrows > 0)
+			state->batches++;
+		result = HONE_STEP_MORE;
+	}
+	hone_restore_role(&saved);
+	state->changed = result == HONE_STEP_CHANGED ? state->changed + 1 : 0;
+	hone_prepared_free(prepared);
+	state->prepared = NULL;
+	return result;
+}
+
+/* ------------------------------------------------------------------------
+ * Rows for the next batch
+ * ------------------------------------------------------------------------
+ */
+
+/* What a step is collecting. */
+typedef struct Collection
+{
+	HoneBatchBuilder *builder;
+	HonePlainRow *rows;
+	int			limit;			/* rows */
+	int64		chunks;			/* of their values stored out of line */
+} Collection;
+
+static int64
+count_chunks(Relation rel, TupleTableSlot *slot)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	int64		chunks = 0;
+
+	slot_getallattrs(slot);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		struct varlena *value;
+		struct varatt_external pointer;
+
+		if (slot->tts_isnull[i] || TupleDescAttr(desc, i)->attlen != -1)
+			continue;
+		value = (struct varlena *) DatumGetPointer(slot->tts_values[i]);
+		if (!VARATT_IS_EXTERNAL_ONDISK(value))
+			continue;
+		VARATT_EXTERNAL_GET_POINTER(pointer, value);
+		chunks += VARATT_EXTERNAL_GET_EXTSIZE(pointer) / TOAST_MAX_CHUNK_SIZE + 1;
+	}
+	return chunks;
+}
+
+static bool
+is_full(const Collection *collection)
+{
+	return hone_builder_full(collection->builder) ||
+		collection->builder->nrows >= collection->limit ||
+		collection->builder->nrows + collection->chunks >= collection->limit * CHUNKS_FACTOR;
+}
+
+static void
+add_row(Collection *collection, TupleTableSlot *slot)
+{
+	HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, NULL);
+	HonePlainRow *row = &collection->rows[collection->builder->nrows];
+
+	row->tid = slot->tts_tid;
+	row->xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+	collection->chunks += count_chunks(collection->builder->rel, slot);
+	hone_builder_add(collection->builder, slot);
+}
+
+/*
+ * The next rows of the main fork as they lie there. Sets *next_block to where
+ * the step after goes on: the last block may hold more rows; what is folded is
+ * gone from it.
+ */
+static void
+collect_as_they_lie(HoneFoldState *state, Relation rel, Snapshot snapshot,
+					Collection *collection, BlockNumber *next_block)
+{
+	TableScanDesc scan = heap_beginscan(rel, snapshot, 0, NULL, NULL,
+										SO_TYPE_SEQSCAN | SO_ALLOW_STRAT | SO_ALLOW_PAGEMODE);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsBufferHeapTuple);
+
+	heap_setscanlimits(scan, state->next_block, state->end_block - state->next_block);
+	*next_block = state->end_block;
+	while (heap_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (is_full(collection))
+		{
+			*next_block = ItemPointerGetBlockNumber(&slot->tts_tid);
+			break;
+		}
+		add_row(collection, slot);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	heap_endscan(scan);
+}
+
+static int
+compare_tids(const void *a, const void *b)
+{
+	return ItemPointerCompare(unconstify(ItemPointerData *, (const ItemPointerData *) a),
+							  unconstify(ItemPointerData *, (const ItemPointerData *) b));
+}
+
+/*
+ * The next n rows of the sorted window, read in the order of their TIDs.
+ * Those that are not there any more are left out. False: they are too much
+ * for one step.
+ */
+static bool
+collect_from_window(HoneFoldState *state, Relation rel, Snapshot snapshot,
+					Collection *collection, int n)
+{
+	ItemPointerData *tids = palloc(n * sizeof(ItemPointerData));
+	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsBufferHeapTuple);
+	bool		fits = true;
+
+	memcpy(tids, &state->window[state->next_row], n * sizeof(ItemPointerData));
+	qsort(tids, n, sizeof(ItemPointerData), compare_tids);
+	for (int i = 0; i < n && fits; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (ItemPointerGetBlockNumber(&tids[i]) >= nblocks ||
+			!GetHeapamTableAmRoutine()->tuple_fetch_row_version(rel, &tids[i], snapshot, slot))
+			continue;
+		fits = collection->builder->nrows == 0 || !is_full(collection);
+		if (fits)
+			add_row(collection, slot);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	pfree(tids);
+	return fits;
+}
+
+static void
+encode(HoneFoldState *state, Relation rel, Collection *collection)
+{
+	HoneBatchBuilder *builder = collection->builder;
+	HonePrepared *prepared = hone_prepared_create(state->context, rel);
+
+	if (state->order != NULL)
+		hone_sort_builder(builder, state->order);
+	hone_builder_encode(builder, state->level, &prepared->stream, &prepared->entry);
+	prepared->nrows = builder->nrows;
+	prepared->rows = MemoryContextAlloc(prepared->context, builder->nrows * sizeof(HonePlainRow));
+	memcpy(prepared->rows, collection->rows, builder->nrows * sizeof(HonePlainRow));
+	state->prepared = prepared;
+}
+
+static void
+begin_collection(Collection *collection, Relation rel, int limit)
+{
+	collection->builder = hone_builder_create(rel);
+	collection->rows = palloc(limit * sizeof(HonePlainRow));
+	collection->limit = limit;
+	collection->chunks = 0;
+}
+
+/*
+ * Fewer rows where they change all the time.
+ */
+static int
+rows_of_step(const HoneFoldState *state)
+{
+	return state->changed < CHANGED_SMALLER ? state->step_rows :
+		Max(FEWEST_ROWS, state->step_rows >> (state->changed - CHANGED_SMALLER + 1));
+}
+
+static HoneStepResult
+prepare_as_they_lie(HoneFoldState *state, Relation rel, Snapshot snapshot)
+{
+	Collection	collection;
+	BlockNumber next_block;
+
+	if (state->next_block >= state->end_block)
+		return HONE_STEP_LAST;
+	begin_collection(&collection, rel, rows_of_step(state));
+	collect_as_they_lie(state, rel, snapshot, &collection, &next_block);
+	if (state->changed >= CHANGED_LIMIT)
+	{
+		state->next_block = Max(next_block, state->next_block + 1);
+		state->changed = 0;
+	}
+	else if (collection.builder->nrows == 0)
+		state->next_block = state->end_block;
+	else
+		encode(state, rel, &collection);
+	hone_builder_free(collection.builder);
+	return HONE_STEP_MORE;
+}
+
+static HoneStepResult
+prepare_sorted(HoneFoldState *state, Relation rel, Snapshot snapshot)
+{
+	int			n = Min(rows_of_step(state), state->window_rows - state->next_row);
+	Collection	collection;
+
+	if (n <= 0)
+	{
+		if (state->window != NULL)
+			pfree(state->window);
+		state->window = NULL;
+		state->next_row = state->window_rows = 0;
+		if (state->next_block >= state->end_block)
+			return HONE_STEP_LAST;
+		hone_progress_phase(HONE_PHASE_SORTING);
+		state->window = hone_sort_window(rel, snapshot, state->order, &state->next_block,
+										 state->end_block, state->context,
+										 &state->window_rows);
+		return HONE_STEP_MORE;
+	}
+	for (;; n = Max(n / 2, 1))
+	{
+		begin_collection(&collection, rel, Max(n, rows_of_step(state)));
+		if (collect_from_window(state, rel, snapshot, &collection, n))
+			break;
+		hone_builder_free(collection.builder);
+	}
+	if (state->changed >= CHANGED_LIMIT)
+		state->changed = 0;
+	else if (collection.builder->nrows > 0)
+		encode(state, rel, &collection);
+	hone_builder_free(collection.builder);
+	state->prepared_rows = n;
+	if (state->prepared == NULL)
+		state->next_row += n;
+	return HONE_STEP_MORE;
+}
+
+static HoneStepResult
+prepare(HoneFoldState *state, Relation rel)
+{
+	HoneStepResult result;
+	HoneRole	saved;
+
+	hone_progress_phase(HONE_PHASE_ENCODING);
 	hone_become_owner(RelationGetRelid(rel), &saved);
 	PushActiveSnapshot(GetLatestSnapshot());
-	builder = hone_builder_create(rel);
-	if (collect_rows(state, rel, GetActiveSnapshot(), builder))
-		result = fold_rows(state, rel, builder, lock_first);
-	hone_builder_free(builder);
+	if (!state->started)
+	{
+		state->started = true;
+		state->end_block = RelationGetNumberOfBlocks(rel);
+		hone_progress_total(hone_estimate_plain_rows(rel, GetActiveSnapshot()));
+	}
+	/* VACUUM may have truncated it meanwhile, but not while we have it open */
+	state->end_block = Min(state->end_block, RelationGetNumberOfBlocks(rel));
+	result = state->order == NULL ?
+		prepare_as_they_lie(state, rel, GetActiveSnapshot()) :
+		prepare_sorted(state, rel, GetActiveSnapshot());
 	PopActiveSnapshot();
 	hone_restore_role(&saved);
-	table_close(rel, NoLock);
+	return result;
+}
 
-	state->changed = result == HONE_STEP_CHANGED ? state->changed + 1 : 0;
+HoneStepResult
+hone_fold_step(HoneFoldState *state)
+{
+	HoneStepResult result = HONE_STEP_MORE;
+	Relation	rel = hone_fold_open(state);
+
+	if (state->prepared == NULL)
+		result = prepare(state, rel);
+	if (state->prepared != NULL)
+	{
+		BlockNumber last = ItemPointerGetBlockNumber(&state->prepared->rows[state->prepared->nrows - 1].tid);
+
+		result = hone_fold_write(state, rel);
+		if (result == HONE_STEP_MORE && state->order == NULL)
+			state->next_block = last;
+		else if (result == HONE_STEP_MORE)
+			state->next_row += state->prepared_rows;
+	}
+	table_close(rel, NoLock);
 	return result;
 }

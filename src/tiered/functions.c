@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * functions.c
- *	  compress, decompress, decompress_all and tiered_stats; and the loop
- *	  over steps that the lifecycle worker shares with them.
+ *	  compress, decompress, decompress_all and tiered_stats.
  *
  *-------------------------------------------------------------------------
  */
@@ -40,28 +39,11 @@
 #include "utils/snapmgr.h"
 
 #include "common/procedure.h"
-#include "common/toplevel.h"
 #include "tiered/am.h"
-#include "tiered/fold.h"
+#include "tiered/run.h"
 #include "tiered/store.h"
 #include "tiered/tiered.h"
-
-/* Steps that may fail for a lock or changed rows before it is an error. */
-#define MAX_ATTEMPTS		50
-#define RETRY_PAUSE_MS		100
-
-/* Tries of each command that gives space back. */
-#define SPACE_ATTEMPTS		10
-
-/* Wait at most this long for snapshots to which folded rows are visible. */
-#define SNAPSHOT_WAIT_MS	500
-#define SNAPSHOT_POLL_MS	10
-
-/* zstd level of the warm tier. */
-#define WARM_LEVEL			3
-
-/* Blocks that tiered_stats reads to estimate the plain rows. */
-#define SAMPLED_BLOCKS		64
+#include "tiered/tombstone.h"
 
 /* Locks of a compression called by hand wait for each try this long. */
 #define DEFAULT_LOCK_TIMEOUT_MS	100
@@ -70,8 +52,6 @@ PG_FUNCTION_INFO_V1(hone_compress);
 PG_FUNCTION_INFO_V1(hone_decompress);
 PG_FUNCTION_INFO_V1(hone_decompress_all);
 PG_FUNCTION_INFO_V1(hone_tiered_stats);
-
-typedef HoneStepResult (*StepFunction) (HoneFoldState *state);
 
 /* ------------------------------------------------------------------------
  * What can be compressed
@@ -137,252 +117,10 @@ hone_tiered_check_compressible(Relation rel)
 	list_free(indexes);
 }
 
-/* ------------------------------------------------------------------------
- * The loop over steps
- * ------------------------------------------------------------------------
- */
-
-static void
-next_step(HoneTieredNextTransaction next_transaction, void *arg)
-{
-	next_transaction(arg);
-
-	/* a step's snapshots are its own; and it must not fail to serialize */
-	XactIsoLevel = XACT_READ_COMMITTED;
-	CHECK_FOR_INTERRUPTS();
-}
-
-static void
-report_locked(Oid relid, HoneStepResult result)
-{
-	char	   *name = get_rel_name(relid);
-
-	ereport(ERROR,
-			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-			 result == HONE_STEP_LOCKED ?
-			 errmsg("could not lock table \"%s\": other sessions are using it",
-					name ? name : "?") :
-			 result == HONE_STEP_SEEN ?
-			 errmsg("transactions that began earlier still read compressed rows of table \"%s\"",
-					name ? name : "?") :
-			 errmsg("rows of table \"%s\" keep changing", name ? name : "?"),
-			 errdetail("What was done so far stays; nothing is lost."),
-			 errhint("Try again when the table is less busy.")));
-}
-
-/*
- * One step in a transaction and a memory context of its own.
- */
-static HoneStepResult
-run_step(HoneFoldState *state, StepFunction step)
-{
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "hone fold step",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	HoneStepResult result = step(state);
-
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
-	return result;
-}
-
-/*
- * Run step until nothing is left, a transaction each.
- */
-static void
-run_steps(HoneFoldState *state, StepFunction step,
-		  HoneTieredNextTransaction next_transaction, void *arg)
-{
-	int			attempts = 0;
-
-	for (;;)
-	{
-		HoneStepResult result;
-
-		next_step(next_transaction, arg);
-		result = run_step(state, step);
-		if (result == HONE_STEP_LAST)
-			return;
-		if (result == HONE_STEP_MORE)
-		{
-			attempts = 0;
-			continue;
-		}
-		if (++attempts >= MAX_ATTEMPTS)
-			report_locked(state->relid, result);
-		next_step(next_transaction, arg);
-		pg_usleep(RETRY_PAUSE_MS * 1000L);
-	}
-}
-
-/* Steps of the signature that run_steps wants. */
-static HoneStepResult
-open_step(HoneFoldState *state)
-{
-	HoneStepResult result = hone_switch_open(state->relid, state->lock_timeout_ms);
-
-	return result == HONE_STEP_MORE ? HONE_STEP_LAST : result;
-}
-
-static HoneStepResult
-unfold_all_step(HoneFoldState *state)
-{
-	HoneStepResult result = hone_unfold_step(state);
-
-	if (result == HONE_STEP_LAST)
-		result = hone_switch_to_heap(state->relid, state->lock_timeout_ms);
-	return result;
-}
-
-static HoneStepResult
-parent_step(HoneFoldState *state)
-{
-	return hone_switch_to_heap(state->relid, state->lock_timeout_ms);
-}
-
-static int64
-relation_total_size(Oid relid)
-{
-	return DatumGetInt64(DirectFunctionCall1(pg_total_relation_size,
-											 ObjectIdGetDatum(relid)));
-}
-
-/*
- * Wait until nobody has a snapshot any more to which the rows deleted so far
- * are visible, so that VACUUM can remove them: however short the queries of
- * others are, some snapshot is mostly open. Longer ones are left to
- * autovacuum. Called in a transaction that has no snapshot.
- */
-static void
-wait_for_older_snapshots(Relation rel)
-{
-	TransactionId limit = ReadNextTransactionId();
-
-	for (int waited = 0; waited < SNAPSHOT_WAIT_MS; waited += SNAPSHOT_POLL_MS)
-	{
-		InvalidateCatalogSnapshot();
-		if (TransactionIdFollowsOrEquals(GetOldestNonRemovableTransactionId(rel), limit))
-			return;
-		CHECK_FOR_INTERRUPTS();
-		pg_usleep(SNAPSHOT_POLL_MS * 1000L);
-	}
-}
-
-/*
- * One command in a worker. REINDEX wants a lock that everybody queues behind:
- * so each try waits for lock_timeout_ms only. Returns the last try's error.
- */
-static char *
-run_at_top_level(Oid owner, const char *command, int lock_timeout_ms)
-{
-	char	   *error = NULL;
-
-	for (int attempt = 0; attempt < SPACE_ATTEMPTS; attempt++)
-	{
-		if (attempt > 0)
-			pg_usleep(RETRY_PAUSE_MS * 1000L);
-		CHECK_FOR_INTERRUPTS();
-
-		/* 0 would mean to wait for ever */
-		error = hone_toplevel_run(MyDatabaseId, owner, command, Max(lock_timeout_ms, 1));
-		if (error == NULL)
-			break;
-	}
-	return error;
-}
-
-/*
- * Give space back at the end: VACUUM the table (and its TOAST table), rebuild
- * its indexes, which are all but empty after compressing. In background
- * workers: VACUUM only runs at top level. Called at the start of a
- * transaction: no lock is held, and no snapshot older than the last step,
- * while it waits. Returns what went wrong, or NULL.
- */
-static char *
-give_space_back(Oid relid, bool rebuild_indexes, int lock_timeout_ms)
-{
-	Relation	rel = hone_reopen(relid, AccessShareLock);
-	Oid			owner = rel->rd_rel->relowner;
-	List	   *commands = NIL;
-	ListCell   *lc;
-	char	   *error = NULL;
-
-	commands = lappend(commands, psprintf("VACUUM (ANALYZE, INDEX_CLEANUP ON) %s",
-										  hone_qualified_name(relid)));
-	if (rebuild_indexes)
-	{
-		foreach(lc, RelationGetIndexList(rel))
-			commands = lappend(commands, psprintf("REINDEX INDEX %s",
-												  hone_qualified_name(lfirst_oid(lc))));
-	}
-	wait_for_older_snapshots(rel);
-	table_close(rel, AccessShareLock);
-
-	foreach(lc, commands)
-	{
-		char	   *result = run_at_top_level(owner, lfirst(lc), lock_timeout_ms);
-
-		if (result != NULL && error == NULL)
-			error = result;
-	}
-	return error;
-}
-
 void
-hone_tiered_compress(Oid relid, int lock_timeout_ms,
-					 HoneTieredNextTransaction next_transaction, void *arg,
-					 HoneTieredResult *result)
+hone_tiered_check_decompressible(Relation rel)
 {
-	HoneFoldState state = {.relid = relid,.lock_timeout_ms = lock_timeout_ms,
-	.level = WARM_LEVEL};
-	Relation	rel;
-	bool		open;
-
-	memset(result, 0, sizeof(*result));
-	rel = table_open(relid, AccessShareLock);
-	hone_tiered_check_compressible(rel);
-	open = hone_holds_meta(rel);
-	table_close(rel, AccessShareLock);
-	result->bytes_before = relation_total_size(relid);
-
-	if (!open)
-		run_steps(&state, open_step, next_transaction, arg);
-	run_steps(&state, hone_fold_step, next_transaction, arg);
-	next_step(next_transaction, arg);
-	if (state.batches > 0)
-		result->vacuum_error = give_space_back(relid, true, lock_timeout_ms);
-	result->rows = state.rows;
-	result->batches = state.batches;
-	result->bytes_after = relation_total_size(relid);
-}
-
-void
-hone_tiered_decompress(Oid relid, int lock_timeout_ms,
-					   HoneTieredNextTransaction next_transaction, void *arg,
-					   HoneTieredResult *result)
-{
-	HoneFoldState state = {.relid = relid,.lock_timeout_ms = lock_timeout_ms,
-	.level = WARM_LEVEL};
-	Relation	rel;
-	bool		tiered;
-
-	memset(result, 0, sizeof(*result));
-	rel = table_open(relid, AccessShareLock);
 	check_kind(rel, "decompress", true);
-	tiered = hone_is_tiered(rel);
-	table_close(rel, AccessShareLock);
-	result->bytes_before = relation_total_size(relid);
-	if (tiered)
-	{
-		run_steps(&state, unfold_all_step, next_transaction, arg);
-		next_step(next_transaction, arg);
-		if (state.batches > 0)
-			result->vacuum_error = give_space_back(relid, false, lock_timeout_ms);
-	}
-	result->rows = state.rows;
-	result->batches = state.batches;
-	result->bytes_after = relation_total_size(relid);
 }
 
 /* ------------------------------------------------------------------------
@@ -439,10 +177,13 @@ static void
 report_result(const char *done, Oid relid, const HoneTieredResult *result)
 {
 	char	   *name = hone_qualified_name(relid);
+	char	   *again = result->rewritten == 0 ? "" :
+	psprintf(" in place of " INT64_FORMAT, result->rewritten);
 
 	ereport(NOTICE,
-			(errmsg("%s %s: " INT64_FORMAT " rows, " INT64_FORMAT " batches, %s -> %s",
-					name ? name : "table", done, result->rows, result->batches,
+			(errmsg("%s %s: " INT64_FORMAT " rows, " INT64_FORMAT " batches%s, %s -> %s",
+					name ? name : "table", done, result->rows,
+					result->batches, again,
 					text_to_cstring(DatumGetTextPP(DirectFunctionCall1(pg_size_pretty,
 																	   Int64GetDatum(result->bytes_before)))),
 					text_to_cstring(DatumGetTextPP(DirectFunctionCall1(pg_size_pretty,
@@ -454,10 +195,28 @@ report_result(const char *done, Oid relid, const HoneTieredResult *result)
 				 errhint("VACUUM and REINDEX the table later; the rows are safe.")));
 }
 
+/*
+ * Remember the order with the table named; partitions follow it.
+ */
+static void
+remember_order(Oid relid, List *leaves, const char *text)
+{
+	ListCell   *lc;
+
+	hone_tiered_set_order(relid, text);
+	foreach(lc, leaves)
+	{
+		if (lfirst_oid(lc) != relid)
+			hone_tiered_set_order(lfirst_oid(lc), "");
+	}
+	hone_procedure_commit();
+}
+
 Datum
 hone_compress(PG_FUNCTION_ARGS)
 {
 	Oid			relid;
+	char	   *order;
 	int			timeout = lock_timeout_setting();
 	List	   *leaves;
 	ListCell   *lc;
@@ -465,6 +224,7 @@ hone_compress(PG_FUNCTION_ARGS)
 	hone_require_script();
 	relid = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
 	begin_procedure(fcinfo, "hone.compress");
+	order = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	if (get_rel_name(relid) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
@@ -479,6 +239,8 @@ hone_compress(PG_FUNCTION_ARGS)
 		hone_tiered_check_compressible(rel);
 		relation_close(rel, AccessShareLock);
 	}
+	if (order != NULL)
+		remember_order(relid, leaves, order);
 	foreach(lc, leaves)
 	{
 		HoneTieredResult result;
@@ -497,7 +259,6 @@ hone_compress(PG_FUNCTION_ARGS)
 static void
 make_parent_ordinary(Oid relid, int lock_timeout_ms)
 {
-	HoneFoldState state = {.relid = relid,.lock_timeout_ms = lock_timeout_ms};
 	Relation	rel = try_relation_open(relid, AccessShareLock);
 	bool		tiered;
 
@@ -509,7 +270,7 @@ make_parent_ordinary(Oid relid, int lock_timeout_ms)
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, RelationGetRelationName(rel));
 	relation_close(rel, AccessShareLock);
 	if (tiered)
-		run_steps(&state, parent_step, commit_in_procedure, NULL);
+		hone_tiered_make_parent_ordinary(relid, lock_timeout_ms, commit_in_procedure, NULL);
 }
 
 static void
@@ -600,37 +361,8 @@ hone_decompress_all(PG_FUNCTION_ARGS)
  */
 
 /*
- * Plain rows that the snapshot sees: counted on SAMPLED_BLOCKS blocks spread
- * over the main fork, all of them where there are no more.
- */
-static int64
-estimate_plain_rows(Relation rel, Snapshot snapshot)
-{
-	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
-	BlockNumber step = Max(nblocks / SAMPLED_BLOCKS, 1);
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsBufferHeapTuple);
-	BlockNumber sampled = 0;
-	int64		rows = 0;
-
-	for (BlockNumber block = 0; block < nblocks; block += step)
-	{
-		TableScanDesc scan = heap_beginscan(rel, snapshot, 0, NULL, NULL,
-											SO_TYPE_SEQSCAN | SO_ALLOW_PAGEMODE);
-
-		CHECK_FOR_INTERRUPTS();
-		heap_setscanlimits(scan, block, 1);
-		while (heap_getnextslot(scan, ForwardScanDirection, slot))
-			rows++;
-		heap_endscan(scan);
-		sampled++;
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	return sampled > 0 ? rows * nblocks / sampled : 0;
-}
-
-/*
- * tiered_stats(regclass) -> batches, compressed_rows, plain_rows (estimate),
- * raw_bytes, compressed_bytes, heap_bytes (before the first fold). No row for
+ * tiered_stats(regclass) -> batches, compressed_rows, dead_rows (exact up to
+ * some 64 batches), plain_rows (estimate), raw_bytes, compressed_bytes, heap_bytes (before the first fold). No row for
  * a table that is not tiered; NULL figures never.
  */
 Datum
@@ -639,10 +371,11 @@ hone_tiered_stats(PG_FUNCTION_ARGS)
 	Oid			relid;
 	Relation	rel;
 	TupleDesc	desc;
-	Datum		values[6];
-	bool		nulls[6] = {false};
+	Datum		values[7];
+	bool		nulls[7] = {false};
 	HoneStoreMeta meta;
 	HoneStore  *store;
+	int64		dead = 0;
 
 	hone_require_script();
 	relid = PG_GETARG_OID(0);
@@ -663,14 +396,16 @@ hone_tiered_stats(PG_FUNCTION_ARGS)
 	{
 		if (!hone_store_read_meta(store, GetActiveSnapshot(), &meta))
 			memset(&meta, 0, sizeof(meta));
+		dead = hone_tombstones_count(store, GetActiveSnapshot());
 		hone_store_close(store);
 	}
 	values[0] = Int64GetDatum(meta.batches);
-	values[1] = Int64GetDatum(meta.rows);
-	values[2] = Int64GetDatum(estimate_plain_rows(rel, GetActiveSnapshot()));
-	values[3] = Int64GetDatum(meta.raw_bytes);
-	values[4] = Int64GetDatum(meta.stored_bytes);
-	values[5] = Int64GetDatum(meta.heap_bytes);
+	values[1] = Int64GetDatum(meta.rows - dead);
+	values[2] = Int64GetDatum(dead);
+	values[3] = Int64GetDatum(hone_estimate_plain_rows(rel, GetActiveSnapshot()));
+	values[4] = Int64GetDatum(meta.raw_bytes);
+	values[5] = Int64GetDatum(meta.stored_bytes);
+	values[6] = Int64GetDatum(meta.heap_bytes);
 	relation_close(rel, AccessShareLock);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

@@ -373,6 +373,16 @@ chunk_count(int64 bytes)
 	return (bytes + HONE_CHUNK_BYTES - 1) / HONE_CHUNK_BYTES;
 }
 
+SysScanDesc
+hone_store_begin_batch_scan(HoneStore *store, Snapshot snapshot,
+							const HoneBatchEntry *entry)
+{
+	int64		last = entry->first_chunk + chunk_count(entry->stored_bytes) - 1;
+
+	return hone_store_begin_scan(store, snapshot, chunk_value(entry->first_chunk),
+								 chunk_seq(entry->first_chunk), chunk_seq(last));
+}
+
 void
 hone_store_write_batch(HoneStore *store, HoneStoreMeta *meta,
 					   HoneBatchEntry *entry, const char *stream)
@@ -395,6 +405,8 @@ hone_store_write_batch(HoneStore *store, HoneStoreMeta *meta,
 		int64		offset = i * HONE_CHUNK_BYTES;
 
 		CHECK_FOR_INTERRUPTS();
+		if (i < store->npages && store->pages[i] < RelationGetNumberOfBlocks(store->toast))
+			RelationSetTargetBlock(store->toast, store->pages[i]);
 		insert_chunk(store, chunk_value(first + i), chunk_seq(first + i),
 					 stream + offset,
 					 Min(HONE_CHUNK_BYTES, entry->stored_bytes - offset));

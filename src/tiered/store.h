@@ -107,6 +107,8 @@ typedef struct HoneStore
 	Relation   *indexes;
 	int			nindexes;
 	Relation	index;			/* the valid one of them */
+	const BlockNumber *pages;	/* for the next chunks, if they are free */
+	int			npages;
 } HoneStore;
 
 /*
@@ -164,6 +166,10 @@ extern void hone_store_delete_batch(HoneStore *store, Snapshot snapshot,
  */
 extern SysScanDesc hone_store_begin_scan(HoneStore *store, Snapshot snapshot,
 										 Oid value, int32 first, int32 last);
+
+/* The chunks of a batch's stream, in their order. */
+extern SysScanDesc hone_store_begin_batch_scan(HoneStore *store, Snapshot snapshot,
+											   const HoneBatchEntry *entry);
 
 /* The bytes of such a row, not copied. Sets *seq and *length. */
 extern const char *hone_store_row_bytes(HoneStore *store, HeapTuple tuple,

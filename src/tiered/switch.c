@@ -42,8 +42,9 @@
 #include "tiered/switch.h"
 #include "tiered/tiered.h"
 
-/* Between two tries for a lock. */
+/* Between two tries for a lock; and from the first to the last. */
 #define LOCK_POLL_MS	5
+#define LOCK_LIMIT_MS	50
 
 Relation
 hone_reopen(Oid relid, LOCKMODE mode)
@@ -72,7 +73,7 @@ hone_try_lock(Oid relid, LOCKMODE mode, int timeout_ms)
 			return true;
 		INSTR_TIME_SET_CURRENT(now);
 		INSTR_TIME_SUBTRACT(now, start);
-		if (INSTR_TIME_GET_MILLISEC(now) >= timeout_ms)
+		if (INSTR_TIME_GET_MILLISEC(now) >= Min(timeout_ms, LOCK_LIMIT_MS))
 			return false;
 		CHECK_FOR_INTERRUPTS();
 		pg_usleep(LOCK_POLL_MS * 1000L);

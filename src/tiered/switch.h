@@ -32,7 +32,7 @@ extern Relation hone_reopen(Oid relid, LOCKMODE mode);
 
 /*
  * Take a lock without ever queueing for it: tries every few milliseconds,
- * timeout_ms long. False when it did not come.
+ * timeout_ms long and 50 ms at most. False when it did not come.
  */
 extern bool hone_try_lock(Oid relid, LOCKMODE mode, int timeout_ms);
 

@@ -12,6 +12,9 @@
 
 #include "tiered/custom_scan.h"
 #include "tiered/detail.h"
+#include "tiered/order.h"
+#include "tiered/probe.h"
+#include "tiered/progress.h"
 #include "tiered/tiered.h"
 
 void
@@ -22,5 +25,12 @@ hone_tiered_init(void)
 							"With it lookups know which batches need not be read.",
 							&hone_batch_cache_kb, 8192, 0, MAX_KILOBYTES,
 							PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("hone.key_cache",
+							"Memory in which a session keeps the keys of compressed rows for unique checks.",
+							NULL,
+							&hone_key_cache_kb, 16384, 0, MAX_KILOBYTES,
+							PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	hone_custom_scan_init();
+	hone_order_init();
+	hone_progress_init();
 }

@@ -26,6 +26,7 @@ typedef struct HoneTieredResult
 {
 	int64		rows;			/* rows moved */
 	int64		batches;		/* batches written or unfolded */
+	int64		rewritten;		/* batches that were compressed again */
 	int64		bytes_before;	/* total size with indexes, before */
 	int64		bytes_after;	/* and after (space given back included) */
 	char	   *vacuum_error;	/* why space was not given back, or NULL;
@@ -33,8 +34,8 @@ typedef struct HoneTieredResult
 } HoneTieredResult;
 
 /*
- * Fold all plain rows of one table or leaf partition into batches, many
- * short transactions, each through next_transaction. Must be called inside a
+ * Fold all plain rows of one table or leaf partition into batches, and write
+ * batches with dead rows, and small ones, anew: many short transactions, each through next_transaction. Must be called inside a
  * transaction, outside a transaction block, holding no lock on the relation;
  * returns inside a (new) transaction. Locks are waited for lock_timeout_ms
  * at the most.
@@ -46,6 +47,12 @@ typedef struct HoneTieredResult
 extern void hone_tiered_compress(Oid relid, int lock_timeout_ms,
 								 HoneTieredNextTransaction next_transaction,
 								 void *arg, HoneTieredResult *result);
+
+/*
+ * Remember with a table in which order its rows, and those of its partitions,
+ * are compressed; '' forgets it. Raises 42501, 42601, 42703 or 42883.
+ */
+extern void hone_tiered_set_order(Oid relid, const char *text);
 
 /* The way back: every compressed row a plain heap row again. */
 extern void hone_tiered_decompress(Oid relid, int lock_timeout_ms,

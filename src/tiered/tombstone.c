@@ -16,6 +16,10 @@
 
 #include "tiered/tombstone.h"
 
+/* Batches, and rows, that are looked at to estimate how many are dead. */
+#define SAMPLED_BATCHES	64
+#define SAMPLED_ROWS	64
+
 /* What a tombstone holds. */
 typedef struct TombstoneBytes
 {
@@ -173,6 +177,70 @@ hone_tombstones_visit(HoneStore *store, Snapshot snapshot)
 			CHECK_FOR_INTERRUPTS();
 		systable_endscan_ordered(scan);
 	}
+}
+
+int64
+hone_tombstones_count(HoneStore *store, Snapshot snapshot)
+{
+	int			nbatches;
+	HoneBatchEntry *entries = hone_store_read_directory(store, snapshot, &nbatches);
+	int			step = Max(nbatches / SAMPLED_BATCHES, 1);
+	uint8	   *dead = palloc(HONE_DEAD_BYTES);
+	int			sampled = 0;
+	int64		count = 0;
+
+	for (int i = 0; i < nbatches; i += step)
+	{
+		CHECK_FOR_INTERRUPTS();
+		count += hone_tombstones_read(store, snapshot, entries[i].batch, dead);
+		sampled++;
+	}
+	pfree(dead);
+	pfree(entries);
+	return sampled > 0 ? count * nbatches / sampled : 0;
+}
+
+static bool
+holds_tombstone(HoneStore *store, Snapshot snapshot, Oid value)
+{
+	SysScanDesc scan = hone_store_begin_scan(store, snapshot, value, 0, PG_INT32_MAX);
+	bool		found = systable_getnext_ordered(scan, ForwardScanDirection) != NULL;
+
+	systable_endscan_ordered(scan);
+	return found;
+}
+
+int64
+hone_tombstones_estimate(HoneStore *store, Snapshot snapshot)
+{
+	int			nbatches;
+	HoneBatchEntry *entries = hone_store_read_directory(store, snapshot, &nbatches);
+	int64		rows = 0;
+	int64		before = 0;		/* rows of the batches before this one */
+	int			batch = 0;
+	int			found = 0;
+	bool		any = false;
+
+	for (int i = 0; i < nbatches; i++)
+		rows += entries[i].nrows;
+	if (nbatches > 0)
+	{
+		Oid			last = value_of(HONE_VALUE_TOMBSTONE, entries[nbatches - 1].batch);
+
+		for (Oid value = value_of(HONE_VALUE_TOMBSTONE, entries[0].batch); !any && value <= last; value++)
+			any = holds_tombstone(store, snapshot, value);
+	}
+	for (int i = 0; any && i < SAMPLED_ROWS; i++)
+	{
+		int64		row = rows * (2 * i + 1) / (2 * SAMPLED_ROWS);
+
+		while (row - before >= entries[batch].nrows)
+			before += entries[batch++].nrows;
+		if (hone_tombstone_visible(store, snapshot, entries[batch].batch, (int) (row - before)))
+			found++;
+	}
+	pfree(entries);
+	return rows * found / SAMPLED_ROWS;
 }
 
 void

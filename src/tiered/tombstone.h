@@ -88,6 +88,15 @@ extern int	hone_tombstones_read(HoneStore *store, Snapshot snapshot,
  */
 extern void hone_tombstones_visit(HoneStore *store, Snapshot snapshot);
 
+/*
+ * How many rows of all batches the snapshot sees as dead. Where there are many
+ * batches, from some of them spread over all.
+ */
+extern int64 hone_tombstones_count(HoneStore *store, Snapshot snapshot);
+
+/* A cheaper and coarser estimate, from some rows spread over all. */
+extern int64 hone_tombstones_estimate(HoneStore *store, Snapshot snapshot);
+
 /* Delete the batch's tombstones that the snapshot sees, and its lock rows. */
 extern void hone_tombstones_delete_batch(HoneStore *store, Snapshot snapshot,
 										 int32 batch);

@@ -233,7 +233,7 @@ COMMENT ON SCHEMA hone IS NULL;
 COMMENT ON ACCESS METHOD tiered IS NULL;
 COMMENT ON EVENT TRIGGER pg_hone_guard IS NULL;
 COMMENT ON VIEW hone.top IS NULL;
-COMMENT ON PROCEDURE hone.compress(regclass) IS NULL" "not ok - every SQL object has a comment
+COMMENT ON PROCEDURE hone.compress(regclass, text) IS NULL" "not ok - every SQL object has a comment
 access method|tiered
 aggregate|hone._a(integer)
 cast|(hone._e AS hone._c)

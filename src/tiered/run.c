@@ -1,0 +1,517 @@
+/*-------------------------------------------------------------------------
+ *
+ * run.c
+ *	  A whole run of compressing or decompressing: the loop over steps.
+ *
+ * Each step is a transaction. None of them waits for the disk or a replica
+ * when it commits, with its locks still held: what a crash takes back is whole
+ * steps, after which each row is plain again.
+ *
+ * Between tries for a lock the run holds nothing, no snapshot either.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "portability/instr_time.h"
+#include "storage/bufmgr.h"
+#include "storage/procarray.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "common/toplevel.h"
+#include "tiered/am.h"
+#include "tiered/fold.h"
+#include "tiered/progress.h"
+#include "tiered/run.h"
+#include "tiered/store.h"
+#include "tiered/tiered.h"
+
+/* Steps that may fail for a lock before it is an error. */
+#define MAX_ATTEMPTS		50
+#define RETRY_PAUSE_MS		100
+
+/*
+ * The lock is to be held clearly below 100 ms: a step that had it longer than
+ * the first makes the next ones smaller, below the second they grow again.
+ */
+#define HELD_LONG_MS		50
+#define HELD_SHORT_MS		15
+#define FEWEST_STEP_ROWS	500
+
+/* Tries of each command that gives space back. */
+#define SPACE_ATTEMPTS		10
+
+/* Wait at most this long for snapshots to which folded rows are visible. */
+#define SNAPSHOT_WAIT_MS	500
+#define SNAPSHOT_POLL_MS	10
+
+/* An index is rebuilt when it is twice as large as entries of this width. */
+#define INDEX_ENTRY_BYTES		64
+#define TOAST_ENTRY_BYTES		24
+#define INDEX_SMALL_BYTES		(128 * 1024)
+
+/* Blocks that are read to estimate the rows of a table. */
+#define SAMPLED_BLOCKS		64
+
+/* zstd level of the warm tier. */
+#define WARM_LEVEL			3
+
+typedef HoneStepResult (*StepFunction) (HoneFoldState *state);
+
+/* ------------------------------------------------------------------------
+ * The loop over steps
+ * ------------------------------------------------------------------------
+ */
+
+static void
+next_step(HoneTieredNextTransaction next_transaction, void *arg)
+{
+	next_transaction(arg);
+	(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+
+	/* a step's snapshots are its own; and it must not fail to serialize */
+	XactIsoLevel = XACT_READ_COMMITTED;
+	CHECK_FOR_INTERRUPTS();
+}
+
+static void
+report_locked(Oid relid, HoneStepResult result)
+{
+	char	   *name = get_rel_name(relid);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 result == HONE_STEP_LOCKED ?
+			 errmsg("could not lock table \"%s\": other sessions are using it",
+					name ? name : "?") :
+			 errmsg("transactions that began earlier still read compressed rows of table \"%s\"",
+					name ? name : "?"),
+			 errdetail("What was done so far stays; nothing is lost."),
+			 errhint("Try again when the table is less busy.")));
+}
+
+/*
+ * One step in a transaction and a memory context of its own.
+ */
+static HoneStepResult
+run_step(HoneFoldState *state, StepFunction step)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "hone fold step",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	HoneStepResult result = step(state);
+
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return result;
+}
+
+/*
+ * After the commit, with which the lock went: had the step had it for too long?
+ */
+static void
+adapt_to_time_held(HoneFoldState *state)
+{
+	instr_time	now;
+	double		held;
+
+	if (!state->locked)
+		return;
+	state->locked = false;
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, state->locked_at);
+	held = INSTR_TIME_GET_MILLISEC(now);
+	ereport(DEBUG1,
+			(errmsg_internal("pg_hone: a step held its lock for %.1f ms", held)));
+	if (held > HELD_LONG_MS)
+		state->step_rows = Max(FEWEST_STEP_ROWS, state->step_rows / 2);
+	else if (held < HELD_SHORT_MS)
+		state->step_rows = Min(HONE_BATCH_ROWS, state->step_rows * 2);
+}
+
+/*
+ * Run step until nothing is left, a transaction each. Rows that changed are
+ * no reason to pause: the step sees to it that it does not try for ever.
+ */
+static void
+run_steps(HoneFoldState *state, StepFunction step,
+		  HoneTieredNextTransaction next_transaction, void *arg)
+{
+	int			attempts = 0;
+
+	for (;;)
+	{
+		HoneStepResult result;
+
+		next_step(next_transaction, arg);
+		adapt_to_time_held(state);
+		result = run_step(state, step);
+		if (result == HONE_STEP_LAST)
+			return;
+		if (result == HONE_STEP_MORE)
+			attempts = 0;
+		if (result == HONE_STEP_MORE || result == HONE_STEP_CHANGED)
+			continue;
+		if (++attempts >= MAX_ATTEMPTS)
+			report_locked(state->relid, result);
+		hone_progress_lock_wait();
+		next_step(next_transaction, arg);
+		state->locked = false;
+		pg_usleep(RETRY_PAUSE_MS * 1000L);
+	}
+}
+
+/* Steps of the signature that run_steps wants. */
+static HoneStepResult
+open_step(HoneFoldState *state)
+{
+	HoneStepResult result = hone_switch_open(state->relid, state->lock_timeout_ms);
+
+	return result == HONE_STEP_MORE ? HONE_STEP_LAST : result;
+}
+
+static HoneStepResult
+unfold_all_step(HoneFoldState *state)
+{
+	HoneStepResult result = hone_unfold_step(state);
+
+	if (result == HONE_STEP_LAST)
+		result = hone_switch_to_heap(state->relid, state->lock_timeout_ms);
+	return result;
+}
+
+static HoneStepResult
+parent_step(HoneFoldState *state)
+{
+	return hone_switch_to_heap(state->relid, state->lock_timeout_ms);
+}
+
+static int64
+relation_total_size(Oid relid)
+{
+	return DatumGetInt64(DirectFunctionCall1(pg_total_relation_size,
+											 ObjectIdGetDatum(relid)));
+}
+
+/*
+ * Wait until nobody has a snapshot any more to which the rows deleted so far
+ * are visible, so that VACUUM can remove them: however short the queries of
+ * others are, some snapshot is mostly open. Longer ones are left to
+ * autovacuum. Called in a transaction that has no snapshot.
+ */
+static void
+wait_for_older_snapshots(Relation rel)
+{
+	TransactionId limit = ReadNextTransactionId();
+
+	for (int waited = 0; waited < SNAPSHOT_WAIT_MS; waited += SNAPSHOT_POLL_MS)
+	{
+		InvalidateCatalogSnapshot();
+		if (TransactionIdFollowsOrEquals(GetOldestNonRemovableTransactionId(rel), limit))
+			return;
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(SNAPSHOT_POLL_MS * 1000L);
+	}
+}
+
+/*
+ * One command in a worker. REINDEX wants a lock that everybody queues behind:
+ * so each try waits for lock_timeout_ms only. Returns the last try's error.
+ */
+static char *
+run_at_top_level(Oid owner, const char *command, int lock_timeout_ms)
+{
+	char	   *error = NULL;
+
+	for (int attempt = 0; attempt < SPACE_ATTEMPTS; attempt++)
+	{
+		if (attempt > 0)
+			pg_usleep(RETRY_PAUSE_MS * 1000L);
+		CHECK_FOR_INTERRUPTS();
+
+		/* 0 would mean to wait for ever */
+		error = hone_toplevel_run(MyDatabaseId, owner, command, Max(lock_timeout_ms, 1));
+		if (error == NULL)
+			break;
+	}
+	return error;
+}
+
+int64
+hone_estimate_plain_rows(Relation rel, Snapshot snapshot)
+{
+	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+	BlockNumber step = Max(nblocks / SAMPLED_BLOCKS, 1);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsBufferHeapTuple);
+	BlockNumber sampled = 0;
+	int64		rows = 0;
+
+	for (BlockNumber block = 0; block < nblocks; block += step)
+	{
+		TableScanDesc scan = heap_beginscan(rel, snapshot, 0, NULL, NULL,
+											SO_TYPE_SEQSCAN | SO_ALLOW_PAGEMODE);
+
+		CHECK_FOR_INTERRUPTS();
+		heap_setscanlimits(scan, block, 1);
+		while (heap_getnextslot(scan, ForwardScanDirection, slot))
+			rows++;
+		heap_endscan(scan);
+		sampled++;
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return sampled > 0 ? rows * nblocks / sampled : 0;
+}
+
+static List *
+add_bloated_indexes(List *commands, Relation rel, int entry_bytes)
+{
+	int64		needed = hone_estimate_plain_rows(rel, GetActiveSnapshot()) * entry_bytes;
+	ListCell   *lc;
+
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		if (relation_total_size(lfirst_oid(lc)) > INDEX_SMALL_BYTES + 2 * needed)
+			commands = lappend(commands, psprintf("REINDEX INDEX %s",
+												  hone_qualified_name(lfirst_oid(lc))));
+	}
+	return commands;
+}
+
+/* Commands that rebuild the indexes which compressing has all but emptied. */
+static List *
+reindex_commands(Oid relid, Oid *owner)
+{
+	Relation	rel = hone_reopen(relid, AccessShareLock);
+	List	   *commands;
+
+	*owner = rel->rd_rel->relowner;
+	PushActiveSnapshot(GetLatestSnapshot());
+	commands = add_bloated_indexes(NIL, rel, INDEX_ENTRY_BYTES);
+	if (OidIsValid(rel->rd_rel->reltoastrelid))
+	{
+		Relation	toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
+
+		commands = add_bloated_indexes(commands, toast, TOAST_ENTRY_BYTES);
+		table_close(toast, AccessShareLock);
+	}
+	PopActiveSnapshot();
+	table_close(rel, AccessShareLock);
+	return commands;
+}
+
+/*
+ * VACUUM the table and its TOAST table. Called at the start of a transaction:
+ * no lock is held, and no snapshot older than the last step, while it waits.
+ * Returns what went wrong, or NULL.
+ */
+static char *
+vacuum(HoneFoldState *state)
+{
+	Relation	rel = hone_reopen(state->relid, AccessShareLock);
+	Oid			owner = rel->rd_rel->relowner;
+
+	wait_for_older_snapshots(rel);
+	table_close(rel, AccessShareLock);
+	return run_at_top_level(owner, psprintf("VACUUM (ANALYZE, INDEX_CLEANUP ON) %s",
+											hone_qualified_name(state->relid)),
+							state->lock_timeout_ms);
+}
+
+/*
+ * Give space back after compressing: VACUUM, also of the TOAST table, made
+ * compact where that needs it; and rebuild indexes that are all but empty. In
+ * background workers: VACUUM only runs at top level.
+ */
+static void
+give_space_back(HoneFoldState *state, HoneTieredNextTransaction next_transaction,
+				void *arg, HoneTieredResult *result)
+{
+	int64		batches = state->batches;
+	int64		rewritten = state->rewritten;
+	List	   *commands;
+	Oid			owner;
+	char	   *error;
+	ListCell   *lc;
+
+	hone_progress_phase(HONE_PHASE_SPACE);
+	error = vacuum(state);
+
+	/* batches are in their place, another error would be one of the run */
+	if (error == NULL)
+	{
+		run_steps(state, hone_compact_plan_step, next_transaction, arg);
+		run_steps(state, hone_recompress_step, next_transaction, arg);
+		next_step(next_transaction, arg);
+		hone_progress_phase(HONE_PHASE_SPACE);
+		if (state->rewritten > rewritten)
+			error = vacuum(state);
+		state->batches = batches;
+		state->rewritten = rewritten;
+	}
+	commands = reindex_commands(state->relid, &owner);
+	foreach(lc, commands)
+	{
+		char	   *failed = run_at_top_level(owner, lfirst(lc), state->lock_timeout_ms);
+
+		if (error == NULL)
+			error = failed;
+	}
+	result->vacuum_error = error;
+}
+
+/* What steps remember goes with this, however the run ends. */
+static void
+end_run(HoneFoldState *state)
+{
+	hone_progress_end();
+	MemoryContextDelete(state->context);
+}
+
+static void
+begin_run(HoneFoldState *state, Oid relid, int lock_timeout_ms)
+{
+	memset(state, 0, sizeof(*state));
+	state->relid = relid;
+	state->lock_timeout_ms = lock_timeout_ms;
+	state->level = WARM_LEVEL;
+	state->step_rows = HONE_BATCH_ROWS;
+	state->context = AllocSetContextCreate(CurrentMemoryContext, "hone run",
+										   ALLOCSET_DEFAULT_SIZES);
+}
+
+static void
+read_order(HoneFoldState *state)
+{
+	Relation	rel = hone_reopen(state->relid, AccessShareLock);
+	MemoryContext old = MemoryContextSwitchTo(state->context);
+
+	state->order = hone_order_of(rel);
+	MemoryContextSwitchTo(old);
+	table_close(rel, AccessShareLock);
+}
+
+static void
+compress(HoneFoldState *state, bool open,
+		 HoneTieredNextTransaction next_transaction, void *arg,
+		 HoneTieredResult *result)
+{
+	if (!open)
+		run_steps(state, open_step, next_transaction, arg);
+	next_step(next_transaction, arg);
+	read_order(state);
+	run_steps(state, hone_fold_step, next_transaction, arg);
+	run_steps(state, hone_recompress_plan_step, next_transaction, arg);
+	run_steps(state, hone_recompress_step, next_transaction, arg);
+	next_step(next_transaction, arg);
+	if (state->rows > 0 || state->rewritten > 0)
+		give_space_back(state, next_transaction, arg, result);
+}
+
+void
+hone_tiered_compress(Oid relid, int lock_timeout_ms,
+					 HoneTieredNextTransaction next_transaction, void *arg,
+					 HoneTieredResult *result)
+{
+	HoneFoldState state;
+	Relation	rel;
+	bool		open;
+
+	memset(result, 0, sizeof(*result));
+	rel = table_open(relid, AccessShareLock);
+	hone_tiered_check_compressible(rel);
+	open = hone_holds_meta(rel);
+	table_close(rel, AccessShareLock);
+	result->bytes_before = relation_total_size(relid);
+
+	begin_run(&state, relid, lock_timeout_ms);
+	hone_progress_begin(relid, result->bytes_before);
+	PG_TRY();
+	{
+		compress(&state, open, next_transaction, arg, result);
+	}
+	PG_FINALLY();
+	{
+		end_run(&state);
+	}
+	PG_END_TRY();
+	result->rows = state.rows;
+	result->batches = state.batches;
+	result->rewritten = state.rewritten;
+	result->bytes_after = relation_total_size(relid);
+}
+
+static void
+decompress(HoneFoldState *state, HoneTieredNextTransaction next_transaction,
+		   void *arg, HoneTieredResult *result)
+{
+	run_steps(state, unfold_all_step, next_transaction, arg);
+	next_step(next_transaction, arg);
+	if (state->batches > 0)
+		result->vacuum_error = vacuum(state);
+}
+
+void
+hone_tiered_decompress(Oid relid, int lock_timeout_ms,
+					   HoneTieredNextTransaction next_transaction, void *arg,
+					   HoneTieredResult *result)
+{
+	HoneFoldState state;
+	Relation	rel;
+	bool		tiered;
+
+	memset(result, 0, sizeof(*result));
+	rel = table_open(relid, AccessShareLock);
+	hone_tiered_check_decompressible(rel);
+	tiered = hone_is_tiered(rel);
+	table_close(rel, AccessShareLock);
+	result->bytes_before = relation_total_size(relid);
+	begin_run(&state, relid, lock_timeout_ms);
+	PG_TRY();
+	{
+		if (tiered)
+			decompress(&state, next_transaction, arg, result);
+	}
+	PG_FINALLY();
+	{
+		end_run(&state);
+	}
+	PG_END_TRY();
+	result->rows = state.rows;
+	result->batches = state.batches;
+	result->bytes_after = relation_total_size(relid);
+}
+
+void
+hone_tiered_make_parent_ordinary(Oid relid, int lock_timeout_ms,
+								 HoneTieredNextTransaction next_transaction,
+								 void *arg)
+{
+	HoneFoldState state;
+
+	begin_run(&state, relid, lock_timeout_ms);
+	PG_TRY();
+	{
+		run_steps(&state, parent_step, next_transaction, arg);
+	}
+	PG_FINALLY();
+	{
+		end_run(&state);
+	}
+	PG_END_TRY();
+}
