@@ -3,11 +3,13 @@
  * probe.c
  *	  Which compressed rows have a given key of a unique index.
  *
- * Indexes hold plain rows only. For a batch that may hold a key its rows' keys
- * are decoded once, hashed and sorted: the batch's *key table*, which later
- * probes search. What it says never changes, as a batch never does; the last
- * used ones are kept up to hone.key_cache a session. A hash found is compared
- * with the row itself, by the index's own comparison.
+ * Indexes hold plain rows only. What batches say of their columns tells which
+ * may hold a key (detail.h). Of such a batch the vectors in question are
+ * decoded and compared, a few times in a transaction; who comes back more
+ * often has the keys of all its rows hashed and sorted: the batch's *key
+ * table*, which later probes search. What it says never changes, as a batch
+ * never does; the last used ones are kept up to hone.key_cache a session. A
+ * hash found is compared with the row itself, by the index's own comparison.
  *
  * The directory is kept to the end of the transaction where a lock on the
  * table keeps folding away meanwhile; rolling back to a savepoint may release
@@ -50,7 +52,11 @@ typedef struct KeptDirectory
 	Oid			toast_file;
 	HoneBatchEntry *entries;
 	int			nentries;
+	uint8	   *probed;			/* of each, how often; up to DIRECT_PROBES */
 } KeptDirectory;
+
+/* Probes of a batch, in a transaction, before its key table is made. */
+#define DIRECT_PROBES	3
 
 static KeptDirectory *kept = NULL;	/* in TopTransactionContext */
 
@@ -93,6 +99,7 @@ read_directory(HoneStore *store)
 	directory->relid = RelationGetRelid(store->rel);
 	directory->toast_file = store->toast->rd_rel->relfilenode;
 	directory->entries = hone_store_read_directory(store, SnapshotSelf, &directory->nentries);
+	directory->probed = palloc0(Max(directory->nentries, 1));
 	callback = palloc(sizeof(MemoryContextCallback));
 	callback->func = forget_kept;
 	callback->arg = NULL;
@@ -519,45 +526,107 @@ key_conditions(Keys *keys, const Datum *values, const bool *isnull,
 	return nconditions;
 }
 
+/* A batch that may hold the key. */
+typedef struct Candidate
+{
+	HoneBatchEntry entry;
+	uint32		vectors;
+	bool		direct;			/* not by its key table */
+} Candidate;
+
+/*
+ * Compare the rows of some vectors of a batch.
+ */
+static void
+scan_vectors(Keys *keys, const HoneBatchEntry *entry, uint32 vectors,
+			 const Datum *values, const bool *isnull, Found *found)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(keys->rel), &TTSOpsVirtual);
+	Bitmapset  *attributes = key_attributes(keys);
+	HoneCursor *cursor = hone_cursor_open(keys->rel, SnapshotSelf, NULL, attributes);
+
+	memset(slot->tts_isnull, true, RelationGetDescr(keys->rel)->natts * sizeof(bool));
+	for (int row = 0; row < entry->nrows; row++)
+	{
+		ItemPointerData tid;
+		Datum		row_values[INDEX_MAX_KEYS];
+		bool		row_isnull[INDEX_MAX_KEYS];
+
+		if (!((vectors >> (row / HONE_VECTOR_ROWS)) & 1))
+		{
+			row += HONE_VECTOR_ROWS - 1;
+			continue;
+		}
+		hone_tid_set(&tid, entry->batch, row);
+		if (!hone_cursor_seek(cursor, &tid))
+			elog(ERROR, "batch %d of compressed table \"%s\" is gone", entry->batch,
+				 RelationGetRelationName(keys->rel));
+		hone_cursor_store_virtual(cursor, slot);
+		if (form_key(keys, slot, row_values, row_isnull) &&
+			same_key(keys, values, isnull, row_values, row_isnull))
+			add_found(found, &tid);
+	}
+	hone_cursor_close(cursor);
+	ExecDropSingleTupleTableSlot(slot);
+	bms_free(attributes);
+}
+
 int
 hone_probe(Relation rel, Relation index, const Datum *values,
 		   const bool *isnull, ItemPointerData **tids)
 {
 	HoneStore  *store = hone_store_open(rel, AccessShareLock);
 	KeptDirectory *directory;
-	HoneBatchEntry *entries;
-	int			nentries;
-	Keys		keys;
+	Candidate  *candidates;
+	int			ncandidates = 0;
 	HoneCondition conditions[INDEX_MAX_KEYS];
 	int			nconditions;
+	Keys		keys;
 	Found		found = {NULL, 0, 0};
 	uint32		hash;
 
 	*tids = NULL;
 	if (store == NULL)
 		return 0;
-	directory = current_directory(store);
-	if (directory->nentries == 0)
+	if (current_directory(store)->nentries == 0)
 	{
 		hone_store_close(store);
 		return 0;
 	}
 
-	/* functions of users that run below may forget or replace what is kept */
-	nentries = directory->nentries;
-	entries = palloc(nentries * sizeof(HoneBatchEntry));
-	memcpy(entries, directory->entries, nentries * sizeof(HoneBatchEntry));
 	begin_keys(&keys, rel, index);
 	find_hash_functions(&keys);
 	hash = hash_key(&keys, values, isnull);
 	nconditions = key_conditions(&keys, values, isnull, conditions);
-	for (int i = 0; i < nentries; i++)
+
+	/* functions of users that run below may forget or replace what is kept */
+	directory = current_directory(store);
+	candidates = palloc(directory->nentries * sizeof(Candidate));
+	for (int i = 0; i < directory->nentries; i++)
 	{
-		if (hone_detail_match(store, SnapshotSelf, &entries[i], conditions, nconditions) != 0)
-			probe_batch(&keys, store, &entries[i], hash, values, isnull, &found);
+		Candidate  *candidate = &candidates[ncandidates];
+
+		CHECK_FOR_INTERRUPTS();
+		candidate->vectors = hone_detail_match(store, SnapshotSelf, &directory->entries[i],
+											   conditions, nconditions);
+		if (candidate->vectors == 0)
+			continue;
+		candidate->entry = directory->entries[i];
+		candidate->direct = directory->probed[i] < DIRECT_PROBES;
+		if (candidate->direct)
+			directory->probed[i]++;
+		ncandidates++;
+	}
+	for (int i = 0; i < ncandidates; i++)
+	{
+		if (candidates[i].direct)
+			scan_vectors(&keys, &candidates[i].entry, candidates[i].vectors,
+						 values, isnull, &found);
+		else
+			probe_batch(&keys, store, &candidates[i].entry, hash, values, isnull, &found);
 	}
 	end_keys(&keys);
-	pfree(entries);
+	pfree(candidates);
 	hone_store_close(store);
 	*tids = found.tids;
 	return found.ntids;
