@@ -122,6 +122,24 @@ extern List *hone_compat_insert_index_tuples(ResultRelInfo *info,
 #define HONE_BLK_WRITE_TIME(usage)	((usage)->blk_write_time)
 #endif
 
+/* 18 can log who does not get a tuple lock. */
+#if PG_VERSION_NUM >= 180000
+#define HONE_CONDITIONAL_LOCK_TUPLE(rel, tid, mode)	ConditionalLockTuple(rel, tid, mode, false)
+#define HONE_CONDITIONAL_XACT_WAIT(xid)	ConditionalXactLockTableWait(xid, false)
+#else
+#define HONE_CONDITIONAL_LOCK_TUPLE(rel, tid, mode)	ConditionalLockTuple(rel, tid, mode)
+#define HONE_CONDITIONAL_XACT_WAIT(xid)	ConditionalXactLockTableWait(xid)
+#endif
+
+/* 18 lets index scans count for EXPLAIN. */
+#if PG_VERSION_NUM >= 180000
+#define HONE_INDEX_BEGINSCAN(heap, index, snapshot, nkeys, norderbys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, norderbys)
+#else
+#define HONE_INDEX_BEGINSCAN(heap, index, snapshot, nkeys, norderbys) \
+	index_beginscan(heap, index, snapshot, nkeys, norderbys)
+#endif
+
 /* 18 dropped execute_once from ExecutorRun. */
 #if PG_VERSION_NUM >= 180000
 #define HONE_EXECUTOR_RUN_ARGS \

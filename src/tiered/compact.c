@@ -54,13 +54,13 @@ static bool
 lies_behind(HoneStore *store, Snapshot snapshot, const HoneBatchEntry *entry,
 			BlockNumber end)
 {
-	SysScanDesc scan = hone_store_begin_batch_scan(store, snapshot, entry);
+	HoneStoreScan *scan = hone_store_begin_batch_scan(store, snapshot, entry);
 	HeapTuple	tuple;
 	bool		behind = false;
 
-	while (!behind && (tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL)
+	while (!behind && (tuple = hone_store_next(scan)) != NULL)
 		behind = ItemPointerGetBlockNumber(&tuple->t_self) >= end;
-	systable_endscan_ordered(scan);
+	hone_store_end_scan(scan);
 	return behind;
 }
 

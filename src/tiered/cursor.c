@@ -29,7 +29,6 @@ hone_serializable_read(HoneStore *store, Snapshot snapshot)
 	if (!IsolationIsSerializable() || !IsMVCCSnapshot(snapshot))
 		return;
 	PredicateLockRelation(store->rel, snapshot);
-	PredicateLockRelation(store->toast, snapshot);
 	hone_tombstones_visit(store, snapshot);
 }
 

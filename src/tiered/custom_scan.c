@@ -48,7 +48,8 @@ typedef struct TieredScanState
 	TupleTableSlot *heap_slot;
 	HoneCursor *cursor;
 	bool		in_batches;
-	bool		pruned;			/* cursor has the conditions since the last rescan */
+	bool		pruned;			/* cursor has the conditions since the last
+								 * rescan */
 	Bitmapset  *attributes;		/* 0-based */
 
 	HonePruner *pruner;

@@ -52,8 +52,8 @@ typedef struct HoneColumnDetail
 	Oid			type;			/* a domain's base type */
 	Oid			collation;
 	int32		nulls;
-	int32		vectors;		/* where in the detail the HoneKeyRanges are; 0:
-								 * none */
+	int32		vectors;		/* where in the detail the HoneKeyRanges are;
+								 * 0: none */
 	int16		typlen;
 	char		typbyval;
 	char		typalign;

@@ -20,6 +20,7 @@
 #include "access/htup_details.h"
 #include "access/multixact.h"
 #include "access/xact.h"
+#include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/procarray.h"
 #include "utils/rel.h"
@@ -27,9 +28,24 @@
 
 #include "tiered/key_share.h"
 
+/* The status with which a single holder of a row is in its xmax. */
+static MultiXactStatus
+single_status(HeapTupleHeader header)
+{
+	uint16		infomask = header->t_infomask;
+
+	if (!HEAP_XMAX_IS_LOCKED_ONLY(infomask))
+		return MultiXactStatusNoKeyUpdate;
+	if (HEAP_XMAX_IS_KEYSHR_LOCKED(infomask))
+		return MultiXactStatusForKeyShare;
+	if (HEAP_XMAX_IS_SHR_LOCKED(infomask))
+		return MultiXactStatusForShare;
+	return MultiXactStatusForNoKeyUpdate;
+}
+
 /*
  * The xmax and its bits after this transaction has locked the row too; false
- * when somebody's hold on it is of another kind.
+ * when somebody is deleting it, changing its key, or has locked it FOR UPDATE.
  */
 static bool
 add_locker(HeapTupleHeader header, TransactionId *xmax, uint16 *bits)
@@ -39,26 +55,26 @@ add_locker(HeapTupleHeader header, TransactionId *xmax, uint16 *bits)
 	uint16		infomask = header->t_infomask;
 
 	*bits = HEAP_XMAX_LOCK_ONLY | HEAP_XMAX_KEYSHR_LOCK;
+	*xmax = mine;
 	if (infomask & HEAP_XMAX_INVALID)
-	{
-		*xmax = mine;
 		return true;
-	}
-	if (!HEAP_XMAX_IS_LOCKED_ONLY(infomask) || !HEAP_XMAX_IS_KEYSHR_LOCKED(infomask))
+	if (header->t_infomask2 & HEAP_KEYS_UPDATED)
 		return false;
+	if (!(infomask & HEAP_XMAX_IS_MULTI) &&
+		(TransactionIdIsCurrentTransactionId(old) || !TransactionIdIsInProgress(old)))
+	{
+		/* a lock that ended, or an update that did: heapam's to look at */
+		return HEAP_XMAX_IS_LOCKED_ONLY(infomask);
+	}
+
+	/* KEY SHARE is the weakest: what the strongest holder has says it all */
+	*bits = HEAP_XMAX_IS_MULTI | (infomask & HEAP_LOCK_MASK) |
+		(HEAP_XMAX_IS_LOCKED_ONLY(infomask) ? HEAP_XMAX_LOCK_ONLY : HEAP_XMAX_EXCL_LOCK);
 	if (infomask & HEAP_XMAX_IS_MULTI)
-	{
 		*xmax = MultiXactIdExpand(old, mine, MultiXactStatusForKeyShare);
-		*bits |= HEAP_XMAX_IS_MULTI;
-	}
-	else if (TransactionIdIsCurrentTransactionId(old) || !TransactionIdIsInProgress(old))
-		*xmax = mine;
 	else
-	{
-		*xmax = MultiXactIdCreate(old, MultiXactStatusForKeyShare,
+		*xmax = MultiXactIdCreate(old, single_status(header),
 								  mine, MultiXactStatusForKeyShare);
-		*bits |= HEAP_XMAX_IS_MULTI;
-	}
 	return true;
 }
 
@@ -71,14 +87,19 @@ set_locker(HeapTupleHeader header, TransactionId xmax, uint16 bits)
 	HeapTupleHeaderSetXmax(header, xmax);
 }
 
+/*
+ * Lock one version. Sets *next to the version that replaced it, or makes it
+ * invalid.
+ */
 static bool
-lock_on_page(Page page, OffsetNumber offset, TransactionId xid)
+lock_on_page(Page page, OffsetNumber offset, TransactionId xid, ItemPointer next)
 {
 	ItemId		item;
 	HeapTupleHeader header;
 	TransactionId xmax;
 	uint16		bits;
 
+	ItemPointerSetInvalid(next);
 	if (offset > PageGetMaxOffsetNumber(page))
 		return false;
 	item = PageGetItemId(page, offset);
@@ -89,11 +110,14 @@ lock_on_page(Page page, OffsetNumber offset, TransactionId xid)
 		!add_locker(header, &xmax, &bits))
 		return false;
 	set_locker(header, xmax, bits);
+	if (!HEAP_XMAX_IS_LOCKED_ONLY(bits))
+		*next = header->t_ctid;
 	return true;
 }
 
-bool
-hone_key_share_new_row(Relation rel, const ItemPointerData *tid, TransactionId xid)
+static bool
+lock_version(Relation rel, const ItemPointerData *tid, TransactionId xid,
+			 ItemPointer next)
 {
 	Buffer		buffer;
 	GenericXLogState *xlog;
@@ -103,10 +127,6 @@ hone_key_share_new_row(Relation rel, const ItemPointerData *tid, TransactionId x
 		ItemPointerGetBlockNumber(tid) >= RelationGetNumberOfBlocks(rel))
 		return false;
 
-	/* before a buffer is locked */
-	(void) GetCurrentTransactionId();
-	MultiXactIdSetOldestMember();
-
 	buffer = ReadBuffer(rel, ItemPointerGetBlockNumber(tid));
 	xlog = GenericXLogStart(rel);
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
@@ -114,13 +134,38 @@ hone_key_share_new_row(Relation rel, const ItemPointerData *tid, TransactionId x
 	/* committed so long ago that the page is all visible: heapam's to lock */
 	if (!PageIsAllVisible(BufferGetPage(buffer)))
 		locked = lock_on_page(GenericXLogRegisterBuffer(xlog, buffer, 0),
-							  ItemPointerGetOffsetNumber(tid), xid);
+							  ItemPointerGetOffsetNumber(tid), xid, next);
 	if (locked)
 		GenericXLogFinish(xlog);
 	else
 		GenericXLogAbort(xlog);
 	UnlockReleaseBuffer(buffer);
 	return locked;
+}
+
+/*
+ * Version after version, as long as the same transaction made them. One that
+ * was made in a subtransaction has another xid: then the caller waits.
+ */
+bool
+hone_key_share_new_row(Relation rel, const ItemPointerData *tid, TransactionId xid)
+{
+	ItemPointerData version = *tid;
+	ItemPointerData next;
+
+	/* before a buffer is locked */
+	(void) GetCurrentTransactionId();
+	MultiXactIdSetOldestMember();
+
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!lock_version(rel, &version, xid, &next))
+			return false;
+		if (!ItemPointerIsValid(&next))
+			return true;
+		version = next;
+	}
 }
 
 /*

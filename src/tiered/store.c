@@ -18,9 +18,11 @@
 #include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
+#include "access/relscan.h"
 #include "access/table.h"
 #include "access/toast_internals.h"
 #include "access/xact.h"
+#include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "port/pg_crc32c.h"
 #include "storage/bufmgr.h"
@@ -91,7 +93,77 @@ report_damage(HoneStore *store, const char *what)
 			 errhint("Restore the table from a backup.")));
 }
 
-SysScanDesc
+/*
+ * A serializable transaction must not take predicate locks on the store: what
+ * it reads there stands for rows of the table, on which it has one
+ * (hone_serializable_read in cursor.c), and lock rows come and go without a
+ * conflict. So its rows are read through SnapshotAny, and whether the
+ * snapshot sees them is asked here, as heapam asks.
+ */
+struct HoneStoreScan
+{
+	SysScanDesc scan;			/* NULL: the following */
+	IndexScanDesc index_scan;
+	TupleTableSlot *slot;
+	Snapshot	snapshot;
+};
+
+static HoneStoreScan *
+begin_scan(HoneStore *store, Snapshot snapshot, int nkeys, ScanKey keys)
+{
+	HoneStoreScan *scan = palloc0(sizeof(HoneStoreScan));
+
+	if (!IsolationIsSerializable() || !IsMVCCSnapshot(snapshot))
+	{
+		scan->scan = systable_beginscan_ordered(store->toast, store->index,
+												snapshot, nkeys, keys);
+		return scan;
+	}
+	scan->snapshot = snapshot;
+	scan->slot = table_slot_create(store->toast, NULL);
+	scan->index_scan = HONE_INDEX_BEGINSCAN(store->toast, store->index, SnapshotAny, nkeys, 0);
+	index_rescan(scan->index_scan, keys, nkeys, NULL, 0);
+	return scan;
+}
+
+HeapTuple
+hone_store_next(HoneStoreScan *scan)
+{
+	if (scan->scan != NULL)
+		return systable_getnext_ordered(scan->scan, ForwardScanDirection);
+
+	while (index_getnext_slot(scan->index_scan, ForwardScanDirection, scan->slot))
+	{
+		BufferHeapTupleTableSlot *slot = (BufferHeapTupleTableSlot *) scan->slot;
+		HeapTuple	tuple = slot->base.tuple;
+		bool		visible;
+
+		CHECK_FOR_INTERRUPTS();
+		LockBuffer(slot->buffer, BUFFER_LOCK_SHARE);
+		visible = HeapTupleSatisfiesVisibility(tuple, scan->snapshot, slot->buffer);
+		HeapCheckForSerializableConflictOut(visible, scan->index_scan->heapRelation,
+											tuple, slot->buffer, scan->snapshot);
+		LockBuffer(slot->buffer, BUFFER_LOCK_UNLOCK);
+		if (visible)
+			return tuple;
+	}
+	return NULL;
+}
+
+void
+hone_store_end_scan(HoneStoreScan *scan)
+{
+	if (scan->scan != NULL)
+		systable_endscan_ordered(scan->scan);
+	else
+	{
+		index_endscan(scan->index_scan);
+		ExecDropSingleTupleTableSlot(scan->slot);
+	}
+	pfree(scan);
+}
+
+HoneStoreScan *
 hone_store_begin_scan(HoneStore *store, Snapshot snapshot, Oid value,
 					  int32 first, int32 last)
 {
@@ -110,8 +182,7 @@ hone_store_begin_scan(HoneStore *store, Snapshot snapshot, Oid value,
 		ScanKeyInit(&keys[nkeys++], 2, BTLessEqualStrategyNumber, F_INT4LE,
 					Int32GetDatum(last));
 	}
-	return systable_beginscan_ordered(store->toast, store->index, snapshot,
-									  nkeys, keys);
+	return begin_scan(store, snapshot, nkeys, keys);
 }
 
 const char *
@@ -182,24 +253,24 @@ void
 hone_store_delete_rows(HoneStore *store, Snapshot snapshot, Oid value,
 					   int32 first, int32 last)
 {
-	SysScanDesc scan = hone_store_begin_scan(store, snapshot, value, first, last);
+	HoneStoreScan *scan = hone_store_begin_scan(store, snapshot, value, first, last);
 	HeapTuple	tuple;
 
-	while ((tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL)
+	while ((tuple = hone_store_next(scan)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
 		simple_heap_delete(store->toast, &tuple->t_self);
 	}
-	systable_endscan_ordered(scan);
+	hone_store_end_scan(scan);
 }
 
 static bool
 holds_any(HoneStore *store, Snapshot snapshot, Oid value)
 {
-	SysScanDesc scan = hone_store_begin_scan(store, snapshot, value, 0, PG_INT32_MAX);
-	bool		found = systable_getnext_ordered(scan, ForwardScanDirection) != NULL;
+	HoneStoreScan *scan = hone_store_begin_scan(store, snapshot, value, 0, PG_INT32_MAX);
+	bool		found = hone_store_next(scan) != NULL;
 
-	systable_endscan_ordered(scan);
+	hone_store_end_scan(scan);
 	return found;
 }
 
@@ -267,13 +338,13 @@ check_entry(HoneStore *store, const HoneBatchEntry *entry)
 bool
 hone_store_read_meta(HoneStore *store, Snapshot snapshot, HoneStoreMeta *meta)
 {
-	SysScanDesc scan = hone_store_begin_scan(store, snapshot, HONE_VALUE_META, 0, 0);
-	HeapTuple	tuple = systable_getnext_ordered(scan, ForwardScanDirection);
+	HoneStoreScan *scan = hone_store_begin_scan(store, snapshot, HONE_VALUE_META, 0, 0);
+	HeapTuple	tuple = hone_store_next(scan);
 	bool		found = tuple != NULL;
 
 	if (found)
 		read_fixed(store, tuple, meta, sizeof(*meta), META_MAGIC, "the meta row");
-	systable_endscan_ordered(scan);
+	hone_store_end_scan(scan);
 	return found;
 }
 
@@ -308,13 +379,13 @@ hone_store_read_directory(HoneStore *store, Snapshot snapshot, int *nentries)
 {
 	int			allocated = 64;
 	HoneBatchEntry *entries = palloc(allocated * sizeof(HoneBatchEntry));
-	SysScanDesc scan = hone_store_begin_scan(store, snapshot, HONE_VALUE_DIRECTORY,
-											 0, PG_INT32_MAX);
+	HoneStoreScan *scan = hone_store_begin_scan(store, snapshot, HONE_VALUE_DIRECTORY,
+												0, PG_INT32_MAX);
 	HoneStoreMeta meta;
 	HeapTuple	tuple;
 
 	*nentries = 0;
-	while ((tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL)
+	while ((tuple = hone_store_next(scan)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (*nentries == allocated)
@@ -327,7 +398,7 @@ hone_store_read_directory(HoneStore *store, Snapshot snapshot, int *nentries)
 		check_entry(store, &entries[*nentries]);
 		(*nentries)++;
 	}
-	systable_endscan_ordered(scan);
+	hone_store_end_scan(scan);
 
 	/* a lost directory row must not go unnoticed */
 	if (hone_store_read_meta(store, snapshot, &meta) ?
@@ -340,9 +411,9 @@ bool
 hone_store_find_batch(HoneStore *store, Snapshot snapshot, int32 batch,
 					  HoneBatchEntry *entry)
 {
-	SysScanDesc scan = hone_store_begin_scan(store, snapshot, HONE_VALUE_DIRECTORY,
-											 batch, batch);
-	HeapTuple	tuple = systable_getnext_ordered(scan, ForwardScanDirection);
+	HoneStoreScan *scan = hone_store_begin_scan(store, snapshot, HONE_VALUE_DIRECTORY,
+												batch, batch);
+	HeapTuple	tuple = hone_store_next(scan);
 	bool		found = tuple != NULL;
 
 	if (found)
@@ -351,7 +422,7 @@ hone_store_find_batch(HoneStore *store, Snapshot snapshot, int32 batch,
 				   "a directory row");
 		check_entry(store, entry);
 	}
-	systable_endscan_ordered(scan);
+	hone_store_end_scan(scan);
 	return found;
 }
 
@@ -373,7 +444,7 @@ chunk_count(int64 bytes)
 	return (bytes + HONE_CHUNK_BYTES - 1) / HONE_CHUNK_BYTES;
 }
 
-SysScanDesc
+HoneStoreScan *
 hone_store_begin_batch_scan(HoneStore *store, Snapshot snapshot,
 							const HoneBatchEntry *entry)
 {
@@ -452,7 +523,7 @@ hone_store_read_stream(HoneStore *store, Snapshot snapshot,
 	int64		end = offset + length;
 	int64		first = offset / HONE_CHUNK_BYTES;
 	int64		next = first;
-	SysScanDesc scan;
+	HoneStoreScan *scan;
 	HeapTuple	tuple;
 
 	if (offset < 0 || length < 0 || end > entry->stored_bytes)
@@ -463,7 +534,7 @@ hone_store_read_stream(HoneStore *store, Snapshot snapshot,
 	scan = hone_store_begin_scan(store, snapshot, chunk_value(entry->first_chunk),
 								 chunk_seq(entry->first_chunk + first),
 								 chunk_seq(entry->first_chunk + (end - 1) / HONE_CHUNK_BYTES));
-	while ((tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL)
+	while ((tuple = hone_store_next(scan)) != NULL)
 	{
 		int32		seq;
 		int32		size;
@@ -479,7 +550,7 @@ hone_store_read_stream(HoneStore *store, Snapshot snapshot,
 		memcpy(dest + (from - offset), data + (from - start), to - from);
 		next++;
 	}
-	systable_endscan_ordered(scan);
+	hone_store_end_scan(scan);
 	if (next != (end - 1) / HONE_CHUNK_BYTES + 1)
 		report_damage(store, "a batch");
 }

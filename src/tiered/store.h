@@ -164,12 +164,18 @@ extern void hone_store_delete_batch(HoneStore *store, Snapshot snapshot,
  * Rows of the TOAST table under one value id, with chunk_seq from first to
  * last, in that order, as the snapshot sees them.
  */
-extern SysScanDesc hone_store_begin_scan(HoneStore *store, Snapshot snapshot,
-										 Oid value, int32 first, int32 last);
+typedef struct HoneStoreScan HoneStoreScan;
+
+extern HoneStoreScan *hone_store_begin_scan(HoneStore *store, Snapshot snapshot,
+											Oid value, int32 first, int32 last);
 
 /* The chunks of a batch's stream, in their order. */
-extern SysScanDesc hone_store_begin_batch_scan(HoneStore *store, Snapshot snapshot,
-											   const HoneBatchEntry *entry);
+extern HoneStoreScan *hone_store_begin_batch_scan(HoneStore *store, Snapshot snapshot,
+												  const HoneBatchEntry *entry);
+
+/* The next row, valid until the next call; NULL at the end. */
+extern HeapTuple hone_store_next(HoneStoreScan *scan);
+extern void hone_store_end_scan(HoneStoreScan *scan);
 
 /* The bytes of such a row, not copied. Sets *seq and *length. */
 extern const char *hone_store_row_bytes(HoneStore *store, HeapTuple tuple,

@@ -65,13 +65,13 @@ hone_tombstone_state(HoneStore *store, int32 batch, int row,
 {
 	SnapshotData dirty;
 	int32		seq = seq_of(batch, row);
-	SysScanDesc scan;
+	HoneStoreScan *scan;
 	HeapTuple	tuple;
 	HoneRowState state = HONE_ROW_ALIVE;
 
 	InitDirtySnapshot(dirty);
 	scan = hone_store_begin_scan(store, &dirty, value_of(HONE_VALUE_TOMBSTONE, batch), seq, seq);
-	tuple = systable_getnext_ordered(scan, ForwardScanDirection);
+	tuple = hone_store_next(scan);
 	if (tuple != NULL)
 	{
 		tombstone->kind = read_tombstone(store, tuple, &tombstone->replaced_by);
@@ -87,7 +87,7 @@ hone_tombstone_state(HoneStore *store, int32 batch, int row,
 		else
 			state = HONE_ROW_DEAD;
 	}
-	systable_endscan_ordered(scan);
+	hone_store_end_scan(scan);
 	return state;
 }
 
@@ -95,13 +95,13 @@ static bool
 find_row(HoneStore *store, Snapshot snapshot, Oid value, int32 seq,
 		 ItemPointer tid)
 {
-	SysScanDesc scan = hone_store_begin_scan(store, snapshot, value, seq, seq);
-	HeapTuple	tuple = systable_getnext_ordered(scan, ForwardScanDirection);
+	HoneStoreScan *scan = hone_store_begin_scan(store, snapshot, value, seq, seq);
+	HeapTuple	tuple = hone_store_next(scan);
 	bool		found = tuple != NULL;
 
 	if (found)
 		*tid = tuple->t_self;
-	systable_endscan_ordered(scan);
+	hone_store_end_scan(scan);
 	return found;
 }
 
@@ -135,15 +135,15 @@ hone_tombstone_insert(HoneStore *store, int32 batch, int row,
 int
 hone_tombstones_read(HoneStore *store, Snapshot snapshot, int32 batch, uint8 *dead)
 {
-	SysScanDesc scan = hone_store_begin_scan(store, snapshot,
-											 value_of(HONE_VALUE_TOMBSTONE, batch),
-											 seq_of(batch, 0),
-											 seq_of(batch, HONE_MAX_BATCH_ROWS));
+	HoneStoreScan *scan = hone_store_begin_scan(store, snapshot,
+												value_of(HONE_VALUE_TOMBSTONE, batch),
+												seq_of(batch, 0),
+												seq_of(batch, HONE_MAX_BATCH_ROWS));
 	HeapTuple	tuple;
 	int			count = 0;
 
 	memset(dead, 0, HONE_DEAD_BYTES);
-	while ((tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL)
+	while ((tuple = hone_store_next(scan)) != NULL)
 	{
 		int32		seq;
 		int32		length;
@@ -155,7 +155,7 @@ hone_tombstones_read(HoneStore *store, Snapshot snapshot, int32 batch, uint8 *de
 			count++;
 		dead[row >> 3] |= 1 << (row & 7);
 	}
-	systable_endscan_ordered(scan);
+	hone_store_end_scan(scan);
 	return count;
 }
 
@@ -171,11 +171,11 @@ hone_tombstones_visit(HoneStore *store, Snapshot snapshot)
 	last = value_of(HONE_VALUE_TOMBSTONE, (int32) (meta.next_batch - 1));
 	for (Oid value = HONE_VALUE_TOMBSTONE; value <= last; value++)
 	{
-		SysScanDesc scan = hone_store_begin_scan(store, snapshot, value, 0, PG_INT32_MAX);
+		HoneStoreScan *scan = hone_store_begin_scan(store, snapshot, value, 0, PG_INT32_MAX);
 
-		while (systable_getnext_ordered(scan, ForwardScanDirection) != NULL)
+		while (hone_store_next(scan) != NULL)
 			CHECK_FOR_INTERRUPTS();
-		systable_endscan_ordered(scan);
+		hone_store_end_scan(scan);
 	}
 }
 
@@ -203,10 +203,10 @@ hone_tombstones_count(HoneStore *store, Snapshot snapshot)
 static bool
 holds_tombstone(HoneStore *store, Snapshot snapshot, Oid value)
 {
-	SysScanDesc scan = hone_store_begin_scan(store, snapshot, value, 0, PG_INT32_MAX);
-	bool		found = systable_getnext_ordered(scan, ForwardScanDirection) != NULL;
+	HoneStoreScan *scan = hone_store_begin_scan(store, snapshot, value, 0, PG_INT32_MAX);
+	bool		found = hone_store_next(scan) != NULL;
 
-	systable_endscan_ordered(scan);
+	hone_store_end_scan(scan);
 	return found;
 }
 

@@ -117,6 +117,39 @@ report_folded(Target *target, TM_FailureData *tmfd)
 }
 
 /*
+ * Who has to wait for a transaction queues up first, as for heapam's tuple
+ * lock, so that waiters come to the row in their order. The lock's tag is the
+ * row's TID in the TOAST table, which nobody else uses. False: the policy says
+ * not to wait.
+ */
+static const LOCKMODE queue_modes[] = {
+	[LockTupleKeyShare] = AccessShareLock,
+	[LockTupleShare] = RowShareLock,
+	[LockTupleNoKeyExclusive] = ExclusiveLock,
+	[LockTupleExclusive] = AccessExclusiveLock
+};
+
+static bool
+queue_up(Target *target, LockTupleMode mode, LockWaitPolicy policy)
+{
+	Relation	toast = target->store->toast;
+
+	switch (policy)
+	{
+		case LockWaitBlock:
+			LockTuple(toast, target->tid, queue_modes[mode]);
+			return true;
+		case LockWaitSkip:
+			return HONE_CONDITIONAL_LOCK_TUPLE(toast, target->tid, queue_modes[mode]);
+		case LockWaitError:
+			if (!HONE_CONDITIONAL_LOCK_TUPLE(toast, target->tid, queue_modes[mode]))
+				report_not_available(target);
+			return true;
+	}
+	return false;
+}
+
+/*
  * Wait for the end of the transaction; false: the policy says not to.
  */
 static bool
@@ -128,9 +161,9 @@ wait_for(Target *target, TransactionId xid, LockWaitPolicy policy, XLTW_Oper ope
 			XactLockTableWait(xid, target->store->rel, target->tid, oper);
 			return true;
 		case LockWaitSkip:
-			return ConditionalXactLockTableWait(xid);
+			return HONE_CONDITIONAL_XACT_WAIT(xid);
 		case LockWaitError:
-			if (!ConditionalXactLockTableWait(xid))
+			if (!HONE_CONDITIONAL_XACT_WAIT(xid))
 				report_not_available(target);
 			return true;
 	}
@@ -173,6 +206,47 @@ share_key(Target *target, const HoneTombstone *tombstone)
 }
 
 /*
+ * Try to make the row the caller's. On TM_Ok the row is held. TM_WouldBlock:
+ * it is not; somebody is changing it (*changing), or has locked *lock_row.
+ */
+static TM_Result
+try_acquire(Target *target, LockTupleMode mode, bool to_lock,
+			HoneTombstone *tombstone, TM_FailureData *tmfd,
+			bool *changing, ItemPointer lock_row)
+{
+	HoneRowState state;
+	bool		locked_before;
+
+	hold(target);
+	state = hone_tombstone_state(target->store, target->batch, target->row, tombstone);
+	*changing = state == HONE_ROW_CHANGING;
+	if (state == HONE_ROW_CHANGING)
+	{
+		if (mode == LockTupleKeyShare && to_lock &&
+			tombstone->kind == HONE_TOMB_UPDATED_NO_KEY &&
+			share_key(target, tombstone))
+			return TM_Ok;
+		let_go(target);
+		return TM_WouldBlock;
+	}
+	if (state != HONE_ROW_ALIVE)
+	{
+		let_go(target);
+		return report_tombstone(target, state, tombstone, tmfd);
+	}
+
+	locked_before = hone_lock_row_find(target->store, target->batch, target->row, lock_row);
+	if (!locked_before && !to_lock)
+		return TM_Ok;
+	if (!locked_before)
+		hone_lock_row_insert(target->store, target->batch, target->row, lock_row);
+	if (take_lock_row(target, lock_row, mode, LockWaitSkip) == TM_Ok)
+		return TM_Ok;
+	let_go(target);
+	return TM_WouldBlock;
+}
+
+/*
  * Make the row the caller's to change or to lock with this strength. On TM_Ok
  * the row is held, to be let go when the caller has written its tombstone.
  * to_lock: the lock itself is what is wanted, so there must be a lock row.
@@ -181,48 +255,42 @@ static TM_Result
 acquire(Target *target, LockTupleMode mode, LockWaitPolicy policy, bool to_lock,
 		XLTW_Oper oper, HoneTombstone *tombstone, TM_FailureData *tmfd)
 {
+	bool		queued = false;
+	TM_Result	result;
+
 	for (;;)
 	{
 		ItemPointerData lock_row;
-		HoneRowState state;
-		bool		locked_before;
+		bool		changing;
 
 		CHECK_FOR_INTERRUPTS();
-		hold(target);
-		state = hone_tombstone_state(target->store, target->batch, target->row, tombstone);
-		if (state == HONE_ROW_CHANGING && mode == LockTupleKeyShare && to_lock &&
-			tombstone->kind == HONE_TOMB_UPDATED_NO_KEY &&
-			share_key(target, tombstone))
-			return TM_Ok;
-		if (state == HONE_ROW_CHANGING)
-		{
-			let_go(target);
-			if (!wait_for(target, tombstone->xid, policy, oper))
-				return TM_WouldBlock;
-			continue;
-		}
-		if (state != HONE_ROW_ALIVE)
-		{
-			let_go(target);
-			return report_tombstone(target, state, tombstone, tmfd);
-		}
-
-		locked_before = hone_lock_row_find(target->store, target->batch, target->row, &lock_row);
-		if (!locked_before && !to_lock)
-			return TM_Ok;
-		if (!locked_before)
-			hone_lock_row_insert(target->store, target->batch, target->row, &lock_row);
-		if (take_lock_row(target, &lock_row, mode, LockWaitSkip) == TM_Ok)
-			return TM_Ok;
+		result = try_acquire(target, mode, to_lock, tombstone, tmfd, &changing, &lock_row);
+		if (result != TM_WouldBlock)
+			break;
 
 		/* somebody has it: wait without holding the row, then look again */
-		let_go(target);
+		if (!queued)
+		{
+			if (!queue_up(target, mode, policy))
+				break;
+			queued = true;
+			continue;
+		}
+		if (changing)
+		{
+			if (!wait_for(target, tombstone->xid, policy, oper))
+				break;
+			continue;
+		}
 		if (policy == LockWaitError)
 			report_not_available(target);
 		if (policy == LockWaitSkip)
-			return TM_WouldBlock;
+			break;
 		take_lock_row(target, &lock_row, mode, LockWaitBlock);
 	}
+	if (queued)
+		UnlockTuple(target->store->toast, target->tid, queue_modes[mode]);
+	return result;
 }
 
 /*
