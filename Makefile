@@ -155,6 +155,7 @@ TIERED_REGRESS = \
 	tiered_dml \
 	tiered_current_of \
 	tiered_refusals \
+	tiered_order_by \
 	tiered_recompress \
 	tiered_plans \
 	tiered_sample \

@@ -40,7 +40,7 @@ SELECT lb.try('SELECT hone.add_tier_policy(NULL, warm_after => interval ''1 day'
 SELECT w AS warm_after, lb.try(format('SELECT hone.add_tier_policy(''m'', warm_after => %L)', w))
 FROM unnest('{NULL,0,-1 day,1 month -1 day,20000 years}'::text[]) WITH ORDINALITY u(w, n) ORDER BY n;
 SELECT lb.try('SELECT hone.add_tier_policy(''m'')');
-SELECT lb.try('SELECT hone.add_tier_policy(''m'', warm_after => ''1 day'', order_by => ''k'')');
+SELECT lb.try('SELECT hone.add_tier_policy(''m'', warm_after => ''1 day'', order_by => ''nosuch'')');
 SELECT lb.try('SELECT hone.remove_tier_policy(''m'')');
 SELECT lb.try('SELECT hone.remove_tier_policy(NULL)');
 SELECT hone.add_tier_policy('m', warm_after => interval '9000 years');

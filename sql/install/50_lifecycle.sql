@@ -42,11 +42,11 @@ CREATE TABLE hone._tier_log (
 ) USING heap;
 COMMENT ON TABLE hone._tier_log IS 'The last 10000 moves; see the view hone.tier_log';
 
-CREATE FUNCTION hone.add_tier_policy(parent regclass, warm_after interval DEFAULT NULL, if_not_exists boolean DEFAULT false)
+CREATE FUNCTION hone.add_tier_policy(parent regclass, warm_after interval DEFAULT NULL, order_by text DEFAULT NULL, if_not_exists boolean DEFAULT false)
 RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'hone_add_tier_policy';
-COMMENT ON FUNCTION hone.add_tier_policy(regclass, interval, boolean) IS
-    'From now on, compress each partition of this table once warm_after has passed since its upper bound';
+COMMENT ON FUNCTION hone.add_tier_policy(regclass, interval, text, boolean) IS
+    'From now on, compress each partition of this table once warm_after has passed since its upper bound, its rows in the order of order_by, which is remembered with the table';
 
 CREATE FUNCTION hone.remove_tier_policy(parent regclass, if_exists boolean DEFAULT false)
 RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -85,7 +85,10 @@ COMMENT ON FUNCTION hone._tier_due_at(timestamptz, interval) IS
     'The instant when a wait after an upper bound is over, counted in UTC';
 
 CREATE VIEW hone.tier_policies AS
-SELECT p.parent, p.warm_after, p.created_at
+SELECT p.parent, p.warm_after,
+    (SELECT l.label::jsonb ->> 'order_by' FROM pg_catalog.pg_seclabel l
+     WHERE l.provider = 'hone' AND l.classoid = 'pg_catalog.pg_class'::regclass AND l.objoid = p.parent AND l.objsubid = 0) AS order_by,
+    p.created_at
 FROM hone._tier_policy p
 WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = p.parent AND c.relkind = 'p');
 COMMENT ON VIEW hone.tier_policies IS 'Tables whose partitions are moved on their own, and when';
@@ -127,6 +130,8 @@ SELECT a.parent,
          WHEN a.reltuples >= 0 THEN a.reltuples::bigint END AS rows,
     CASE WHEN s.batches > 0 THEN s.plain_rows
          WHEN a.reltuples >= 0 THEN a.reltuples::bigint END AS plain_rows,
+    s.compressed_rows,
+    s.dead_rows,
     s.heap_bytes,
     a.due_at,
     a.retry_at,
@@ -137,7 +142,7 @@ SELECT a.parent,
          ELSE '<insufficient privilege>' END AS last_error
 FROM hone._tier_age a
 LEFT JOIN LATERAL (
-    SELECT x.batches, x.compressed_rows, x.plain_rows, x.heap_bytes
+    SELECT x.batches, x.compressed_rows, x.dead_rows, x.plain_rows, x.heap_bytes
     FROM hone.tiered_stats(CASE WHEN a.relam = (SELECT m.oid FROM pg_catalog.pg_am m WHERE m.amname = 'tiered')
                                 THEN a.partition END) x) s ON true;
 COMMENT ON VIEW hone._tier_leaf IS 'Leaf partitions by time with their tier; behind hone.partitions and hone.tier_plan';
@@ -162,7 +167,8 @@ CROSS JOIN LATERAL (SELECT pg_catalog.pg_total_relation_size(l.partition) AS sto
 COMMENT ON VIEW hone.partitions IS 'Every partition by time: its range, tier, size, compression, and what happens to it next';
 
 -- Partitions that are compressed already are there again for rows that came
--- late, once there are enough to be worth a batch.
+-- late, once there are enough to be worth a batch, and when many compressed
+-- rows are dead.
 CREATE VIEW hone.tier_plan AS
 SELECT l.parent::regclass AS parent,
     l.partition::regclass AS partition,
@@ -172,7 +178,7 @@ SELECT l.parent::regclass AS parent,
     l.retry_at,
     l.due_at <= pg_catalog.now() AS due
 FROM hone._tier_leaf l
-WHERE l.due_at IS NOT NULL AND (l.tier = 'hot' OR l.plain_rows >= 1000);
+WHERE l.due_at IS NOT NULL AND (l.tier = 'hot' OR l.plain_rows >= 1000 OR l.dead_rows >= greatest(1000, l.compressed_rows / 10));
 COMMENT ON VIEW hone.tier_plan IS 'What the policies will move, and when';
 
 CREATE VIEW hone.tier_log AS

@@ -22,6 +22,7 @@ typedef struct HoneMoveRecord
 	bool		rest;			/* when done, leave it alone for a day */
 	TimestampTz started;
 	int64		rows;
+	bool		rewritten;		/* also batches that were there */
 	int64		bytes_before;
 	int64		bytes_after;
 	int			sqlstate;		/* 0 = done */

@@ -217,6 +217,7 @@ do_move(HoneMove *move, HoneMoveRecord *record)
 	unlock_partition(move->partition);
 
 	record->rows = result.rows;
+	record->rewritten = result.rewritten > 0;
 	record->bytes_before = result.bytes_before;
 	record->bytes_after = result.bytes_after;
 	if (result.vacuum_error != NULL)
@@ -299,7 +300,7 @@ hone_move(HoneMove *move)
 
 	if (move->error != NULL)
 		outcome = HONE_MOVE_FAILED;
-	else if (!moved || (move->by_policy && record.rows == 0))
+	else if (!moved || (move->by_policy && record.rows == 0 && !record.rewritten))
 		outcome = HONE_MOVE_SKIPPED;
 	else
 		outcome = HONE_MOVE_DONE;

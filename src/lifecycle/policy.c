@@ -28,6 +28,7 @@
 #include "lifecycle/bounds.h"
 #include "common/owner.h"
 #include "lifecycle/shared.h"
+#include "tiered/tiered.h"
 
 PG_FUNCTION_INFO_V1(hone_add_tier_policy);
 PG_FUNCTION_INFO_V1(hone_remove_tier_policy);
@@ -171,8 +172,16 @@ insert_policy(Oid parent, Interval *warm_after)
 	return inserted > 0;
 }
 
+static void
+warn_not_preloaded(void)
+{
+	ereport(NOTICE,
+			(errmsg("nothing will move on its own, since pg_hone is not preloaded"),
+			 errhint("Set shared_preload_libraries = 'pg_hone' in postgresql.conf and restart the server, or run CALL hone.run_tier_policies() now and then.")));
+}
+
 /*
- * hone.add_tier_policy(parent, warm_after, if_not_exists)
+ * hone.add_tier_policy(parent, warm_after, order_by, if_not_exists)
  */
 Datum
 hone_add_tier_policy(PG_FUNCTION_ARGS)
@@ -203,7 +212,7 @@ hone_add_tier_policy(PG_FUNCTION_ARGS)
 
 	if (!insert_policy(RelationGetRelid(rel), PG_GETARG_INTERVAL_P(1)))
 	{
-		bool		quiet = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
+		bool		quiet = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
 
 		ereport(quiet ? NOTICE : ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -211,11 +220,13 @@ hone_add_tier_policy(PG_FUNCTION_ARGS)
 						RelationGetRelationName(rel), quiet ? ", skipping" : ""),
 				 quiet ? 0 : errhint("Remove it first with hone.remove_tier_policy, or pass if_not_exists => true.")));
 	}
-	else if (!hone_preloaded)
-		ereport(NOTICE,
-				(errmsg("nothing will move on its own, since pg_hone is not preloaded"),
-				 errhint("Set shared_preload_libraries = 'pg_hone' in postgresql.conf and restart the server, or run CALL hone.run_tier_policies() now and then.")));
-
+	else
+	{
+		if (!PG_ARGISNULL(2))
+			hone_tiered_set_order(RelationGetRelid(rel), text_to_cstring(PG_GETARG_TEXT_PP(2)));
+		if (!hone_preloaded)
+			warn_not_preloaded();
+	}
 	hone_launcher_forget();
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();

@@ -55,6 +55,9 @@
 /* Tries of each command that gives space back. */
 #define SPACE_ATTEMPTS		10
 
+/* What REINDEX queues for a lock at most: writers queue behind it. */
+#define REINDEX_TIMEOUT_MS	50
+
 /* Wait at most this long for snapshots to which folded rows are visible. */
 #define SNAPSHOT_WAIT_MS	500
 #define SNAPSHOT_POLL_MS	10
@@ -367,7 +370,7 @@ give_space_back(HoneFoldState *state, HoneTieredNextTransaction next_transaction
 	commands = reindex_commands(state->relid, &owner);
 	foreach(lc, commands)
 	{
-		char	   *failed = run_at_top_level(owner, lfirst(lc), state->lock_timeout_ms);
+		char	   *failed = run_at_top_level(owner, lfirst(lc), Min(state->lock_timeout_ms, REINDEX_TIMEOUT_MS));
 
 		if (error == NULL)
 			error = failed;

@@ -18,6 +18,7 @@
 #include "access/xact.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "storage/predicate.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -101,6 +102,10 @@ unfold_first_batch(HoneFoldState *state, Relation rel)
 	store = hone_store_open(rel, RowExclusiveLock);
 	if (!hone_store_read_meta(store, snapshot, &meta))
 		elog(ERROR, "compressed table \"%s\" has no meta row", RelationGetRelationName(rel));
+
+	/* who read a row that moves is taken to have read the whole table */
+	TransferPredicateLocksToHeapRelation(rel);
+	TransferPredicateLocksToHeapRelation(store->toast);
 	hone_store_delete_batch(store, snapshot, &meta, &entry);
 	hone_store_write_meta(store, snapshot, &meta);
 	hone_store_close(store);

@@ -30,7 +30,7 @@ sql "CREATE SCHEMA \"Odd Schema\";
      CREATE TABLE kept (at date NOT NULL) PARTITION BY RANGE (at);
      SELECT hone.add_tier_policy('orders', '1 year');
      SELECT hone.add_tier_policy('gone', '2 years');
-     SELECT hone.add_tier_policy('kept', '3 years 2 mons 1 day');
+     SELECT hone.add_tier_policy('kept', '3 years 2 mons 1 day', order_by => 'at DESC');
      DROP TABLE gone;
      ALTER TABLE orders RENAME TO \"Old Orders\";
      ALTER TABLE \"Old Orders\" SET SCHEMA \"Odd Schema\"" >/dev/null || exit 1
@@ -51,7 +51,7 @@ sql "ALTER DATABASE shop SET hone.track = 'all';
          AS \$\$SELECT current_setting('hone.lock_timeout')\$\$"
 
 settings="SELECT current_setting('hone.track'), current_setting('hone.lock_timeout', true), current_setting('hone.n_plus_one_threshold', true), patience()"
-policies="SELECT parent, warm_after, created_at FROM hone.tier_policies ORDER BY 1"
+policies="SELECT parent, warm_after, order_by, created_at FROM hone.tier_policies ORDER BY 1"
 state() {
     rows_of t
     rows_of '"Odd Schema"."Old Orders"'
@@ -64,10 +64,13 @@ state() {
 # the row of a dropped table is not dumped
 wanted=$(state | sed 's/^3$/2/')
 like "what is to survive: policies" "$wanted" '"Odd Schema"."Old Orders"\|1 year'
-like "a policy of a table that keeps its name" "$wanted" 'kept\|3 years 2 mons 1 day'
+like "a policy of a table that keeps its name" "$wanted" 'kept\|3 years 2 mons 1 day\|at DESC'
 like "a dismissed recommendation" "$wanted" '^offset_pagination\|.*\|a report, once a year\|postgres\|'
 like "settings of the database" "$wanted" '^all\|100ms\|5\|7s$'
 like "settings of the role" "$wanted" '^none\|3s\|9\|7s$'
+
+like "the order of a table is in the dump of the table alone" "$("$HONE_BIN/pg_dump" -d shop -t kept)" \
+    "^SECURITY LABEL FOR hone ON TABLE public.kept IS '.*at DESC"
 
 "$HONE_BIN/pg_dump" -C -d shop -f "$work/plain.sql" || exit 1
 "$HONE_BIN/pg_dump" -Fc -d shop -f "$work/custom" || exit 1

@@ -22,6 +22,7 @@ is "settings that a preloaded library would heed are met without a warning" \
 make_varied t 20000 || exit 1
 wanted=$(rows_of t)
 succeeds "compress" sql "CALL hone.compress('t')"
+is "compress_progress is empty" "$(sql "SELECT count(*) FROM hone.compress_progress")" 0
 is "rows in the session that loads the library to read them" "$(rows_of t)" "$wanted"
 is "an index-supported query in a new session" \
     "$(sql "CREATE INDEX ON t (id)"; sql "SET enable_seqscan = off; SELECT count(*) FROM t WHERE id BETWEEN 100 AND 199")" 100

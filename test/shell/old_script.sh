@@ -35,7 +35,7 @@ perl -0777 -pe '
     change(qr/    OUT raw_bytes bigint,\n    OUT compressed_bytes/, "    OUT compressed_bytes");
     change(qr/OUT equal bool/, "OUT equal text");
     change(qr/add_tier_policy\(parent regclass, .*?\)/, "add_tier_policy(warm_after interval, parent regclass)");
-    change(qr/add_tier_policy\(regclass, interval, boolean\)/, "add_tier_policy(interval, regclass)");
+    change(qr/add_tier_policy\(regclass, interval, text, boolean\)/, "add_tier_policy(interval, regclass)");
     change(qr/move_partition\(partition regclass, tier text\)/, "move_partition(tier text)");
     change(qr/move_partition\(regclass, text\)/, "move_partition(text)");
     change(qr/(?<=below oid, )OUT parent/, "OUT junk text, OUT parent");
