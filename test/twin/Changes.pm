@@ -32,6 +32,9 @@ sub insert_columns {
     return grep { $_->{notnull} || chance(75) } @columns;
 }
 
+# NULL of that type
+sub typed { my ($value, $type) = @_; return defined $value ? literal($value, $type) : 'NULL::' . ($type->{cast} // $type->{sql}) }
+
 sub row_values { my ($t, @columns) = @_; return '(' . join(', ', map { sql_value($t, $_) } @columns) . ')' }
 
 sub returning {
@@ -167,7 +170,7 @@ my %make = (
         my @targets = map { '(' . join(', ', @$_) . ')' } @{ $t->{uniques} // [] };
         @targets = grep { $_ ne '(id)' } @targets if $t->{deferred};
         push @targets, @{ $t->{conflict_targets} // [] };
-        push @targets, '' if !$t->{deferred} || chance(10);
+        push @targets, '' if !$t->{deferred} || chance(5);
         my $target = pick(@targets);
         my $n = chance(60) ? 1 : 1 + R(5);
         my @rows = map { row_values($t, @c) } 1 .. $n;
@@ -185,13 +188,13 @@ my %make = (
         my $n = $t->{deferred} || $t->{single} || @{ $t->{uniques} } > 1 || $t->{conflict_targets} ? 1 : 1 + R(8);
         my (@rows, %seen);
         for (1 .. $n) {
-            my %row = map { ($_->{name} => literal(value_of($_), type_of($_->{type}))) } @c;
+            my %row = map { ($_->{name} => typed(value_of($_), type_of($_->{type}))) } @c;
             push @rows, '(' . join(', ', map { $row{ $_->{name} } } @c) . ')' if !$seen{ join ' ', map { $row{ $_->{name} } } @k }++;
         }
         my @when;
         my $set = pick(plain_columns($t));
-        my $and = sub { chance(40) ? ' AND ' . condition_on(pick('t', 's'), pick(grep { !$_->{generated} } @{ $t->{columns} })) : '' };
-        push @when, 'WHEN MATCHED' . $and->() . ' THEN ' . pick('DELETE', 'DO NOTHING') if chance(30);
+        my $and = sub { chance(40) ? ' AND ' . condition_on(pick('t', 's'), pick(@c)) : '' };
+        push @when, 'WHEN MATCHED AND ' . condition_on(pick('t', 's'), pick(grep { !$_->{generated} } @c)) . ' THEN ' . pick('DELETE', 'DO NOTHING') if chance(30);
         push @when, 'WHEN MATCHED' . $and->() . " THEN UPDATE SET $set->{name} = " . pick("s.$set->{name}", expressions('t', $set) // "s.$set->{name}") if chance(80) || !@when;
         push @when, 'WHEN NOT MATCHED' . (chance(30) ? ' AND ' . condition_on('s', pick(@c)) : '') . ' THEN INSERT (' . column_list(@c) . ') VALUES (' . join(', ', map { "s.$_->{name}" } @c) . ')' if chance(70);
         my $source = chance(70) || $n == 1 ? '(VALUES ' . join(', ', @rows) . ') AS s (' . column_list(@c) . ')'

@@ -128,21 +128,21 @@ sub archetypes {
     my $n = $SIZE;
 
     push @t, { name => 'parent', rows => $n, triggers => ['touch', 'row'], key => ['id'],
-        columns => [ column('id', 'int4', notnull => 1, domain => int($n * 1.3)), column('code', 'text', domain => $n * 20, keyish => 1),
+        columns => [ column('id', 'int4', notnull => 1, domain => int($n * 1.8)), column('code', 'text', domain => $n * 20, keyish => 1),
             column('amount', 'numeric'), column('touched', 'int2', default => '0', nulls => 60), extras($have, 5),
             column('made', 'int8', generated => 'id::bigint * 3') ],
         constraints => [ 'PRIMARY KEY (id)', 'CONSTRAINT parent_code UNIQUE (code)', 'CONSTRAINT parent_amount CHECK (amount <> 13)' ],
         uniques => [ ['id'], ['code'] ] };
 
     push @t, { name => 'child', rows => $n * 2, key => [ 'pid', 'line' ], refs => { pid => [ 'parent', 'id' ] }, triggers => chance(50) ? ['row'] : [],
-        columns => [ column('pid', 'int4', notnull => 1, domain => int($n * 1.3)), column('line', 'int2', notnull => 1, domain => 6),
+        columns => [ column('pid', 'int4', notnull => 1, domain => int($n * 1.8)), column('line', 'int2', notnull => 1, domain => 8),
             column('u', 'uuid', domain => $n * 40, keyish => 1), extras($have, 4) ],
         constraints => [ 'PRIMARY KEY (pid, line)', 'UNIQUE (u)', 'FOREIGN KEY (pid) REFERENCES parent' . pick(@actions) ],
         uniques => [ [ 'pid', 'line' ], ['u'] ] };
 
     my $key_type = pick(grep { $_ ne 'text_icu' || $have->{icu} } qw(text text_c text_icu varchar));
     push @t, { name => 'named', rows => $n, key => ['k'], refs => { pref => [ 'parent', 'id' ] },
-        columns => [ column('k', $key_type, notnull => 1, domain => int($n * 1.3)), column('flag', 'bool', keyish => 1),
+        columns => [ column('k', $key_type, notnull => 1, domain => int($n * 1.8)), column('flag', 'bool', keyish => 1),
             column('v', 'int4', domain => $n * 15, keyish => 1), column('other', 'text', domain => $n * 20, keyish => 1, nulls => 30),
             column('pref', 'int4', domain => $n, keyish => 1, nulls => 40), extras($have, 4) ],
         constraints => [ 'PRIMARY KEY (k)', 'FOREIGN KEY (pref) REFERENCES parent (id) ON DELETE SET NULL' . pick('', ' ON UPDATE CASCADE', ' DEFERRABLE') ],
@@ -151,7 +151,7 @@ sub archetypes {
         uniques => [ ['k'] ], conflict_targets => [ '(v) WHERE flag', '(lower(other))' ] };
 
     push @t, { name => 'uuids', rows => $n, key => ['u'], triggers => chance(40) ? ['statement'] : [],
-        columns => [ column('u', 'uuid', notnull => 1, domain => int($n * 1.3)), column('a', 'int4', domain => 60, keyish => 1, notnull => 1),
+        columns => [ column('u', 'uuid', notnull => 1, domain => int($n * 1.8)), column('a', 'int4', domain => 60, keyish => 1, notnull => 1),
             column('b', 'text_c', domain => 800, keyish => 1), extras($have, 5) ],
         constraints => [ 'PRIMARY KEY (u)' . pick('', ' INCLUDE (a)'), 'UNIQUE (a, b)' ], uniques => [ ['u'], [ 'a', 'b' ] ] };
 
@@ -164,7 +164,7 @@ sub archetypes {
     my @cut = $how eq 'list' ? ("IN ('Key 1', 'Key 2')", "IN ('Key 3')") : $how eq 'range' ? ("FROM (MINVALUE) TO ('Key 2')", "FROM ('Key 2') TO ('Key 4')")
         : ('WITH (MODULUS 3, REMAINDER 0)', 'WITH (MODULUS 3, REMAINDER 1)', 'WITH (MODULUS 3, REMAINDER 2)');
     push @t, { name => 'parts', rows => $n * 2, key => [ 'id', 'region' ], partitioned => 1, refs => { pid => [ 'parent', 'id' ] }, triggers => [ pick('row', 'statement') ],
-        columns => [ column('id', 'int4', notnull => 1, domain => int($n * 1.2)), column('region', pick('varchar', 'text_c'), notnull => 1, domain => 5),
+        columns => [ column('id', 'int4', notnull => 1, domain => int($n * 1.7)), column('region', pick('varchar', 'text_c'), notnull => 1, domain => 5),
             column('pid', 'int4', domain => $n, keyish => 1, nulls => 30), extras($have, 4) ],
         partition_by => "PARTITION BY $how (region)",
         partitions => [ (map { "FOR VALUES $_" } @cut), $how eq 'hash' ? () : $how eq 'list' ? 'DEFAULT' : chance(50) ? 'DEFAULT' : "FOR VALUES FROM ('Key 4') TO (MAXVALUE)" ],
@@ -172,12 +172,12 @@ sub archetypes {
         uniques => [ [ 'id', 'region' ] ] };
 
     push @t, { name => 'notes', rows => $n, refs => { id => [ 'parts', 'id', region => 'region' ] }, key => ['note'],
-        columns => [ column('note', 'int4', notnull => 1, domain => int($n * 1.4)), column('id', 'int4', domain => $n, keyish => 1), column('region', 'text_c', domain => 5, keyish => 1), extras($have, 2) ],
+        columns => [ column('note', 'int4', notnull => 1, domain => int($n * 1.9)), column('id', 'int4', domain => $n, keyish => 1), column('region', 'text_c', domain => 5, keyish => 1), extras($have, 2) ],
         constraints => [ 'PRIMARY KEY (note)', 'FOREIGN KEY (id, region) REFERENCES parts ON UPDATE CASCADE' . pick('', ' ON DELETE CASCADE', ' ON DELETE SET NULL', ' DEFERRABLE INITIALLY DEFERRED') ],
         uniques => [ ['note'] ] };
 
     push @t, { name => 'late', rows => $n, key => ['id'], triggers => [ 'statement', chance(50) ? 'row' : () ], deferred => 1,
-        columns => [ column('id', 'int8', notnull => 1, domain => int($n * 1.3)), column('n', 'int4', domain => $n * 10, keyish => 1, nulls => 0.5), extras($have, 4) ],
+        columns => [ column('id', 'int8', notnull => 1, domain => int($n * 1.8)), column('n', 'int4', domain => $n * 10, keyish => 1, nulls => 0.5), extras($have, 4) ],
         constraints => [ 'PRIMARY KEY (id) DEFERRABLE' . pick('', ' INITIALLY DEFERRED'), 'UNIQUE NULLS NOT DISTINCT (n)' ], uniques => [ ['n'] ] };
 
     push @t, { name => 'tree', rows => int($n / 2), key => ['id'], refs => { up => [ 'tree', 'id' ] }, single => 1,
@@ -188,11 +188,11 @@ sub archetypes {
 
     # wide in rows: several batches
     push @t, { name => 'many', rows => $n * 18, key => ['id'], many => 1,
-        columns => [ column('id', 'int8', notnull => 1, domain => int($n * 18 * 1.1)), column('at', 'timestamp'), column('n', 'int4', nulls => 3), column('label', 'text_c', nulls => 5), column('f', 'float8') ],
+        columns => [ column('id', 'int8', notnull => 1, domain => int($n * 18 * 1.4)), column('at', 'timestamp'), column('n', 'int4', nulls => 3), column('label', 'text_c', nulls => 5), column('f', 'float8') ],
         constraints => ['PRIMARY KEY (id)'], after => [ 'CREATE INDEX ON many (at)', 'CREATE INDEX ON many (n, label)' ], uniques => [ ['id'] ] };
 
     push @t, { name => 'big', rows => 40, key => ['id'], big => 1,
-        columns => [ column('id', 'int4', notnull => 1, domain => 60), column('b', 'bytea'), column('t', 'text'), column('d', 'jsonb') ],
+        columns => [ column('id', 'int4', notnull => 1, domain => 80), column('b', 'bytea'), column('t', 'text'), column('d', 'jsonb') ],
         constraints => ['PRIMARY KEY (id)'], uniques => [ ['id'] ] };
 
     return @t;

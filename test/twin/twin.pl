@@ -34,6 +34,8 @@ sub session {
     my $c = Wire->connect(host => $ENV{PGHOST}, port => $ENV{PGPORT}, user => $ENV{PGUSER}, database => $ENV{HONE_DB} // 'postgres', name => "twin $name{$side} $what");
     $c->must("SET search_path = twin_$side, shared, public");
     $c->must("SET client_min_messages = warning");
+    # a switched-off path costs so much that everything would be compiled
+    $c->must("SET jit = off");
     return $c;
 }
 
@@ -135,6 +137,7 @@ sub both {
     $on{$_}->send($statement->{sql}, $statement->{copy}) for 'a', 'b';
     my $a = $on{a}->receive;
     my $b = $on{b}->receive;
+    print "-- ", error_text($a->{error}), "\n" if $set{verbose} && $a->{error};
     compare($statement, $a, $b);
     differ($statement, 'not the same state of the transaction', [ $on{a}{status} ], [ $on{b}{status} ]) if $on{a}{status} ne $on{b}{status};
     $stats{rows} += @{ $a->{rows} };
@@ -290,11 +293,11 @@ my %upkeep = (
     } ],
     settings => [ 10, sub {
         both_sql('RESET ALL') if chance(50);
-        both_sql("SET search_path = twin_$_, shared, public") for ();
         $on{$_}->must("SET search_path = twin_$_, shared, public") for 'a', 'b';
         both_sql('SET client_min_messages = warning');
         both_sql("SET $_ = off") for grep { chance(18) } @switches;
-        both_sql("SET $_->[0] = $_->[1]") for grep { chance(15) } [ plan_cache_mode => pick('force_generic_plan', 'force_custom_plan') ], [ work_mem => "'64kB'" ], [ parallel_setup_cost => 0 ], [ parallel_tuple_cost => 0 ], [ min_parallel_table_scan_size => 0 ], [ random_page_cost => pick('1', '20') ], [ jit => 'off' ];
+        both_sql("SET $_->[0] = $_->[1]") for grep { chance(15) } [ plan_cache_mode => pick('force_generic_plan', 'force_custom_plan') ], [ work_mem => "'64kB'" ], [ parallel_setup_cost => 0 ], [ parallel_tuple_cost => 0 ], [ min_parallel_table_scan_size => 0 ], [ random_page_cost => pick('1', '20') ];
+        both_sql('SET jit = ' . (chance(5) ? 'on' : 'off'));
     } ],
     truncate => [ 1, sub { my ($t) = grep { $_->{name} eq 'notes' } @$tables; return if !$t || !chance(30); end_old_reader(); both_sql("TRUNCATE notes") } ],
     # a statement that stays prepared while other things happen
