@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
 # Prints the spec of every pair of statements that can meet on one table:
 #
-#   pairs.gen.sh LEVEL     what both transactions are; without it, the levels
+#   pairs.gen.sh                  the choices of LEVEL
+#   pairs.gen.sh LEVEL            the spec; LEVEL is what both transactions are
+#   pairs.gen.sh LEVEL tables     SQL that makes its tables
+#
+# Each permutation has rows of its own: number n is k(n).
 #
 # The first session's statement meets the second session's on the same row,
 # where it ends in COMMIT, ROLLBACK or ROLLBACK TO SAVEPOINT, or has been
 # committed after the second one's snapshot; and on another row of the same
 # batch, where nobody waits.
 set -u
-level=${1:-}
+level=${1:-} what=${2:-spec}
 settings="SET client_min_messages = warning;"
 case $level in
     "") echo "rc rr ser triggers"; exit 0 ;;
@@ -24,49 +28,43 @@ esac
 statements() {
     local to=$1 row=$2 n=$3
     cat <<STEPS
-step upd$to { UPDATE t SET v = v + $n WHERE id = $row RETURNING *; }
-step key$to { UPDATE t SET id = id + ${n}0 WHERE id = $row RETURNING *; }
-step uni$to { UPDATE t SET u = u + $n WHERE id = $row RETURNING *; }
-step del$to { DELETE FROM t WHERE id = $row RETURNING *; }
-step fu$to { SELECT * FROM t WHERE id = $row FOR UPDATE; }
-step fnku$to { SELECT * FROM t WHERE id = $row FOR NO KEY UPDATE; }
-step fs$to { SELECT * FROM t WHERE id = $row FOR SHARE; }
-step fks$to { SELECT * FROM t WHERE id = $row FOR KEY SHARE; }
-step mrg$to { MERGE INTO t USING (VALUES ($row)) s (i) ON t.id = s.i WHEN MATCHED AND v > 0 THEN DELETE WHEN MATCHED THEN UPDATE SET v = v + $n WHEN NOT MATCHED THEN INSERT VALUES (i, i * 1000, $n, 'merged'); }
-step iou$to { INSERT INTO t VALUES ($row, ${row}000, $n, 'new') ON CONFLICT (id) DO UPDATE SET v = t.v + excluded.v RETURNING *; }
-step ion$to { INSERT INTO t VALUES ($row, ${row}000, $n, 'new') ON CONFLICT DO NOTHING RETURNING *; }
-step dup$to { INSERT INTO t VALUES ($row, ${row}000, $n, 'new') RETURNING *; }
+step upd$to { UPDATE t SET v = v + $n WHERE id = k($row) RETURNING *; }
+step key$to { UPDATE t SET id = k(6 + $n) WHERE id = k($row) RETURNING *; }
+step uni$to { UPDATE t SET u = u + $n WHERE id = k($row) RETURNING *; }
+step del$to { DELETE FROM t WHERE id = k($row) RETURNING *; }
+step fu$to { SELECT * FROM t WHERE id = k($row) FOR UPDATE; }
+step fnku$to { SELECT * FROM t WHERE id = k($row) FOR NO KEY UPDATE; }
+step fs$to { SELECT * FROM t WHERE id = k($row) FOR SHARE; }
+step fks$to { SELECT * FROM t WHERE id = k($row) FOR KEY SHARE; }
+step mrg$to { MERGE INTO t USING (VALUES (k($row))) s (i) ON t.id = s.i WHEN MATCHED AND v > 0 THEN DELETE WHEN MATCHED THEN UPDATE SET v = v + $n WHEN NOT MATCHED THEN INSERT VALUES (i, -i, $n, 'merged'); }
+step iou$to { INSERT INTO t VALUES (k($row), -k($row), $n, 'new') ON CONFLICT (id) DO UPDATE SET v = t.v + excluded.v RETURNING *; }
+step ion$to { INSERT INTO t VALUES (k($row), -k($row), $n, 'new') ON CONFLICT DO NOTHING RETURNING *; }
+step dup$to { INSERT INTO t VALUES (k($row), -k($row), $n, 'new') RETURNING *; }
 STEPS
 }
 all="upd key uni del fu fnku fs fks mrg iou ion dup"
 
-cat <<SPEC
-setup
-{
-    CREATE TABLE t (id int PRIMARY KEY, u int UNIQUE, v int, pad text);
-    INSERT INTO t SELECT i, i * 10, 0, 'row ' || i FROM generate_series(1, 6) i;
-}
-setup { CALL twin.arrange('t'); }
-SPEC
-if [ "$level" = triggers ]; then
-    all="upd key del mrg iou"
-    cat <<SPEC
-setup
-{
-    CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS \$\$
-    BEGIN
-        RAISE WARNING '% %: % -> %', tg_when, tg_op, old, new;
-        RETURN coalesce(new, old);
-    END \$\$;
-    CREATE TRIGGER b BEFORE UPDATE OR DELETE ON t FOR EACH ROW EXECUTE FUNCTION tell();
-    CREATE TRIGGER a AFTER UPDATE OR DELETE ON t FOR EACH ROW EXECUTE FUNCTION tell();
-}
-teardown { DROP TABLE t; DROP FUNCTION tell; }
-SPEC
-else
-    echo "teardown { DROP TABLE t; }"
+if [ "$what" = tables ]; then
+    cat <<SQL
+CREATE TABLE t (id int PRIMARY KEY, u int UNIQUE, v int, pad text);
+INSERT INTO t SELECT i, i * 10, 0, 'row ' || i FROM generate_series(1, 7999) i WHERE i % 10 BETWEEN 1 AND 6;
+CALL twin.arrange('t');
+SQL
+    [ "$level" != triggers ] || cat <<SQL
+CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS \$\$
+BEGIN
+    RAISE WARNING '% %: % -> %', tg_when, tg_op, old, new;
+    RETURN coalesce(new, old);
+END \$\$;
+CREATE TRIGGER b BEFORE UPDATE OR DELETE ON t FOR EACH ROW EXECUTE FUNCTION tell();
+CREATE TRIGGER a AFTER UPDATE OR DELETE ON t FOR EACH ROW EXECUTE FUNCTION tell();
+SQL
+    exit
 fi
+[ "$level" != triggers ] || all="upd key del mrg iou"
+
 cat <<SPEC
+setup { CALL twin.next(); }
 
 session s1
 setup { $settings }
@@ -79,11 +77,11 @@ step rp1 { ROLLBACK TO p; }
 
 session s2
 setup { $settings }
-step b2 { $begin; SELECT count(*) FROM t; }
+step b2 { $begin; SELECT count(*) > 0 AS seen FROM t; }
 $(statements 2 3 2)
 $(statements o 4 2)
 step c2 { COMMIT; }
-step all2 { SELECT * FROM t ORDER BY id; }
+step all2 { SELECT * FROM t WHERE id BETWEEN k(1) AND k(9) ORDER BY id; }
 
 SPEC
 for a in $all; do

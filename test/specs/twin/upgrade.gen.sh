@@ -2,7 +2,11 @@
 # Prints the spec of a row that two transactions lock together, before one of
 # them wants more of it while a third looks on:
 #
-#   upgrade.gen.sh LEVEL     without it, the levels
+#   upgrade.gen.sh                  the choices of LEVEL
+#   upgrade.gen.sh LEVEL            the spec
+#   upgrade.gen.sh LEVEL tables     SQL that makes its tables
+#
+# Each permutation has rows of its own: number n is k(n).
 set -u
 case ${1:-} in
     "") echo "rc rr"; exit 0 ;;
@@ -14,13 +18,13 @@ esac
 statements() {
     local to=$1 n=$2
     cat <<STEPS
-step upd$to { UPDATE t SET v = v + $n WHERE id = 3 RETURNING *; }
-step key$to { UPDATE t SET id = id + ${n}0 WHERE id = 3 RETURNING *; }
-step del$to { DELETE FROM t WHERE id = 3 RETURNING *; }
-step fu$to { SELECT * FROM t WHERE id = 3 FOR UPDATE; }
-step fnku$to { SELECT * FROM t WHERE id = 3 FOR NO KEY UPDATE; }
-step fs$to { SELECT * FROM t WHERE id = 3 FOR SHARE; }
-step fks$to { SELECT * FROM t WHERE id = 3 FOR KEY SHARE; }
+step upd$to { UPDATE t SET v = v + $n WHERE id = k(3) RETURNING *; }
+step key$to { UPDATE t SET id = k(6 + $n) WHERE id = k(3) RETURNING *; }
+step del$to { DELETE FROM t WHERE id = k(3) RETURNING *; }
+step fu$to { SELECT * FROM t WHERE id = k(3) FOR UPDATE; }
+step fnku$to { SELECT * FROM t WHERE id = k(3) FOR NO KEY UPDATE; }
+step fs$to { SELECT * FROM t WHERE id = k(3) FOR SHARE; }
+step fks$to { SELECT * FROM t WHERE id = k(3) FOR KEY SHARE; }
 STEPS
 }
 # what can be held beside it
@@ -32,38 +36,41 @@ beside() {
     esac
 }
 
+if [ "${2:-spec}" = tables ]; then
+    cat <<SQL
+CREATE TABLE t (id int PRIMARY KEY, v int);
+INSERT INTO t SELECT i, 0 FROM generate_series(1, 1599) i WHERE i % 10 BETWEEN 1 AND 6;
+CALL twin.arrange('t');
+SQL
+    exit
+fi
+
 cat <<SPEC
-setup
-{
-    CREATE TABLE t (id int PRIMARY KEY, v int);
-    INSERT INTO t SELECT i, 0 FROM generate_series(1, 6) i;
-}
-setup { CALL twin.arrange('t'); }
-teardown { DROP TABLE t; }
+setup { CALL twin.next(); }
 
 session s1
 setup { SET deadlock_timeout = '100s'; }
-step b1 { $begin; SELECT count(*) FROM t; }
+step b1 { $begin; SELECT count(*) > 0 AS seen FROM t; }
 step p1 { SAVEPOINT p; }
 $(statements 1 1)
-step fks1b { SELECT * FROM t WHERE id = 3 FOR KEY SHARE; }
+step fks1b { SELECT * FROM t WHERE id = k(3) FOR KEY SHARE; }
 step rp1 { ROLLBACK TO p; }
 step c1 { COMMIT; }
 step r1 { ROLLBACK; }
 
 session s2
 setup { SET deadlock_timeout = '200ms'; }
-step b2 { $begin; SELECT count(*) FROM t; }
+step b2 { $begin; SELECT count(*) > 0 AS seen FROM t; }
 $(statements 2 2)
 step c2 { COMMIT; }
 step r2 { ROLLBACK; }
 
 session s3
-step no3 { SELECT * FROM t WHERE id = 3 FOR UPDATE NOWAIT; }
-step skip3 { SELECT * FROM t WHERE id BETWEEN 2 AND 4 ORDER BY id FOR KEY SHARE SKIP LOCKED; }
-step skipu3 { SELECT * FROM t WHERE id BETWEEN 2 AND 4 ORDER BY id FOR UPDATE SKIP LOCKED; }
-step skips3 { SELECT * FROM t WHERE id BETWEEN 2 AND 4 ORDER BY id FOR SHARE SKIP LOCKED; }
-step all3 { SELECT * FROM t ORDER BY id; }
+step no3 { SELECT * FROM t WHERE id = k(3) FOR UPDATE NOWAIT; }
+step skip3 { SELECT * FROM t WHERE id BETWEEN k(2) AND k(4) ORDER BY id FOR KEY SHARE SKIP LOCKED; }
+step skipu3 { SELECT * FROM t WHERE id BETWEEN k(2) AND k(4) ORDER BY id FOR UPDATE SKIP LOCKED; }
+step skips3 { SELECT * FROM t WHERE id BETWEEN k(2) AND k(4) ORDER BY id FOR SHARE SKIP LOCKED; }
+step all3 { SELECT * FROM t WHERE id BETWEEN k(1) AND k(9) ORDER BY id; }
 
 SPEC
 for first in fks fs fnku upd; do
