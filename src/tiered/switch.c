@@ -42,8 +42,11 @@
 #include "tiered/switch.h"
 #include "tiered/tiered.h"
 
-/* Between two tries for a lock; and from the first to the last. */
-#define LOCK_POLL_MS	5
+/*
+ * Between two tries for a lock: short, to find the gaps between the
+ * transactions of busy writers. And from the first to the last.
+ */
+#define LOCK_POLL_US	300
 #define LOCK_LIMIT_MS	50
 
 Relation
@@ -76,7 +79,7 @@ hone_try_lock(Oid relid, LOCKMODE mode, int timeout_ms)
 		if (INSTR_TIME_GET_MILLISEC(now) >= Min(timeout_ms, LOCK_LIMIT_MS))
 			return false;
 		CHECK_FOR_INTERRUPTS();
-		pg_usleep(LOCK_POLL_MS * 1000L);
+		pg_usleep(LOCK_POLL_US);
 	}
 }
 

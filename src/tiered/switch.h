@@ -31,7 +31,7 @@ typedef enum HoneStepResult
 extern Relation hone_reopen(Oid relid, LOCKMODE mode);
 
 /*
- * Take a lock without ever queueing for it: tries every few milliseconds,
+ * Take a lock without ever queueing for it: tries several times a millisecond,
  * timeout_ms long and 50 ms at most. False when it did not come.
  */
 extern bool hone_try_lock(Oid relid, LOCKMODE mode, int timeout_ms);
