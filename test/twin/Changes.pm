@@ -216,6 +216,19 @@ my %make = (
         return undef if $t->{many} && $many;
         return { sql => 'SELECT * FROM by_cursor(' . literal($query) . ', ' . literal($change) . ')', loose => 1 };
     },
+    # rows by their places, as queues do
+    ctid => sub {
+        my ($t, $tables) = @_;
+        return undef if $t->{partitioned} || $t->{single};
+        my ($where, $many) = place('s', $t, $tables);
+        return undef if $t->{many} && $many;
+        my $lock = pick('', ' FOR UPDATE', ' FOR UPDATE SKIP LOCKED', ' FOR KEY SHARE');
+        my $places = pick("= ANY (ARRAY(SELECT s.ctid FROM $t->{name} s WHERE $where$lock))", "IN (SELECT s.ctid FROM $t->{name} s WHERE $where$lock)", "= (SELECT s.ctid FROM $t->{name} s WHERE " . (point('s', $t)) . "$lock)") if $t->{key};
+        $places //= "IN (SELECT s.ctid FROM $t->{name} s WHERE $where$lock)";
+        return { sql => pick("SELECT " . row_output('t', $t) . " FROM $t->{name} t WHERE t.ctid $places", "UPDATE $t->{name} t SET " . set_list('t', $t, 1) . " WHERE t.ctid $places",
+                "DELETE FROM $t->{name} t WHERE t.ctid $places" . ($many ? ' AND ' . condition_on('t', pick(@{ $t->{columns} })) . ' AND ' . condition_on('t', pick(@{ $t->{columns} })) : ''),
+                "SELECT count(*) FROM $t->{name} t JOIN $t->{name} s ON s.ctid = t.ctid WHERE $where"), loose => 1 };
+    },
     # a row that several statements of one transaction change, errors caught
     attempt => sub {
         my ($t, $tables) = @_;
@@ -241,7 +254,7 @@ my %make = (
                 "WITH u AS (UPDATE $t->{name} t SET " . set_list('t', $t, $many) . " WHERE $where RETURNING 1 AS r) SELECT (SELECT count(*) FROM u), count(*) FROM $t->{name}"), loose => 1 };
     },
 );
-my %weight = (insert => 12, insert_select => 4, copy => 4, copy_out => 2, update => 22, update_from => 4, delete => 10, delete_using => 2, upsert => 14, merge => 9, lock => 6, cursor => 4, attempt => 6, with => 4);
+my %weight = (insert => 12, insert_select => 4, copy => 4, copy_out => 2, update => 22, update_from => 4, delete => 10, delete_using => 2, upsert => 14, merge => 9, lock => 6, cursor => 4, attempt => 6, with => 4, ctid => 5);
 
 sub returning_of { my ($alias, $t, $percent) = @_; return chance($percent) ? ' RETURNING ' . (chance(40) ? "$alias.tableoid::regclass::text, " : '') . row_output($alias, $t) : '' }
 
