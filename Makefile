@@ -72,6 +72,7 @@ TIERED_OBJS = \
 	src/tiered/condition.o \
 	src/tiered/compact.o \
 	src/tiered/cursor.o \
+	src/tiered/custom_path.o \
 	src/tiered/custom_scan.o \
 	src/tiered/detail.o \
 	src/tiered/fold.o \
@@ -80,6 +81,7 @@ TIERED_OBJS = \
 	src/tiered/heap_swap.o \
 	src/tiered/key_share.o \
 	src/tiered/order.o \
+	src/tiered/plan_check.o \
 	src/tiered/prepared.o \
 	src/tiered/probe.o \
 	src/tiered/prune.o \

@@ -204,6 +204,20 @@ extern List *hone_compat_insert_index_tuples(ResultRelInfo *info,
 #define HONE_PARAMS_RENUMBERED(jstate)	false
 #endif
 
+/*
+ * 18 counts the nodes of a path that settings such as enable_seqscan turn off;
+ * before, such a node costs very much.
+ */
+#if PG_VERSION_NUM >= 180000
+#define HONE_DISABLE_PATH(path)	((path)->disabled_nodes++)
+#define HONE_INHERIT_DISABLED(path, child) \
+	((path)->disabled_nodes = (child)->disabled_nodes)
+#else
+#define HONE_DISABLE_PATH(path) \
+	((path)->startup_cost += disable_cost, (path)->total_cost += disable_cost)
+#define HONE_INHERIT_DISABLED(path, child)	((void) 0)
+#endif
+
 /* 18 gives and takes a CompareType where it was a btree strategy before. */
 #if PG_VERSION_NUM >= 180000
 #define HONE_ORDERING_TYPE	CompareType

@@ -65,6 +65,8 @@ PG_FUNCTION_INFO_V1(hone_tiered_handler);
 static TableAmRoutine tiered_routine;
 static bool tiered_routine_ready = false;
 
+Oid			hone_wrapped_relation = InvalidOid;
+
 /* ------------------------------------------------------------------------
  * What a relation is
  * ------------------------------------------------------------------------
@@ -83,6 +85,12 @@ hone_is_tiered(Relation rel)
 		(rel->rd_rel->relkind == RELKIND_RELATION ||
 		 rel->rd_rel->relkind == RELKIND_MATVIEW) &&
 		rel->rd_rel->relam == hone_tiered_am_oid();
+}
+
+bool
+hone_has_tiered_routine(Relation rel)
+{
+	return rel->rd_tableam == &tiered_routine;
 }
 
 bool
@@ -108,6 +116,16 @@ hone_refuse_compressed(Relation rel, const char *action)
 			 errmsg("cannot %s of table \"%s\"", action, RelationGetRelationName(rel)),
 			 errhint("CALL hone.decompress('%s') first.",
 					 hone_qualified_name(RelationGetRelid(rel)))));
+}
+
+void
+hone_report_index_scan(Relation rel)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INTERNAL_ERROR),
+			 errmsg("index scan of compressed table \"%s\"", RelationGetRelationName(rel)),
+			 errdetail("The plan would miss compressed rows."),
+			 errhint("An extension may have added the index scan: check shared_preload_libraries.")));
 }
 
 /* ------------------------------------------------------------------------
@@ -140,7 +158,11 @@ tiered_scan_begin(Relation rel, Snapshot snapshot, int nkeys,
 		return heap_beginscan(rel, snapshot, nkeys, key, pscan, flags);
 
 	if (flags & SO_TYPE_BITMAPSCAN)
-		elog(ERROR, "bitmap scan of a compressed table");
+	{
+		if (hone_wrapped_relation != RelationGetRelid(rel))
+			hone_report_index_scan(rel);
+		return heap_beginscan(rel, snapshot, nkeys, key, NULL, flags);
+	}
 
 	heap = heap_beginscan(rel, snapshot, nkeys, key, NULL, flags);
 	scan = palloc0(sizeof(HoneTieredScan));
@@ -401,6 +423,25 @@ tiered_satisfies_snapshot(Relation rel, TupleTableSlot *slot, Snapshot snapshot)
 	return visible;
 }
 
+/* heapam's own structure, and whether a custom scan brings what is missing. */
+typedef struct HoneIndexFetch
+{
+	IndexFetchHeapData heap;	/* must be first */
+	bool		wrapped;
+} HoneIndexFetch;
+
+static struct IndexFetchTableData *
+tiered_index_fetch_begin(Relation rel)
+{
+	struct IndexFetchTableData *heap = GetHeapamTableAmRoutine()->index_fetch_begin(rel);
+	HoneIndexFetch *fetch = palloc0(sizeof(HoneIndexFetch));
+
+	memcpy(&fetch->heap, heap, sizeof(IndexFetchHeapData));
+	pfree(heap);
+	fetch->wrapped = hone_wrapped_relation == RelationGetRelid(rel);
+	return &fetch->heap.xs_base;
+}
+
 static bool
 tiered_index_fetch_tuple(struct IndexFetchTableData *scan, ItemPointer tid,
 						 Snapshot snapshot, TupleTableSlot *slot,
@@ -416,13 +457,9 @@ tiered_index_fetch_tuple(struct IndexFetchTableData *scan, ItemPointer tid,
 	}
 
 	/* the last line: an index knows nothing of compressed rows */
-	if (IsMVCCSnapshot(snapshot) && hone_is_open(scan->rel))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("index scan of compressed table \"%s\"",
-						RelationGetRelationName(scan->rel)),
-				 errdetail("The plan would miss compressed rows."),
-				 errhint("An extension may have added the index scan: check shared_preload_libraries.")));
+	if (!((HoneIndexFetch *) scan)->wrapped && IsMVCCSnapshot(snapshot) &&
+		hone_is_open(scan->rel))
+		hone_report_index_scan(scan->rel);
 	return GetHeapamTableAmRoutine()->index_fetch_tuple(scan, tid, snapshot, slot,
 														call_again, all_dead);
 }
@@ -776,6 +813,7 @@ hone_tiered_handler(PG_FUNCTION_ARGS)
 		tiered_routine.tuple_insert = tiered_tuple_insert;
 		tiered_routine.tuple_insert_speculative = tiered_tuple_insert_speculative;
 		tiered_routine.multi_insert = tiered_multi_insert;
+		tiered_routine.index_fetch_begin = tiered_index_fetch_begin;
 		tiered_routine.index_fetch_end = tiered_index_fetch_end;
 		tiered_routine.index_fetch_tuple = tiered_index_fetch_tuple;
 		tiered_routine.tuple_delete = tiered_tuple_delete;

@@ -29,6 +29,19 @@ typedef struct HoneAmCache
  */
 extern bool hone_is_open(Relation rel);
 
+/* Whether its routine is ours: hone_is_tiered() without a look at catalogs. */
+extern bool hone_has_tiered_routine(Relation rel);
+
+/*
+ * Index and bitmap scans that begin on this relation find its plain rows for
+ * a custom scan, which brings the compressed ones. InvalidOid but for the
+ * moment in which such a scan begins.
+ */
+extern Oid	hone_wrapped_relation;
+
+/* Raise the error for a plan that would miss compressed rows. */
+pg_noreturn extern void hone_report_index_scan(Relation rel);
+
 /* Raise the error for a statement that compressed rows do not take yet. */
 extern void hone_refuse_compressed(Relation rel, const char *action);
 

@@ -3,38 +3,22 @@
  * custom_scan.c
  *	  The custom scan "HoneTieredScan": plain rows, then batches.
  *
- * For an open tiered relation (am.h) set_rel_pathlist_hook drops every path
- * but those by TID: an index knows nothing of compressed rows. What remains is
- * this scan, which decodes only the columns that the query names and skips batches whose order
- * key cannot match. (Where system columns other than ctid and tableoid are
- * asked for, a plain sequential scan through the access method.)
- *
- * Skipping compares stored min and max with the bounds that conditions of the
- * form "key operator expression" give; the conditions themselves are always
- * evaluated by the executor, in its order, so skipping shows nothing to
- * anybody. Expressions are evaluated at every rescan: they hold no columns,
- * no volatile functions and no subqueries.
+ * Plain rows come from a scan of the main fork, or from the child: an index or
+ * bitmap scan (custom_path.c), whose scan slot is read. Of batches only the
+ * columns that the query names are decoded, and those that no row of can match
+ * are passed over (prune.h). All clauses are evaluated here, for both kinds of
+ * rows.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "access/heapam.h"
 #include "access/sysattr.h"
-#include "access/table.h"
 #include "commands/explain.h"
 #include "executor/executor.h"
-#include "nodes/extensible.h"
-#include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
-#include "optimizer/pathnode.h"
-#include "optimizer/paths.h"
-#include "optimizer/restrictinfo.h"
-#include "parser/parsetree.h"
 #include "utils/rel.h"
-#include "utils/spccache.h"
 
 #include "tiered/am.h"
 #include "tiered/cursor.h"
@@ -44,22 +28,20 @@
 typedef struct TieredScanState
 {
 	CustomScanState css;		/* must be first */
-	TableScanDesc heap;
+	TableScanDesc heap;			/* NULL: there is a child */
 	TupleTableSlot *heap_slot;
+	ScanState  *child;
+	bool		child_begun;
 	HoneCursor *cursor;
 	bool		in_batches;
 	bool		pruned;			/* cursor has the conditions since the last
 								 * rescan */
 	Bitmapset  *attributes;		/* 0-based */
+	int			nattributes;	/* from the first to the last of them */
 
 	HonePruner *pruner;
 } TieredScanState;
 
-static set_rel_pathlist_hook_type previous_set_rel_pathlist_hook = NULL;
-
-static Plan *plan_tiered_path(PlannerInfo *root, RelOptInfo *rel,
-							  struct CustomPath *path, List *tlist,
-							  List *clauses, List *custom_plans);
 static Node *create_tiered_scan_state(CustomScan *scan);
 static void begin_tiered_scan(CustomScanState *node, EState *estate, int eflags);
 static TupleTableSlot *exec_tiered_scan(CustomScanState *node);
@@ -67,181 +49,19 @@ static void end_tiered_scan(CustomScanState *node);
 static void rescan_tiered_scan(CustomScanState *node);
 static void explain_tiered_scan(CustomScanState *node, List *ancestors, ExplainState *es);
 
-static const CustomPathMethods path_methods = {
-	.CustomName = "HoneTieredScan",
-	.PlanCustomPath = plan_tiered_path,
-};
-
-static const CustomScanMethods scan_methods = {
-	.CustomName = "HoneTieredScan",
+const CustomScanMethods hone_custom_scan_methods = {
+	.CustomName = HONE_CUSTOM_SCAN_NAME,
 	.CreateCustomScanState = create_tiered_scan_state,
 };
 
 static const CustomExecMethods exec_methods = {
-	.CustomName = "HoneTieredScan",
+	.CustomName = HONE_CUSTOM_SCAN_NAME,
 	.BeginCustomScan = begin_tiered_scan,
 	.ExecCustomScan = exec_tiered_scan,
 	.EndCustomScan = end_tiered_scan,
 	.ReScanCustomScan = rescan_tiered_scan,
 	.ExplainCustomScan = explain_tiered_scan,
 };
-
-/* ------------------------------------------------------------------------
- * Planning
- * ------------------------------------------------------------------------
- */
-
-/*
- * True when the query needs xmin, xmax, cmin or cmax of the relation.
- */
-static bool
-needs_system_columns(RelOptInfo *rel)
-{
-	Bitmapset  *used = NULL;
-	ListCell   *lc;
-	int			i = -1;
-
-	pull_varattnos((Node *) rel->reltarget->exprs, rel->relid, &used);
-	foreach(lc, rel->baserestrictinfo)
-		pull_varattnos((Node *) lfirst_node(RestrictInfo, lc)->clause, rel->relid, &used);
-	while ((i = bms_next_member(used, i)) >= 0)
-	{
-		int			attnum = i + FirstLowInvalidHeapAttributeNumber;
-
-		if (attnum < 0 && attnum != SelfItemPointerAttributeNumber &&
-			attnum != TableOidAttributeNumber)
-			return true;
-	}
-	return false;
-}
-
-/*
- * Cost: the pages (batches are counted among them) once, in order, and the
- * conditions on every row.
- */
-static void
-cost_tiered_scan(PlannerInfo *root, RelOptInfo *rel, Path *path)
-{
-	double		page_cost;
-	Cost		per_tuple;
-
-	get_tablespace_page_costs(rel->reltablespace, NULL, &page_cost);
-	path->rows = path->param_info ? path->param_info->ppi_rows : rel->rows;
-	per_tuple = cpu_tuple_cost + rel->baserestrictcost.per_tuple;
-	path->startup_cost = rel->baserestrictcost.startup + path->pathtarget->cost.startup;
-	path->total_cost = path->startup_cost + page_cost * rel->pages +
-		per_tuple * rel->tuples + path->pathtarget->cost.per_tuple * path->rows;
-}
-
-/*
- * Of the paths that the planner made, those that find rows by their TID: they
- * go through the access method, which knows both kinds. One for WHERE CURRENT
- * OF is the only one: nothing else can evaluate that condition.
- */
-static List *
-tid_paths(RelOptInfo *rel, bool *current_of)
-{
-	List	   *paths = NIL;
-	ListCell   *lc;
-
-	*current_of = false;
-	foreach(lc, rel->pathlist)
-	{
-		TidPath    *path = lfirst(lc);
-		ListCell   *cond;
-
-		if (IsA(path, TidRangePath))
-			paths = lappend(paths, path);
-		if (!IsA(path, TidPath))
-			continue;
-		foreach(cond, path->tidquals)
-		{
-			if (IsA(lfirst_node(RestrictInfo, cond)->clause, CurrentOfExpr))
-			{
-				*current_of = true;
-				return list_make1(path);
-			}
-		}
-		paths = lappend(paths, path);
-	}
-	return paths;
-}
-
-static void
-add_tiered_path(PlannerInfo *root, RelOptInfo *rel)
-{
-	CustomPath *path = makeNode(CustomPath);
-
-	path->path.pathtype = T_CustomScan;
-	path->path.parent = rel;
-	path->path.pathtarget = rel->reltarget;
-	path->path.param_info = get_baserel_parampathinfo(root, rel, rel->lateral_relids);
-	path->path.parallel_aware = false;
-	path->path.parallel_safe = rel->consider_parallel;
-	path->path.parallel_workers = 0;
-	path->path.pathkeys = NIL;
-	path->flags = CUSTOMPATH_SUPPORT_PROJECTION | CUSTOMPATH_SUPPORT_BACKWARD_SCAN;
-	path->methods = &path_methods;
-	cost_tiered_scan(root, rel, &path->path);
-	add_path(rel, &path->path);
-}
-
-static void
-tiered_set_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
-						RangeTblEntry *rte)
-{
-	Relation	relation;
-	bool		open;
-	bool		current_of;
-
-	if (previous_set_rel_pathlist_hook)
-		previous_set_rel_pathlist_hook(root, rel, rti, rte);
-
-	if (rte->rtekind != RTE_RELATION || rte->relkind != RELKIND_RELATION ||
-		rte->inh || IS_DUMMY_REL(rel))
-		return;
-	relation = table_open(rte->relid, NoLock);
-	open = hone_is_tiered(relation) && hone_is_open(relation);
-	table_close(relation, NoLock);
-	if (!open)
-		return;
-	if (rte->tablesample != NULL)
-		return;					/* the access method refuses it */
-
-	rel->pathlist = tid_paths(rel, &current_of);
-	rel->partial_pathlist = NIL;
-	if (current_of)
-		return;
-	if (needs_system_columns(rel))
-		add_path(rel, create_seqscan_path(root, rel, rel->lateral_relids, 0));
-	else
-		add_tiered_path(root, rel);
-}
-
-/*
- * custom_private: the terms by which batches are passed over. custom_exprs:
- * their expressions.
- */
-static Plan *
-plan_tiered_path(PlannerInfo *root, RelOptInfo *rel, struct CustomPath *path,
-				 List *tlist, List *clauses, List *custom_plans)
-{
-	CustomScan *scan = makeNode(CustomScan);
-	List	   *quals = extract_actual_clauses(clauses, false);
-
-	scan->scan.plan.targetlist = tlist;
-	scan->scan.plan.qual = quals;
-	scan->scan.scanrelid = rel->relid;
-	scan->flags = path->flags;
-	scan->custom_private = hone_prune_terms(root, quals, rel->relid, &scan->custom_exprs);
-	scan->methods = &scan_methods;
-	return &scan->scan.plan;
-}
-
-/* ------------------------------------------------------------------------
- * Execution
- * ------------------------------------------------------------------------
- */
 
 static Node *
 create_tiered_scan_state(CustomScan *scan)
@@ -277,6 +97,60 @@ wanted_attributes(CustomScan *scan, int natts)
 	return attributes;
 }
 
+/* How many attributes there are up to the last one of these. */
+static int
+last_attribute(const Bitmapset *attributes, int natts)
+{
+	int			last = -1;
+	int			i = -1;
+
+	while ((i = bms_next_member(attributes, i)) >= 0 && i < natts)
+		last = i;
+	return last + 1;
+}
+
+/*
+ * Index scans begin at the first row, bitmap scans of some versions when they
+ * are initialized: the access method is told that they are ours (am.h).
+ */
+static void
+init_child(TieredScanState *state, Plan *plan, EState *estate, int eflags)
+{
+	Oid			outer = hone_wrapped_relation;
+
+	hone_wrapped_relation = RelationGetRelid(state->css.ss.ss_currentRelation);
+	PG_TRY();
+	{
+		state->child = (ScanState *) ExecInitNode(plan, estate, eflags);
+	}
+	PG_FINALLY();
+	{
+		hone_wrapped_relation = outer;
+	}
+	PG_END_TRY();
+	state->css.custom_ps = list_make1(state->child);
+}
+
+static TupleTableSlot *
+begin_child(TieredScanState *state)
+{
+	Oid			outer = hone_wrapped_relation;
+	TupleTableSlot *volatile result = NULL;
+
+	hone_wrapped_relation = RelationGetRelid(state->css.ss.ss_currentRelation);
+	PG_TRY();
+	{
+		result = ExecProcNode(&state->child->ps);
+	}
+	PG_FINALLY();
+	{
+		hone_wrapped_relation = outer;
+	}
+	PG_END_TRY();
+	state->child_begun = true;
+	return result;
+}
+
 static void
 begin_tiered_scan(CustomScanState *node, EState *estate, int eflags)
 {
@@ -285,15 +159,21 @@ begin_tiered_scan(CustomScanState *node, EState *estate, int eflags)
 	Relation	rel = node->ss.ss_currentRelation;
 
 	state->attributes = wanted_attributes(scan, RelationGetDescr(rel)->natts);
+	state->nattributes = last_attribute(state->attributes, RelationGetDescr(rel)->natts);
 	state->pruner = hone_pruner_create(scan->custom_private, scan->custom_exprs, &node->ss.ps);
 
+	if (scan->custom_plans != NIL)
+		init_child(state, linitial(scan->custom_plans), estate, eflags);
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
-	state->heap = heap_beginscan(rel, estate->es_snapshot, 0, NULL, NULL,
-								 SO_TYPE_SEQSCAN | SO_ALLOW_STRAT |
-								 SO_ALLOW_SYNC | SO_ALLOW_PAGEMODE);
-	state->heap_slot = ExecAllocTableSlot(&estate->es_tupleTable,
-										  RelationGetDescr(rel), &TTSOpsBufferHeapTuple);
+	if (state->child == NULL)
+	{
+		state->heap = heap_beginscan(rel, estate->es_snapshot, 0, NULL, NULL,
+									 SO_TYPE_SEQSCAN | SO_ALLOW_STRAT |
+									 SO_ALLOW_SYNC | SO_ALLOW_PAGEMODE);
+		state->heap_slot = ExecAllocTableSlot(&estate->es_tupleTable,
+											  RelationGetDescr(rel), &TTSOpsBufferHeapTuple);
+	}
 	state->cursor = hone_cursor_open(rel, estate->es_snapshot, NULL, state->attributes);
 }
 
@@ -309,20 +189,33 @@ prune_batches(TieredScanState *state)
 	state->pruned = true;
 }
 
-/* A plain row's columns into the scan's virtual slot; the heap slot pins it. */
+/*
+ * The next plain row into a slot of its own; NULL at the end. The child's
+ * result is nothing, but its scan slot holds the row.
+ */
 static TupleTableSlot *
-store_plain(TieredScanState *state, TupleTableSlot *slot)
+next_plain(TieredScanState *state, ScanDirection direction)
 {
-	TupleTableSlot *heap = state->heap_slot;
-	int			natts = slot->tts_tupleDescriptor->natts;
+	TupleTableSlot *result;
 
-	slot_getallattrs(heap);
+	if (state->child == NULL)
+		return heap_getnextslot(state->heap, direction, state->heap_slot) ?
+			state->heap_slot : NULL;
+	result = state->child_begun ? ExecProcNode(&state->child->ps) : begin_child(state);
+	return TupIsNull(result) ? NULL : state->child->ss_ScanTupleSlot;
+}
+
+/* A plain row's columns into the scan's virtual slot; its own slot pins it. */
+static TupleTableSlot *
+store_plain(TieredScanState *state, TupleTableSlot *row, TupleTableSlot *slot)
+{
+	slot_getsomeattrs(row, state->nattributes);
 	ExecClearTuple(slot);
-	memcpy(slot->tts_values, heap->tts_values, natts * sizeof(Datum));
-	memcpy(slot->tts_isnull, heap->tts_isnull, natts * sizeof(bool));
+	memcpy(slot->tts_values, row->tts_values, state->nattributes * sizeof(Datum));
+	memcpy(slot->tts_isnull, row->tts_isnull, state->nattributes * sizeof(bool));
 	ExecStoreVirtualTuple(slot);
-	slot->tts_tid = heap->tts_tid;
-	slot->tts_tableOid = heap->tts_tableOid;
+	slot->tts_tid = row->tts_tid;
+	slot->tts_tableOid = row->tts_tableOid;
 	return slot;
 }
 
@@ -334,7 +227,8 @@ static void
 go_to_batches(TieredScanState *state, TupleTableSlot *slot)
 {
 	state->in_batches = true;
-	ExecClearTuple(state->heap_slot);
+	if (state->heap_slot != NULL)
+		ExecClearTuple(state->heap_slot);
 	ExecClearTuple(slot);
 	memset(slot->tts_isnull, true, slot->tts_tupleDescriptor->natts * sizeof(bool));
 	if (state->cursor != NULL && !state->pruned)
@@ -361,8 +255,10 @@ next_row(ScanState *node)
 	}
 	if (!state->in_batches)
 	{
-		if (heap_getnextslot(state->heap, direction, state->heap_slot))
-			return store_plain(state, slot);
+		TupleTableSlot *row = next_plain(state, direction);
+
+		if (row != NULL)
+			return store_plain(state, row, slot);
 		if (!forward)
 			return ExecClearTuple(slot);
 		go_to_batches(state, slot);
@@ -413,6 +309,8 @@ end_tiered_scan(CustomScanState *node)
 		hone_cursor_close(state->cursor);
 	if (state->heap != NULL)
 		heap_endscan(state->heap);
+	if (state->child != NULL)
+		ExecEndNode(&state->child->ps);
 }
 
 static void
@@ -420,7 +318,16 @@ rescan_tiered_scan(CustomScanState *node)
 {
 	TieredScanState *state = (TieredScanState *) node;
 
-	heap_rescan(state->heap, NULL, false, false, false, false);
+	if (state->child == NULL)
+		heap_rescan(state->heap, NULL, false, false, false, false);
+	else
+	{
+		if (node->ss.ps.chgParam != NULL)
+			UpdateChangedParamSet(&state->child->ps, node->ss.ps.chgParam);
+		/* else it is done when the child is asked for its first row */
+		if (state->child->ps.chgParam == NULL)
+			ExecReScan(&state->child->ps);
+	}
 	state->in_batches = false;
 	state->pruned = false;
 	ExecScanReScan(&node->ss);
@@ -437,10 +344,14 @@ explain_tiered_scan(CustomScanState *node, List *ancestors, ExplainState *es)
 	ExplainPropertyInteger("Batches Skipped", NULL, state->cursor->batches_skipped, es);
 }
 
+bool
+hone_is_custom_scan(PlanState *node)
+{
+	return IsA(node, CustomScanState) && ((CustomScanState *) node)->methods == &exec_methods;
+}
+
 void
 hone_custom_scan_init(void)
 {
-	RegisterCustomScanMethods(&scan_methods);
-	previous_set_rel_pathlist_hook = set_rel_pathlist_hook;
-	set_rel_pathlist_hook = tiered_set_rel_pathlist;
+	RegisterCustomScanMethods(&hone_custom_scan_methods);
 }

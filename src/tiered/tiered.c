@@ -31,6 +31,8 @@ hone_tiered_init(void)
 							&hone_key_cache_kb, 16384, 0, MAX_KILOBYTES,
 							PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	hone_custom_scan_init();
+	hone_custom_path_init();
+	hone_plan_check_init();
 	hone_order_init();
 	hone_progress_init();
 }
