@@ -151,6 +151,19 @@ begin_child(TieredScanState *state)
 	return result;
 }
 
+/*
+ * The new version of a row that another transaction changed comes in a slot
+ * of the table's kind; PostgreSQL compiled the expressions for virtual slots.
+ */
+static void
+compile_for_any_slot(CustomScanState *node, CustomScan *scan)
+{
+	node->ss.ps.scanopsfixed = false;
+	node->ss.ps.subPlan = NIL;
+	ExecAssignScanProjectionInfoWithVarno(&node->ss, scan->scan.scanrelid);
+	node->ss.ps.qual = ExecInitQual(scan->scan.plan.qual, &node->ss.ps);
+}
+
 static void
 begin_tiered_scan(CustomScanState *node, EState *estate, int eflags)
 {
@@ -158,6 +171,8 @@ begin_tiered_scan(CustomScanState *node, EState *estate, int eflags)
 	CustomScan *scan = (CustomScan *) node->ss.ps.plan;
 	Relation	rel = node->ss.ss_currentRelation;
 
+	if (estate->es_epq_active != NULL)
+		compile_for_any_slot(node, scan);
 	state->attributes = wanted_attributes(scan, RelationGetDescr(rel)->natts);
 	state->nattributes = last_attribute(state->attributes, RelationGetDescr(rel)->natts);
 	state->pruner = hone_pruner_create(scan->custom_private, scan->custom_exprs, &node->ss.ps);
@@ -276,27 +291,9 @@ recheck_row(ScanState *node, TupleTableSlot *slot)
 	return true;
 }
 
-/*
- * The new version of a row that another transaction changed comes in a slot
- * of the table's kind. The expressions were compiled for virtual slots, whose
- * columns are always at hand: so they have to be there.
- */
-static void
-deform_epq_row(ScanState *node)
-{
-	EPQState   *epq = node->ps.state->es_epq_active;
-	Index		rti = ((Scan *) node->ps.plan)->scanrelid;
-	TupleTableSlot *slot = epq->relsubs_slot[rti - 1];
-
-	if (!TupIsNull(slot))
-		slot_getallattrs(slot);
-}
-
 static TupleTableSlot *
 exec_tiered_scan(CustomScanState *node)
 {
-	if (node->ss.ps.state->es_epq_active != NULL)
-		deform_epq_row(&node->ss);
 	return ExecScan(&node->ss, next_row, recheck_row);
 }
 
