@@ -132,7 +132,6 @@ EXPLAIN (COSTS off) SELECT id FROM cu WHERE ctid = '(0,1)' OR ctid = '(1,1)';
 SELECT x.id, y.v FROM cu x JOIN cu y ON y.ctid = x.ctid WHERE x.id IN (25, 5, 12005) ORDER BY 1;
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
-EXPLAIN (COSTS off) SELECT x.id, y.v FROM cu x JOIN cu y ON y.ctid = x.ctid WHERE x.id IN (25, 5, 12005) ORDER BY 1;
 SELECT x.id, y.v FROM cu x JOIN cu y ON y.ctid = x.ctid WHERE x.id IN (25, 5, 12005) ORDER BY 1;
 RESET enable_hashjoin;
 RESET enable_mergejoin;

@@ -153,6 +153,7 @@ tiered_scan_begin(Relation rel, Snapshot snapshot, int nkeys,
 {
 	TableScanDesc heap;
 	HoneTieredScan *scan;
+	uint32		heap_flags;
 
 	if (pscan != NULL || !hone_is_open(rel))
 		return heap_beginscan(rel, snapshot, nkeys, key, pscan, flags);
@@ -164,7 +165,11 @@ tiered_scan_begin(Relation rel, Snapshot snapshot, int nkeys,
 		return heap_beginscan(rel, snapshot, nkeys, key, NULL, flags);
 	}
 
-	heap = heap_beginscan(rel, snapshot, nkeys, key, NULL, flags);
+	/* of a sample its plain rows are scanned page by page (sample.c) */
+	heap_flags = flags;
+	if (flags & SO_TYPE_SAMPLESCAN)
+		heap_flags = (flags & ~SO_TYPE_SAMPLESCAN) | SO_TYPE_SEQSCAN;
+	heap = heap_beginscan(rel, snapshot, nkeys, key, NULL, heap_flags);
 	scan = palloc0(sizeof(HoneTieredScan));
 	scan->base.rs_rd = rel;
 	scan->base.rs_snapshot = snapshot;

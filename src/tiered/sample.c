@@ -85,6 +85,8 @@ tiered_sample_next_block(TableScanDesc sscan, SampleScanState *state)
 	}
 	else
 	{
+		/* one page, not wherever others are */
+		scan->heap->rs_flags &= ~SO_ALLOW_SYNC;
 		heap_rescan(scan->heap, NULL, false, false, false, false);
 		heap_setscanlimits(scan->heap, block, 1);
 	}
