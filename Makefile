@@ -71,6 +71,7 @@ TIERED_OBJS = \
 	src/tiered/codec_test.o \
 	src/tiered/condition.o \
 	src/tiered/compact.o \
+	src/tiered/current_of.o \
 	src/tiered/cursor.o \
 	src/tiered/custom_path.o \
 	src/tiered/custom_scan.o \

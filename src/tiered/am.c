@@ -52,6 +52,7 @@
 #include "tiered/am.h"
 #include "tiered/analyze.h"
 #include "tiered/cluster.h"
+#include "tiered/current_of.h"
 #include "tiered/cursor.h"
 #include "tiered/heap_swap.h"
 #include "tiered/row.h"
@@ -398,10 +399,10 @@ tiered_fetch_row_version(Relation rel, ItemPointer tid, Snapshot snapshot,
 static void
 tiered_get_latest_tid(TableScanDesc sscan, ItemPointer tid)
 {
-	if (hone_tid_is_compressed(tid) &&
-		!hone_row_replaced_by(sscan->rs_rd, sscan->rs_snapshot, tid))
-		return;
-	heap_get_latest_tid(hone_is_tiered_scan(sscan) ? ((HoneTieredScan *) sscan)->heap : sscan, tid);
+	if (hone_is_tiered_scan(sscan))
+		hone_current_of_tid(sscan->rs_rd, sscan->rs_snapshot, tid);
+	else
+		heap_get_latest_tid(sscan, tid);
 }
 
 static bool
