@@ -9,8 +9,8 @@
 #   HONE_TWIN_STATEMENTS=N  statements in all (3000); 0: no end
 #   HONE_TWIN_ROUND=N       statements of a round (1500)
 #   HONE_TWIN_SIZE=N        rows of a middling table (700)
-#   HONE_TWIN_BIG=BYTES     the largest value, nearly (300000); 100000000 is
-#                           possible and takes its time
+#   HONE_TWIN_BIG=BYTES     the largest value, nearly (300000); 100000000 takes
+#                           minutes, best with HONE_TWIN_TABLES=big
 #   HONE_TWIN_WITHOUT=LIST  leave out kinds of statements (merge, cursor, ...)
 #   HONE_TWIN_TABLES=LIST   change and query these tables only (parent, ...)
 #   HONE_TWIN_SAVE=FILE     on a difference, all statements so far, for psql

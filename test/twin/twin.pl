@@ -434,7 +434,7 @@ sub setup {
     $on{old_a} = session('a', 'old');
     $on{old_b} = session('b', 'old');
     $old_reader = 0;
-    my ($all, $statements) = Tables::make_tables(\%have, $set{big} * 20);
+    my ($all, $statements) = Tables::make_tables(\%have, ($set{big} < 300_000 ? $set{big} : 300_000) * 20);
     $tables = %{ $set{tables} } ? [ grep { $set{tables}{ $_->{name} } } @$all ] : $all;
     for (@$statements) {
         my ($sql, $copy) = @$_;
