@@ -80,6 +80,7 @@ TIERED_OBJS = \
 	src/tiered/functions.o \
 	src/tiered/guard.o \
 	src/tiered/heap_swap.o \
+	src/tiered/index_build.o \
 	src/tiered/key_share.o \
 	src/tiered/order.o \
 	src/tiered/plan_check.o \
