@@ -600,6 +600,20 @@ hone_read_totals(Relation rel, HoneStoreMeta *meta)
 	return found;
 }
 
+int64
+hone_dead_rows(Relation rel, bool cheap)
+{
+	HoneStore  *store = hone_store_open(rel, AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(IsInParallelMode() && ActiveSnapshotSet() ?
+											GetActiveSnapshot() : GetLatestSnapshot());
+	int64		rows = cheap ? hone_tombstones_estimate(store, snapshot) :
+	hone_tombstones_count(store, snapshot);
+
+	UnregisterSnapshot(snapshot);
+	hone_store_close(store);
+	return rows;
+}
+
 /*
  * Estimated plain rows: a full main fork, by the width of the columns. The
  * density in pg_class cannot be used, it counts compressed rows too.
@@ -628,7 +642,7 @@ tiered_estimate_size(Relation rel, int32 *attr_widths, BlockNumber *pages,
 	}
 	blocks = table_block_relation_size(rel, MAIN_FORKNUM) / BLCKSZ;
 	*pages = blocks + (BlockNumber) (meta.stored_bytes / HONE_CHUNK_BYTES + meta.batches);
-	*tuples = estimate_plain_rows(rel, attr_widths, blocks) + meta.rows - dead_rows(rel, true);
+	*tuples = estimate_plain_rows(rel, attr_widths, blocks) + meta.rows - hone_dead_rows(rel, true);
 	*allvisfrac = 0;
 }
 
@@ -645,7 +659,7 @@ tiered_vacuum(Relation rel, struct VacuumParams *params,
 	/* heap's estimate starts from the density of plain rows */
 	if (open)
 	{
-		meta.rows -= dead_rows(rel, false);
+		meta.rows -= hone_dead_rows(rel, false);
 		rel->rd_rel->reltuples = Max(0, rel->rd_rel->reltuples - meta.rows);
 	}
 	GetHeapamTableAmRoutine()->relation_vacuum(rel, params, strategy);

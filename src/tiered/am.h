@@ -51,6 +51,9 @@ extern void hone_refuse_compressed(Relation rel, const char *action);
  */
 extern bool hone_read_totals(Relation rel, HoneStoreMeta *meta);
 
+/* Rows of an open table's batches that are dead; cheap: estimated. */
+extern int64 hone_dead_rows(Relation rel, bool cheap);
+
 /* In rs_flags: this scan is a HoneTieredScan. Above all of PostgreSQL's bits. */
 #define SO_HONE_TIERED	(1 << 24)
 

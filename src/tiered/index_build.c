@@ -66,23 +66,6 @@ heap_part(TableScanDesc sscan)
 }
 
 /*
- * Rows of an open table's batches that are dead, about.
- */
-static int64
-dead_rows(Relation rel, bool cheap)
-{
-	HoneStore  *store = hone_store_open(rel, AccessShareLock);
-	Snapshot	snapshot = RegisterSnapshot(IsInParallelMode() && ActiveSnapshotSet() ?
-											GetActiveSnapshot() : GetLatestSnapshot());
-	int64		rows = cheap ? hone_tombstones_estimate(store, snapshot) :
-	hone_tombstones_count(store, snapshot);
-
-	UnregisterSnapshot(snapshot);
-	hone_store_close(store);
-	return rows;
-}
-
-/*
  * The result of a build becomes pg_class.reltuples, which counts compressed
  * rows too. Of the processes of a parallel build the leader adds them.
  */
@@ -93,7 +76,7 @@ unindexed_rows(Relation rel)
 
 	if (IsParallelWorker() || !hone_read_totals(rel, &meta))
 		return 0;
-	return (double) (meta.rows - dead_rows(rel, false));
+	return (double) (meta.rows - hone_dead_rows(rel, false));
 }
 
 static double
