@@ -6,8 +6,8 @@
 #
 #   HONE_TWIN_SEED=N        begin with this seed (41); a run is made of rounds
 #                           with tables of their own, each round the next seed
-#   HONE_TWIN_STATEMENTS=N  statements in all (3000); 0: no end
-#   HONE_TWIN_ROUND=N       statements of a round (1500)
+#   HONE_TWIN_STATEMENTS=N  statements in all (2400); 0: no end
+#   HONE_TWIN_ROUND=N       statements of a round (1200)
 #   HONE_TWIN_SIZE=N        rows of a middling table (700)
 #   HONE_TWIN_BIG=BYTES     the largest value, nearly (300000); 100000000 takes
 #                           minutes, best with HONE_TWIN_TABLES=big
@@ -31,5 +31,6 @@ if ! command -v perl >/dev/null; then
 fi
 perl "$HONE_ROOT/test/twin/twin.pl" || HONE_FAILED=1
 is "no server process crashed" "$(grep -E 'terminated by signal|PANIC:|TRAP:' "$HONE_DATA.log" | head -5)" ""
-is "no error in the background" "$(hone_background_errors "$HONE_DATA.log" | sort | uniq -c | sort -rn | head -5)" ""
+# a parallel worker says what its leader says to the client
+is "no error in the background" "$(hone_background_errors "$HONE_DATA.log" | grep -vE "could not create unique index|dynamic shared memory|parallel worker" | sort | uniq -c | sort -rn | head -5)" ""
 hone_done

@@ -13,8 +13,8 @@ use Changes;
 
 my %set = (
     seed => $ENV{HONE_TWIN_SEED} || int(rand(1_000_000)),
-    statements => $ENV{HONE_TWIN_STATEMENTS} // 3000,
-    round => $ENV{HONE_TWIN_ROUND} || 1500,
+    statements => $ENV{HONE_TWIN_STATEMENTS} // 2400,
+    round => $ENV{HONE_TWIN_ROUND} || 1200,
     big => $ENV{HONE_TWIN_BIG} || 300_000,
     save => $ENV{HONE_TWIN_SAVE},
     only_heap => $ENV{HONE_TWIN_HEAP},
@@ -233,8 +233,8 @@ my @switches = qw(enable_seqscan enable_indexscan enable_bitmapscan enable_index
 
 # Between statements, outside of transactions.
 my %upkeep = (
-    compress => [ 10, sub { compress(pick(@$tables), chance(50) ? 'b' : 'side') } ],
-    compress_all => [ 2, sub { compress($_, 'side') for @$tables } ],
+    compress => [ 6, sub { compress(pick(@$tables), chance(50) ? 'b' : 'side') } ],
+    compress_all => [ 1, sub { compress($_, 'side') for @$tables } ],
     decompress => [ 2, sub { return if $set{only_heap}; end_old_reader(); my $t = pick(@$tables); tiered("CALL hone.decompress('$t->{name}')"); $stats{decompress}++ } ],
     vacuum => [ 5, sub { my $t = pick(@$tables); both_sql('VACUUM' . pick('', ' (FREEZE)', ' (ANALYZE)', ' (INDEX_CLEANUP off)', ' (DISABLE_PAGE_SKIPPING)') . " $t->{name}") } ],
     analyze => [ 3, sub { both_sql('ANALYZE' . (chance(30) ? '' : ' ' . pick(@$tables)->{name})) } ],
