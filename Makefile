@@ -161,6 +161,7 @@ TIERED_REGRESS = \
 	tiered_refusals \
 	tiered_order_by \
 	tiered_recompress \
+	tiered_lookup \
 	tiered_plans \
 	tiered_sample \
 	tiered_twin
@@ -180,6 +181,7 @@ REGRESS = setup $(STATS_REGRESS) $(ADVISE_REGRESS) $(TIERED_REGRESS) \
 # test/specs/*.spec, with their expected output in test/expected.
 ISOLATION = \
 	tiered_epq \
+	tiered_index_epq \
 	tiered_snapshot \
 	batch_delete_concurrent \
 	lifecycle_movers \

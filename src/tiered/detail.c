@@ -24,9 +24,6 @@
 
 #define DETAIL_MAGIC	0x32544E48	/* "HNT2" */
 
-/* A column with no more keys than this between its ends needs no filter. */
-#define DENSE_KEYS_PER_ROW	4
-
 static int
 vector_count(int nrows)
 {
@@ -163,13 +160,14 @@ hone_detail_create(Relation rel, int nrows, Datum **values, bool **isnull,
 }
 
 /*
- * Whether least and greatest key of the batch tell as much as a filter would.
+ * Whether least and greatest key of the batch tell as much as a filter would:
+ * almost every key between them is there.
  */
 static bool
 is_dense(const HoneColumnDetail *column, int nrows)
 {
 	return column->has_range &&
-		(uint64) column->max - (uint64) column->min < (uint64) nrows * DENSE_KEYS_PER_ROW;
+		(uint64) column->max - (uint64) column->min < (uint64) nrows + nrows / 4;
 }
 
 static int
