@@ -240,7 +240,7 @@ cast|(hone._e AS hone._c)
 event trigger|pg_hone_guard
 function|hone._f()
 procedure|hone._p()
-procedure|hone.compress(pg_catalog.regclass)
+procedure|hone.compress(pg_catalog.regclass,pg_catalog.text)
 schema|hone
 sequence|hone._s
 table|hone._t
