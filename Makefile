@@ -181,7 +181,9 @@ REGRESS = setup $(STATS_REGRESS) $(ADVISE_REGRESS) $(TIERED_REGRESS) \
 # test/specs/*.spec, with their expected output in test/expected.
 ISOLATION = \
 	tiered_epq \
+	tiered_key_share \
 	tiered_index_epq \
+	tiered_fold_beside \
 	tiered_snapshot \
 	batch_delete_concurrent \
 	lifecycle_movers \

@@ -28,6 +28,7 @@
 #include "tiered/cluster.h"
 #include "tiered/store.h"
 #include "tiered/tiered.h"
+#include "tiered/tombstone.h"
 
 void
 hone_cluster_check(Relation rel)
@@ -74,6 +75,22 @@ is_of_store(HeapTuple tuple, TupleDesc desc)
 }
 
 /*
+ * A copy of a version. A tombstone names the plain row that replaced its row
+ * by TID, and TIDs are other ones now: the copy names none.
+ */
+static HeapTuple
+copy_tuple(HeapTuple tuple, TupleDesc desc)
+{
+	Datum		values[3];
+	bool		isnull[3];
+
+	heap_deform_tuple(tuple, desc, values, isnull);
+	if (!hone_tombstone_forget(DatumGetObjectId(values[0]), &values[2]))
+		return heap_copytuple(tuple);
+	return heap_form_tuple(desc, values, isnull);
+}
+
+/*
  * Every version that somebody may still see.
  */
 static void
@@ -102,7 +119,7 @@ copy_versions(Relation old_toast, Relation new_toast, TransactionId oldest_xmin,
 			rewrite_heap_dead_tuple(rewrite, tuple);
 		else
 		{
-			HeapTuple	copy = heap_copytuple(tuple);
+			HeapTuple	copy = copy_tuple(tuple, RelationGetDescr(old_toast));
 
 			rewrite_heap_tuple(rewrite, tuple, copy);
 			heap_freetuple(copy);

@@ -15,6 +15,7 @@
 #include "access/transam.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "port/pg_bitutils.h"
 #include "storage/predicate.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -88,18 +89,21 @@ close_batch(HoneCursor *cursor)
 }
 
 /*
- * Learn which rows of the current batch are dead.
+ * Learn which rows of the current batch, in vectors that may match, are dead.
  */
 static void
 read_tombstones(HoneCursor *cursor)
 {
 	SnapshotData dirty;
+	int			first = pg_rightmost_one_pos32(cursor->vectors) * HONE_VECTOR_ROWS;
+	int			end = (pg_leftmost_one_pos32(cursor->vectors) + 1) * HONE_VECTOR_ROWS;
 
 	/* who looks through SnapshotDirty wants to know of those in progress */
 	InitDirtySnapshot(dirty);
 	cursor->ndead = hone_tombstones_read(cursor->store,
 										 cursor->dirty ? &dirty : cursor->snapshot,
 										 cursor->directory[cursor->batch].batch,
+										 first, Min(end - 1, HONE_MAX_BATCH_ROWS),
 										 cursor->dead);
 }
 

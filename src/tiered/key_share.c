@@ -60,8 +60,14 @@ add_locker(HeapTupleHeader header, TransactionId *xmax, uint16 *bits)
 		return true;
 	if (header->t_infomask2 & HEAP_KEYS_UPDATED)
 		return false;
-	if (!(infomask & HEAP_XMAX_IS_MULTI) &&
-		(TransactionIdIsCurrentTransactionId(old) || !TransactionIdIsInProgress(old)))
+	if (!(infomask & HEAP_XMAX_IS_MULTI) && TransactionIdIsCurrentTransactionId(old))
+	{
+		/* an outer transaction's lock must outlive this subtransaction */
+		*xmax = old;
+		*bits = infomask & (HEAP_XMAX_LOCK_ONLY | HEAP_LOCK_MASK);
+		return HEAP_XMAX_IS_LOCKED_ONLY(infomask);
+	}
+	if (!(infomask & HEAP_XMAX_IS_MULTI) && !TransactionIdIsInProgress(old))
 	{
 		/* a lock that ended, or an update that did: heapam's to look at */
 		return HEAP_XMAX_IS_LOCKED_ONLY(infomask);

@@ -142,7 +142,7 @@ batches_still_there(const HonePrepared *prepared, Relation rel, Snapshot now)
 
 		unchanged = hone_store_find_batch(store, now, replaced->entry.batch, &entry) &&
 			entry.crc == replaced->entry.crc &&
-			hone_tombstones_read(store, now, entry.batch, dead) == replaced->ndead &&
+			hone_tombstones_read(store, now, entry.batch, 0, HONE_MAX_BATCH_ROWS, dead) == replaced->ndead &&
 			memcmp(dead, replaced->dead, HONE_DEAD_BYTES) == 0;
 	}
 	pfree(dead);

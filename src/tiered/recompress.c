@@ -87,7 +87,7 @@ read_candidates(Relation rel, Snapshot snapshot, int *n)
 	{
 		CHECK_FOR_INTERRUPTS();
 		candidates[i].entry = entries[i];
-		candidates[i].ndead = hone_tombstones_read(store, snapshot, entries[i].batch, dead);
+		candidates[i].ndead = hone_tombstones_read(store, snapshot, entries[i].batch, 0, HONE_MAX_BATCH_ROWS, dead);
 		if (entries[i].key_attnum != entries[0].key_attnum ||
 			entries[i].key_type != entries[0].key_type)
 			by_key = false;

@@ -132,13 +132,39 @@ hone_tombstone_insert(HoneStore *store, int32 batch, int row,
 						  seq_of(batch, row), &bytes, sizeof(bytes), cid, 0, &tid);
 }
 
+bool
+hone_tombstone_forget(Oid value, Datum *bytes)
+{
+	struct varlena *data = (struct varlena *) DatumGetPointer(*bytes);
+	TombstoneBytes tombstone;
+	struct varlena *copy;
+
+	if (value < HONE_VALUE_TOMBSTONE || value >= HONE_VALUE_LOCK ||
+		VARATT_IS_EXTERNAL(data) || VARATT_IS_COMPRESSED(data) ||
+		VARSIZE_ANY_EXHDR(data) != sizeof(tombstone))
+		return false;
+	memcpy(&tombstone, VARDATA_ANY(data), sizeof(tombstone));
+	if (!ItemPointerIsValid(&tombstone.replaced_by))
+		return false;
+
+	/* nobody can lock its key any more, so it is as good as changed */
+	tombstone.kind = HONE_TOMB_UPDATED;
+	ItemPointerSetInvalid(&tombstone.replaced_by);
+	copy = palloc(sizeof(tombstone) + VARHDRSZ);
+	SET_VARSIZE(copy, sizeof(tombstone) + VARHDRSZ);
+	memcpy(VARDATA(copy), &tombstone, sizeof(tombstone));
+	*bytes = PointerGetDatum(copy);
+	return true;
+}
+
 int
-hone_tombstones_read(HoneStore *store, Snapshot snapshot, int32 batch, uint8 *dead)
+hone_tombstones_read(HoneStore *store, Snapshot snapshot, int32 batch,
+					 int first, int last, uint8 *dead)
 {
 	HoneStoreScan *scan = hone_store_begin_scan(store, snapshot,
 												value_of(HONE_VALUE_TOMBSTONE, batch),
-												seq_of(batch, 0),
-												seq_of(batch, HONE_MAX_BATCH_ROWS));
+												seq_of(batch, first),
+												seq_of(batch, last));
 	HeapTuple	tuple;
 	int			count = 0;
 
@@ -192,7 +218,7 @@ hone_tombstones_count(HoneStore *store, Snapshot snapshot)
 	for (int i = 0; i < nbatches; i += step)
 	{
 		CHECK_FOR_INTERRUPTS();
-		count += hone_tombstones_read(store, snapshot, entries[i].batch, dead);
+		count += hone_tombstones_read(store, snapshot, entries[i].batch, 0, HONE_MAX_BATCH_ROWS, dead);
 		sampled++;
 	}
 	pfree(dead);

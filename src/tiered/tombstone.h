@@ -71,16 +71,22 @@ extern void hone_tombstone_insert(HoneStore *store, int32 batch, int row,
 								  const ItemPointerData *replaced_by,
 								  CommandId cid);
 
+/*
+ * Of a row of the TOAST table under this value id: if it is a tombstone that
+ * names a plain row, replace its bytes by ones, palloc'd, that name none.
+ */
+extern bool hone_tombstone_forget(Oid value, Datum *bytes);
+
 /* A bit for each row of a batch. */
 #define HONE_DEAD_BYTES	((HONE_MAX_BATCH_ROWS + 8) / 8)
 #define HONE_IS_DEAD(dead, row)	(((dead)[(row) >> 3] >> ((row) & 7)) & 1)
 
 /*
- * Set the bits of the batch's rows of which the snapshot sees a tombstone,
- * clear all others. Returns how many are set.
+ * Set the bits of those of the batch's rows from first to last of which the
+ * snapshot sees a tombstone, clear all others. Returns how many are set.
  */
 extern int	hone_tombstones_read(HoneStore *store, Snapshot snapshot,
-								 int32 batch, uint8 *dead);
+								 int32 batch, int first, int last, uint8 *dead);
 
 /*
  * Look at every tombstone, of batches that the snapshot does not see too, so

@@ -4,7 +4,7 @@
 # Asserts nothing about times.
 #
 #   bash test/bench/run.sh                     all of it, about ten minutes
-#   bash test/bench/run.sh overhead|storage|instructions   a part, printed only
+#   bash test/bench/run.sh overhead|storage|instructions|writing   a part, printed only
 #
 # HONE_ROUNDS (5) rounds of HONE_SECONDS (10) each for the overhead.
 set -u
@@ -206,16 +206,64 @@ MD
     fi
 }
 
+# --- writing -------------------------------------------------------------
+
+# Median of five executions, each rolled back, in milliseconds.
+time_of_undone() {
+    local n
+    for n in 1 2 3 4 5 6; do printf 'BEGIN;\n\\timing on\n%s;\n\\timing off\nROLLBACK;\n' "$1"; done |
+        "$HONE_BIN/psql" -Xq -d postgres | sed -nE 's/^Time: ([0-9.]+) ms.*/\1/p' | tail -5 | median
+}
+
+writing() {
+    local item label statement heap_ms tiered_ms
+    hone_server bench_writing "-c shared_buffers=1GB -c max_wal_size=8GB -c autovacuum=off" || exit 1
+    sql "CREATE EXTENSION pg_hone" || exit 1
+    hone_say "writing: one table as heap, one compressed"
+    for item in h t; do
+        sql "CREATE TABLE $item (id bigint PRIMARY KEY, u uuid UNIQUE, at timestamptz, v int, note text);
+             INSERT INTO $item SELECT i, md5(i::text)::uuid, timestamptz '2024-01-01' + i * interval '1 s', i % 100, 'note ' || i % 1000 FROM generate_series(1, 1000000) i;
+             CREATE TABLE ${item}_c (id bigint REFERENCES $item)" || exit 1
+    done
+    sql "CALL hone.compress('t')" && sql "VACUUM ANALYZE" || exit 1
+    cat >>"$report" <<MD
+
+## Writing
+
+A million rows with a primary key, a unique uuid and a referencing table, as heap and compressed; the same statements, in transactions that are rolled back, medians of five. A ratio above 1 is in favour of \`tiered\`.
+
+| | heap, ms | tiered, ms | heap ÷ tiered |
+|---|---|---|---|
+MD
+    while IFS='|' read -r label statement; do
+        heap_ms=$(time_of_undone "${statement//@/h}") tiered_ms=$(time_of_undone "${statement//@/t}")
+        echo "| $label | $heap_ms | $tiered_ms | $(ratio "$heap_ms" "$tiered_ms" 2) |" >>"$report"
+    done <<'SQL'
+one row by primary key|SELECT * FROM @ WHERE id = 700000
+one row by uuid|SELECT * FROM @ WHERE u = md5('700000')::uuid
+UPDATE of one row|UPDATE @ SET v = v + 1 WHERE id = 700000
+DELETE of one row|DELETE FROM @ WHERE id = 700001
+SELECT FOR UPDATE of one row|SELECT * FROM @ WHERE id = 700002 FOR UPDATE
+INSERT of one row|INSERT INTO @ VALUES (2000000, md5('x')::uuid, now(), 1, 'x')
+foreign key check|INSERT INTO @_c VALUES (700003)
+UPDATE of 10,000 rows|UPDATE @ SET v = v + 1 WHERE id BETWEEN 300001 AND 310000
+DELETE of 10,000 rows|DELETE FROM @ WHERE id BETWEEN 300001 AND 310000
+INSERT of 10,000 rows|INSERT INTO @ SELECT i, md5(i::text)::uuid, now(), 1, 'x' FROM generate_series(2000001, 2010000) i
+10,000 rows again, ON CONFLICT DO NOTHING|INSERT INTO @ SELECT i, md5(i::text)::uuid, now(), 1, 'x' FROM generate_series(300001, 310000) i ON CONFLICT DO NOTHING
+SQL
+}
+
 cat >"$report" <<MD
 # Bench results
 
 Made by \`bash test/bench/run.sh\` on $("$PG_CONFIG" --version), $(nproc) cores, $(awk '/MemTotal/ { printf "%.0f GB", $2 / 1048576 }' /proc/meminfo), $(date -u +%F), load average $(cut -d' ' -f1 /proc/loadavg) at the start$(awk '$1 > 1 { printf " (other work ran beside it: times of this run are rough)" }' /proc/loadavg). Absolute figures are of that machine; the ratios are what to compare.
 MD
 case $part in
-    all) overhead; instructions; storage; cp "$report" "$HONE_ROOT/test/bench/RESULTS.md" ;;
+    all) overhead; instructions; storage; writing; cp "$report" "$HONE_ROOT/test/bench/RESULTS.md" ;;
     overhead) overhead ;;
     instructions) instructions ;;
     storage) storage ;;
+    writing) writing ;;
     *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
 cat "$report"

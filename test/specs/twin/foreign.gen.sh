@@ -11,7 +11,7 @@
 # children 3 and 4, others have none.
 set -u
 case ${1:-} in
-    "") echo "noaction-rc cascade-rc setnull-rc noaction-rr cascade-rr setnull-rr noaction-ser cascade-ser"; exit 0 ;;
+    "") echo "noaction-rc cascade-rc setnull-rc noaction-rr cascade-rr noaction-ser cascade-ser"; exit 0 ;;
     noaction-*) action="NO ACTION" ;;
     cascade-*) action="CASCADE" ;;
     setnull-*) action="SET NULL" ;;
