@@ -12,7 +12,7 @@ SELECT i, i % 7000, (i * 7919::int8) % 1000003 - 500000, date '2020-01-01' + i %
     ('10.' || i % 200 || '.' || i % 250 || '.1')::inet, i % 9000 * interval '1 hour', time '00:00' + i * interval '3 seconds', i % 2 = 0, 1, 'c' || i
 FROM generate_series(1, 24000) i;
 -- batches of rows that lie apart: no column but id tells them from each other by its ends
-CREATE TABLE lk (LIKE lk_heap);
+CREATE TABLE lk (LIKE lk_heap) WITH (autovacuum_enabled = off);
 ALTER TABLE lk ADD PRIMARY KEY (id);
 DO $$
 DECLARE col text;
