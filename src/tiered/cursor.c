@@ -73,19 +73,19 @@ hone_cursor_open(Relation rel, Snapshot snapshot, TupleDesc desc,
 												  &cursor->nbatches);
 	cursor->batch = -1;
 	cursor->vector = -1;
+	cursor->reader_batch = -1;
 	hone_serializable_read(cursor->store, cursor->snapshot);
 	MemoryContextSwitchTo(old);
 	return cursor;
 }
 
 static void
-close_batch(HoneCursor *cursor)
+close_reader(HoneCursor *cursor)
 {
 	if (cursor->reader != NULL)
 		hone_reader_close(cursor->reader);
 	cursor->reader = NULL;
 	cursor->vector = -1;
-	cursor->ndead = 0;
 }
 
 /*
@@ -155,7 +155,7 @@ void
 hone_cursor_rewind(HoneCursor *cursor, const HoneCondition *conditions,
 				   int nconditions)
 {
-	close_batch(cursor);
+	cursor->ndead = 0;
 	cursor->batch = -1;
 	cursor->row = 0;
 	cursor->conditions = conditions;
@@ -165,7 +165,7 @@ hone_cursor_rewind(HoneCursor *cursor, const HoneCondition *conditions,
 void
 hone_cursor_to_end(HoneCursor *cursor)
 {
-	close_batch(cursor);
+	cursor->ndead = 0;
 	cursor->batch = cursor->nbatches;
 }
 
@@ -192,7 +192,8 @@ match_vectors(const HoneCursor *cursor, const HoneBatchEntry *entry)
 }
 
 /*
- * Decode the vector of the current row, if it is not the one at hand.
+ * Decode the vector of the current row, if it is not the one at hand. The last
+ * batch stays open over rewinds: lookups in a loop often go to it again.
  */
 static void
 load_vector(HoneCursor *cursor)
@@ -200,10 +201,16 @@ load_vector(HoneCursor *cursor)
 	int			vector = cursor->row / HONE_VECTOR_ROWS;
 	MemoryContext old;
 
+	if (cursor->reader_batch != cursor->batch)
+	{
+		close_reader(cursor);
+		cursor->reader_batch = cursor->batch;
+	}
 	if (vector == cursor->vector)
 		return;
 
 	old = MemoryContextSwitchTo(cursor->context);
+	cursor->vector = -1;
 	if (cursor->reader == NULL && cursor->nwanted > 0)
 		cursor->reader = hone_reader_open(cursor->store, cursor->snapshot,
 										  &cursor->directory[cursor->batch]);
@@ -254,7 +261,7 @@ hone_cursor_next(HoneCursor *cursor, bool forward)
 		next_in_batch(cursor, step))
 		return true;
 
-	close_batch(cursor);
+	cursor->ndead = 0;
 	for (cursor->batch += step;
 		 cursor->batch >= 0 && cursor->batch < cursor->nbatches;
 		 cursor->batch += step)
@@ -273,7 +280,7 @@ hone_cursor_next(HoneCursor *cursor, bool forward)
 		cursor->row = forward ? -1 : entry->nrows;
 		if (next_in_batch(cursor, step))
 			return true;
-		close_batch(cursor);
+		cursor->ndead = 0;
 	}
 	cursor->batch = forward ? cursor->nbatches : -1;
 	return false;
@@ -302,7 +309,7 @@ hone_cursor_seek(HoneCursor *cursor, ItemPointer tid)
 				return false;
 			if (middle != cursor->batch)
 			{
-				close_batch(cursor);
+				cursor->ndead = 0;
 				cursor->batch = middle;
 				cursor->vectors = HONE_ALL_VECTORS;
 				read_tombstones(cursor);
@@ -404,7 +411,7 @@ hone_cursor_form_tuple(HoneCursor *cursor)
 void
 hone_cursor_close(HoneCursor *cursor)
 {
-	close_batch(cursor);
+	close_reader(cursor);
 	hone_store_close(cursor->store);
 	MemoryContextDelete(cursor->context);
 }

@@ -76,7 +76,8 @@ typedef struct HoneCursor
 
 	MemoryContext context;		/* the cursor's own */
 	HoneBatchReader *reader;
-	int			vector;			/* of the batch, that is decoded; -1 = none */
+	int			reader_batch;	/* the reader's, index into directory */
+	int			vector;			/* of that batch, that is decoded; -1 = none */
 	Datum	  **values;			/* [attribute][row of the vector] */
 	bool	  **isnull;
 
