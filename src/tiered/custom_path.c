@@ -346,7 +346,7 @@ tiered_set_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 {
 	Relation	relation;
 	TableSize	size;
-	List	   *paths = rel->pathlist;
+	List	   *paths;
 	ListCell   *lc;
 	bool		open;
 	bool		current_of;

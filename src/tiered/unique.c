@@ -291,7 +291,7 @@ attached_gettuple(IndexScanDesc scan, ScanDirection direction)
 			return false;
 		search = begin_search(scan);
 	}
-	if (search->next >= search->ntids)
+	if (search->tids == NULL || search->next >= search->ntids)
 		return false;
 	scan->xs_heaptid = search->tids[search->next++];
 	scan->xs_recheck = false;
