@@ -23,6 +23,7 @@
 
 #include "access/generic_xlog.h"
 #include "access/heapam.h"
+#include "access/heaptoast.h"
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/catalog.h"
@@ -344,24 +345,35 @@ check_readers(Relation rel)
  */
 
 /*
- * Put the row into the main fork, to be seen by the next command.
+ * Put the row into the main fork. Returns the command, a later one, that can
+ * change it. One that is out of line loses its long values to a command of its
+ * own: heapam deletes them as of now. The others share two commands, so that
+ * few combinations of them have to be remembered.
  */
-static void
+static CommandId
 insert_hidden(Relation rel, Target *target, ItemPointer hidden)
 {
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
+	CommandId	later = target->cid + 1;
 	HeapTuple	tuple;
 	bool		should_free;
 
 	if (!hone_row_fetch(target->store, SnapshotSelf, target->tid, slot))
 		elog(ERROR, "row %d of batch %d is gone", target->row, target->batch);
 	tuple = ExecFetchSlotHeapTuple(slot, true, &should_free);
-	heap_insert(rel, tuple, GetCurrentCommandId(true), HEAP_INSERT_NO_LOGICAL, NULL);
-	CommandCounterIncrement();
+	if (tuple->t_len <= TOAST_TUPLE_THRESHOLD)
+		heap_insert(rel, tuple, target->cid, HEAP_INSERT_NO_LOGICAL, NULL);
+	else
+	{
+		heap_insert(rel, tuple, GetCurrentCommandId(true), HEAP_INSERT_NO_LOGICAL, NULL);
+		CommandCounterIncrement();
+		later = GetCurrentCommandId(true);
+	}
 	*hidden = tuple->t_self;
 	if (should_free)
 		heap_freetuple(tuple);
 	ExecDropSingleTupleTableSlot(slot);
+	return later;
 }
 
 static HeapTupleHeader
@@ -431,11 +443,12 @@ static void
 delete_for_decoding(Relation rel, Target *target, bool changing_part)
 {
 	ItemPointerData hidden;
+	CommandId	later;
 	TM_FailureData tmfd;
 	TM_Result	result;
 
-	insert_hidden(rel, target, &hidden);
-	result = heap_delete(rel, &hidden, GetCurrentCommandId(true), InvalidSnapshot, true,
+	later = insert_hidden(rel, target, &hidden);
+	result = heap_delete(rel, &hidden, later, InvalidSnapshot, true,
 						 &tmfd, changing_part);
 	if (result != TM_Ok)
 		elog(ERROR, "unexpected result %d of deleting a hidden row", result);
@@ -446,14 +459,14 @@ static void
 update_for_decoding(Relation rel, Target *target, TupleTableSlot *slot)
 {
 	ItemPointerData hidden;
+	CommandId	later;
 	HoneUpdateIndexes update_indexes;
 	LockTupleMode mode;
 	TM_FailureData tmfd;
 	TM_Result	result;
 
-	insert_hidden(rel, target, &hidden);
-	result = GetHeapamTableAmRoutine()->tuple_update(rel, &hidden, slot,
-													 GetCurrentCommandId(true),
+	later = insert_hidden(rel, target, &hidden);
+	result = GetHeapamTableAmRoutine()->tuple_update(rel, &hidden, slot, later,
 													 InvalidSnapshot, InvalidSnapshot, true,
 													 &tmfd, &mode, &update_indexes);
 	if (result != TM_Ok)

@@ -14,7 +14,8 @@ for HONE_DB in publisher subscriber; do
     sql "CREATE EXTENSION pg_hone;
          CREATE TABLE k (id int PRIMARY KEY, v text, big text);
          CREATE TABLE f (id int, v text); ALTER TABLE f REPLICA IDENTITY FULL;
-         INSERT INTO k SELECT i, 'v' || i, repeat(md5(i::text), 100) FROM generate_series(1, 5000) i;
+         INSERT INTO k SELECT i, 'v' || i, CASE WHEN i % 10 = 9 THEN (SELECT string_agg(md5((i * g)::text), '') FROM generate_series(1, 300) g)
+             ELSE repeat(md5(i::text), 100) END FROM generate_series(1, 5000) i;
          INSERT INTO f SELECT i, nullif('v' || i, 'v88') FROM generate_series(1, 5000) i" || exit 1
 done
 HONE_DB=publisher sql "CREATE PUBLICATION p FOR TABLE k, f" || exit 1
