@@ -5,8 +5,8 @@
  *
  * It is heap's own routine with a few callbacks replaced. Plain rows are
  * heap tuples in the main fork and everything about them is heapam's; what is
- * replaced adds the compressed rows to scans, fetches, ANALYZE and estimates,
- * and refuses what they do not support.
+ * replaced adds the compressed rows to scans, fetches, writes, locks and
+ * estimates, and has unique checks know of them.
  *
  * A scan of a relation that is not open (holds no batches, am.h) is an
  * ordinary heap scan. A scan of an open one is a HoneTieredScan, marked by a flag

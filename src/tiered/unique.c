@@ -150,7 +150,7 @@ conflicts(Relation rel, Relation index, const Datum *values, const bool *isnull,
 										 hone_tid_row(&tids[i]), &tombstone);
 			if (state != HONE_ROW_CHANGING || !wait)
 				break;
-			XactLockTableWait(tombstone.xid, rel, tid, XLTW_InsertIndex);
+			XactLockTableWait(tombstone.xid, index, tid, XLTW_InsertIndex);
 		}
 		conflict = state == HONE_ROW_ALIVE || state == HONE_ROW_CHANGING;
 	}
