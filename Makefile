@@ -89,6 +89,7 @@ TIERED_OBJS = \
 	src/tiered/prune.o \
 	src/tiered/progress.o \
 	src/tiered/recompress.o \
+	src/tiered/rewrite.o \
 	src/tiered/row.o \
 	src/tiered/sample.o \
 	src/tiered/run.o \

@@ -52,6 +52,9 @@
  */
 #define CHUNKS_FACTOR		1.5
 
+/* A rewrite encodes with its lock held, and looks for waiters in between. */
+#define REWRITE_RAW_BYTES	(INT64CONST(8) * 1024 * 1024)
+
 Relation
 hone_fold_open(HoneFoldState *state)
 {
@@ -127,8 +130,24 @@ typedef struct Collection
 	HoneBatchBuilder *builder;
 	HonePlainRow *rows;
 	int			limit;			/* rows */
+	int64		raw_limit;		/* bytes */
 	int64		chunks;			/* of their values stored out of line */
 } Collection;
+
+/*
+ * A table that is rewritten (rewrite.c) takes no row that some snapshot does
+ * not see, and leaves those it took where they were.
+ */
+static bool
+is_left_out(const HoneFoldState *state, TupleTableSlot *slot)
+{
+	HeapTuple	tuple;
+
+	if (!TransactionIdIsValid(state->only_before))
+		return false;
+	tuple = ExecFetchSlotHeapTuple(slot, false, NULL);
+	return !TransactionIdPrecedes(HeapTupleHeaderGetXmin(tuple->t_data), state->only_before);
+}
 
 static int64
 count_chunks(Relation rel, TupleTableSlot *slot)
@@ -158,6 +177,7 @@ is_full(const Collection *collection)
 {
 	return hone_builder_full(collection->builder) ||
 		collection->builder->nrows >= collection->limit ||
+		collection->builder->raw_bytes >= collection->raw_limit ||
 		collection->builder->nrows + collection->chunks >= collection->limit * CHUNKS_FACTOR;
 }
 
@@ -174,29 +194,32 @@ add_row(Collection *collection, TupleTableSlot *slot)
 }
 
 /*
- * The next rows of the main fork as they lie there. Sets *next_block to where
- * the step after goes on: the last block may hold more rows; what is folded is
- * gone from it.
+ * The next rows of the main fork as they lie there. Sets *next to the first
+ * one that is not taken, or behind the last block.
  */
 static void
 collect_as_they_lie(HoneFoldState *state, Relation rel, Snapshot snapshot,
-					Collection *collection, BlockNumber *next_block)
+					Collection *collection, ItemPointer next)
 {
 	TableScanDesc scan = heap_beginscan(rel, snapshot, 0, NULL, NULL,
 										SO_TYPE_SEQSCAN | SO_ALLOW_STRAT | SO_ALLOW_PAGEMODE);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsBufferHeapTuple);
 
 	heap_setscanlimits(scan, state->next_block, state->end_block - state->next_block);
-	*next_block = state->end_block;
+	ItemPointerSet(next, state->end_block, 0);
 	while (heap_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
+		if (ItemPointerGetBlockNumber(&slot->tts_tid) == state->next_block &&
+			ItemPointerGetOffsetNumber(&slot->tts_tid) < state->next_offset)
+			continue;
 		if (is_full(collection))
 		{
-			*next_block = ItemPointerGetBlockNumber(&slot->tts_tid);
+			*next = slot->tts_tid;
 			break;
 		}
-		add_row(collection, slot);
+		if (!is_left_out(state, slot))
+			add_row(collection, slot);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	heap_endscan(scan);
@@ -232,7 +255,7 @@ collect_from_window(HoneFoldState *state, Relation rel, Snapshot snapshot,
 			!GetHeapamTableAmRoutine()->tuple_fetch_row_version(rel, &tids[i], snapshot, slot))
 			continue;
 		fits = collection->builder->nrows == 0 || !is_full(collection);
-		if (fits)
+		if (fits && !is_left_out(state, slot))
 			add_row(collection, slot);
 	}
 	ExecDropSingleTupleTableSlot(slot);
@@ -256,11 +279,14 @@ encode(HoneFoldState *state, Relation rel, Collection *collection)
 }
 
 static void
-begin_collection(Collection *collection, Relation rel, int limit)
+begin_collection(const HoneFoldState *state, Collection *collection,
+				 Relation rel, int limit)
 {
 	collection->builder = hone_builder_create(rel);
 	collection->rows = palloc(limit * sizeof(HonePlainRow));
 	collection->limit = limit;
+	collection->raw_limit = TransactionIdIsValid(state->only_before) ?
+		REWRITE_RAW_BYTES : HONE_BATCH_RAW_BYTES;
 	collection->chunks = 0;
 }
 
@@ -278,15 +304,14 @@ static HoneStepResult
 prepare_as_they_lie(HoneFoldState *state, Relation rel, Snapshot snapshot)
 {
 	Collection	collection;
-	BlockNumber next_block;
 
 	if (state->next_block >= state->end_block)
 		return HONE_STEP_LAST;
-	begin_collection(&collection, rel, rows_of_step(state));
-	collect_as_they_lie(state, rel, snapshot, &collection, &next_block);
+	begin_collection(state, &collection, rel, rows_of_step(state));
+	collect_as_they_lie(state, rel, snapshot, &collection, &state->prepared_to);
 	if (state->changed >= CHANGED_LIMIT)
 	{
-		state->next_block = Max(next_block, state->next_block + 1);
+		state->next_block = Max(ItemPointerGetBlockNumberNoCheck(&state->prepared_to), state->next_block + 1);
 		state->changed = 0;
 	}
 	else if (collection.builder->nrows == 0)
@@ -319,7 +344,7 @@ prepare_sorted(HoneFoldState *state, Relation rel, Snapshot snapshot)
 	}
 	for (;; n = Max(n / 2, 1))
 	{
-		begin_collection(&collection, rel, Max(n, rows_of_step(state)));
+		begin_collection(state, &collection, rel, Max(n, rows_of_step(state)));
 		if (collect_from_window(state, rel, snapshot, &collection, n))
 			break;
 		hone_builder_free(collection.builder);
@@ -335,13 +360,14 @@ prepare_sorted(HoneFoldState *state, Relation rel, Snapshot snapshot)
 	return HONE_STEP_MORE;
 }
 
-static HoneStepResult
-prepare(HoneFoldState *state, Relation rel)
+HoneStepResult
+hone_fold_prepare(HoneFoldState *state, Relation rel)
 {
 	HoneStepResult result;
 	HoneRole	saved;
 
-	hone_progress_phase(HONE_PHASE_ENCODING);
+	hone_progress_phase(TransactionIdIsValid(state->only_before) ?
+						HONE_PHASE_REWRITING : HONE_PHASE_ENCODING);
 	hone_become_owner(RelationGetRelid(rel), &saved);
 	PushActiveSnapshot(GetLatestSnapshot());
 	if (!state->started)
@@ -367,9 +393,10 @@ hone_fold_step(HoneFoldState *state)
 	Relation	rel = hone_fold_open(state);
 
 	if (state->prepared == NULL)
-		result = prepare(state, rel);
+		result = hone_fold_prepare(state, rel);
 	if (state->prepared != NULL)
 	{
+		/* that block may hold more rows; what is folded is gone from it */
 		BlockNumber last = ItemPointerGetBlockNumber(&state->prepared->rows[state->prepared->nrows - 1].tid);
 
 		result = hone_fold_write(state, rel);

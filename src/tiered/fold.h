@@ -35,11 +35,16 @@ typedef struct HoneFoldState
 	HoneOrder  *order;			/* NULL: that of the main fork */
 	bool		started;
 	BlockNumber next_block;		/* not yet folded, or sorted */
+	OffsetNumber next_offset;	/* of a rewrite, in that block */
+	ItemPointerData prepared_to;	/* first row behind the prepared batch */
 	BlockNumber end_block;		/* as the run began; what comes later is left */
 	ItemPointerData *window;	/* sorted rows, of which next_row is next */
 	int64		window_rows;
 	int64		next_row;
 	int			prepared_rows;	/* of the window, that the prepared batch has */
+
+	/* of a rewrite: rows that younger transactions wrote are left out */
+	TransactionId only_before;
 
 	/* batches to be written anew: a list of integers (batch ids) for each */
 	List	   *groups;
@@ -51,6 +56,12 @@ typedef struct HoneFoldState
 	int64		batches;
 	int64		rewritten;		/* batches that were replaced */
 } HoneFoldState;
+
+/*
+ * Read the next plain rows and encode them: state->prepared, or NULL when
+ * there were none at this place. LAST: there is no place left.
+ */
+extern HoneStepResult hone_fold_prepare(HoneFoldState *state, Relation rel);
 
 /*
  * Fold the next plain rows into one batch. Reads and encodes, unless they

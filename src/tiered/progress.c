@@ -56,7 +56,7 @@ typedef struct Slot
 } Slot;
 
 static const char *const phase_names[] = {
-	"starting", "sorting", "encoding", "waiting for lock", "folding",
+	"starting", "rewriting", "sorting", "encoding", "waiting for lock", "folding",
 	"recompressing", "giving space back"
 };
 
@@ -176,7 +176,7 @@ hone_progress_total(int64 rows)
 	if (mine == NULL)
 		return;
 	SpinLockAcquire(&mine->mutex);
-	mine->figures.rows_total = rows;
+	mine->figures.rows_total = mine->figures.rows_done + rows;
 	SpinLockRelease(&mine->mutex);
 }
 
@@ -189,6 +189,18 @@ hone_progress_done(int64 rows, int64 batches, int64 bytes_written)
 	mine->figures.rows_done += rows;
 	mine->figures.batches_done += batches;
 	mine->figures.bytes_written += bytes_written;
+	SpinLockRelease(&mine->mutex);
+}
+
+void
+hone_progress_nothing_done(void)
+{
+	if (mine == NULL)
+		return;
+	SpinLockAcquire(&mine->mutex);
+	mine->figures.rows_done = 0;
+	mine->figures.batches_done = 0;
+	mine->figures.bytes_written = 0;
 	SpinLockRelease(&mine->mutex);
 }
 

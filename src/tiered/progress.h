@@ -16,6 +16,7 @@
 typedef enum HonePhase
 {
 	HONE_PHASE_STARTING,
+	HONE_PHASE_REWRITING,
 	HONE_PHASE_SORTING,
 	HONE_PHASE_ENCODING,
 	HONE_PHASE_WAITING,
@@ -31,8 +32,13 @@ extern void hone_progress_begin(Oid relid, int64 bytes_before);
 extern void hone_progress_end(void);
 
 extern void hone_progress_phase(HonePhase phase);
+
+/* So many rows are left to do. */
 extern void hone_progress_total(int64 rows);
 extern void hone_progress_done(int64 rows, int64 batches, int64 bytes_written);
 extern void hone_progress_lock_wait(void);
+
+/* What was done so far is undone. */
+extern void hone_progress_nothing_done(void);
 
 #endif							/* HONE_TIERED_PROGRESS_H */

@@ -36,6 +36,7 @@
 #include "tiered/am.h"
 #include "tiered/fold.h"
 #include "tiered/progress.h"
+#include "tiered/rewrite.h"
 #include "tiered/run.h"
 #include "tiered/store.h"
 #include "tiered/tiered.h"
@@ -409,15 +410,31 @@ read_order(HoneFoldState *state)
 	table_close(rel, AccessShareLock);
 }
 
+/*
+ * The fast way, if it can be gone; a step that cannot leaves all as it was.
+ */
+static bool
+rewrite(HoneFoldState *state, HoneTieredNextTransaction next_transaction,
+		void *arg)
+{
+	next_step(next_transaction, arg);
+	if (run_step(state, hone_rewrite_sort_step) == HONE_STEP_LAST)
+		return false;
+	next_step(next_transaction, arg);
+	return run_step(state, hone_rewrite_step) == HONE_STEP_MORE;
+}
+
 static void
 compress(HoneFoldState *state, bool open,
 		 HoneTieredNextTransaction next_transaction, void *arg,
 		 HoneTieredResult *result)
 {
-	if (!open)
-		run_steps(state, open_step, next_transaction, arg);
 	next_step(next_transaction, arg);
 	read_order(state);
+	if (!open && hone_compress_rewrite)
+		open = rewrite(state, next_transaction, arg);
+	if (!open)
+		run_steps(state, open_step, next_transaction, arg);
 	run_steps(state, hone_fold_step, next_transaction, arg);
 	run_steps(state, hone_recompress_plan_step, next_transaction, arg);
 	run_steps(state, hone_recompress_step, next_transaction, arg);

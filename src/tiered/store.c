@@ -246,7 +246,7 @@ insert_chunk(HoneStore *store, Oid value, int32 seq, const void *data,
 	ItemPointerData tid;
 
 	hone_store_insert_row(store, value, seq, data, length,
-						  GetCurrentCommandId(true), 0, &tid);
+						  GetCurrentCommandId(true), store->options, &tid);
 }
 
 void

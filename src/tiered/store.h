@@ -109,6 +109,7 @@ typedef struct HoneStore
 	Relation	index;			/* the valid one of them */
 	const BlockNumber *pages;	/* for the next chunks, if they are free */
 	int			npages;
+	int			options;		/* of heap_insert, for batches and meta row */
 } HoneStore;
 
 /*

@@ -15,6 +15,7 @@
 #include "tiered/order.h"
 #include "tiered/probe.h"
 #include "tiered/progress.h"
+#include "tiered/rewrite.h"
 #include "tiered/tiered.h"
 
 void
@@ -25,6 +26,11 @@ hone_tiered_init(void)
 							"With it lookups know which batches need not be read.",
 							&hone_batch_cache_kb, 8192, 0, MAX_KILOBYTES,
 							PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomBoolVariable("hone.compress_rewrite",
+							 "Compress a table that nobody else uses by writing it anew.",
+							 "Off: always step by step. Either way others hardly wait.",
+							 &hone_compress_rewrite, true,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("hone.key_cache",
 							"Memory in which a session keeps the keys of compressed rows for unique checks.",
 							NULL,

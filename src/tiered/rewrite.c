@@ -1,0 +1,592 @@
+/*-------------------------------------------------------------------------
+ *
+ * rewrite.c
+ *	  The fast way of compressing: a new main fork and a new TOAST table.
+ *
+ * Only for a table without compressed rows that nobody else has locked. Rows
+ * that every snapshot sees are written into frozen batches of a new table,
+ * which then gives its files to the old one as in CLUSTER: no row is deleted
+ * one by one, and nothing is left to vacuum. A snapshot that is older than
+ * some row would see it too early: such rows, and deleted ones that somebody
+ * may still see, are copied as they are, for the steps that come after.
+ *
+ * While batches are made the table is locked as in a step of the slow way:
+ * readers go on. Whoever waits for the lock gets it after the batch in hand,
+ * and what was written is thrown away. ACCESS EXCLUSIVE is only taken to swap
+ * the files, and polled for.
+ *
+ * What makes sure that no row is lost: rows are counted before, by another
+ * scan with other rules, and the numbers must be the same.
+ *
+ * A standby may have older snapshots than this server knows of. They are ended
+ * there as by VACUUM, by the WAL records that mark the new pages all-visible.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/multixact.h"
+#include "access/rewriteheap.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/visibilitymap.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/toasting.h"
+#include "commands/cluster.h"
+#include "commands/tablecmds.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "storage/predicate.h"
+#include "storage/procarray.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "common/owner.h"
+#include "tiered/am.h"
+#include "tiered/progress.h"
+#include "tiered/rewrite.h"
+#include "tiered/tiered.h"
+
+/* More rows that are not to be folded now: then the slow way is no slower. */
+#define MAX_REST_ROWS		10000
+
+/* Pages between two looks for waiters, where nothing else is done. */
+#define GIVE_WAY_PAGES		256
+
+/* Tries for ACCESS EXCLUSIVE, of 50 ms at most each. */
+#define SWAP_ATTEMPTS		20
+
+bool		hone_compress_rewrite = true;
+
+typedef struct Rewrite
+{
+	HoneFoldState *state;
+	Relation	rel;
+	TransactionId oldest;		/* older ones are seen by every snapshot */
+	TransactionId newest;		/* that matters to a standby's snapshots */
+	int64		foldable;		/* rows */
+	int64		rest;			/* row versions that are kept as they are */
+	Oid			new_relid;
+	Relation	new_rel;
+	int64		rows;			/* written into batches */
+	HoneStoreMeta meta;
+} Rewrite;
+
+/* What becomes of a row version. */
+typedef enum Fate
+{
+	FATE_FOLD,
+	FATE_KEEP,
+	FATE_DROP,
+	FATE_UNKNOWN				/* somebody is writing it */
+} Fate;
+
+/*
+ * Others, of this database or prepared, who use the table in any way.
+ */
+static bool
+somebody_is_there(Oid relid)
+{
+	LOCKTAG		tag;
+	int			count;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
+	pfree(GetLockConflicts(&tag, AccessExclusiveLock, &count));
+	return count > 0;
+}
+
+static bool
+give_way(Rewrite *rewrite)
+{
+	CHECK_FOR_INTERRUPTS();
+	return LockHasWaitersRelation(rewrite->rel, ExclusiveLock);
+}
+
+/* ------------------------------------------------------------------------
+ * Looking at the old table
+ * ------------------------------------------------------------------------
+ */
+
+static void
+advance_newest(Rewrite *rewrite, TransactionId xid)
+{
+	if (TransactionIdIsNormal(xid) && TransactionIdPrecedes(xid, rewrite->oldest) &&
+		(!TransactionIdIsValid(rewrite->newest) ||
+		 TransactionIdPrecedes(rewrite->newest, xid)))
+		rewrite->newest = xid;
+}
+
+static Fate
+fate_of(Rewrite *rewrite, HeapTuple tuple, Buffer buffer)
+{
+	HTSV_Result visible;
+	TransactionId xmin;
+	TransactionId xmax = InvalidTransactionId;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	visible = HeapTupleSatisfiesVacuum(tuple, rewrite->oldest, buffer);
+	xmin = HeapTupleHeaderGetXmin(tuple->t_data);
+	if (visible == HEAPTUPLE_DEAD && !(tuple->t_data->t_infomask & HEAP_XMAX_INVALID))
+		xmax = HeapTupleHeaderGetUpdateXid(tuple->t_data);
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+
+	switch (visible)
+	{
+		case HEAPTUPLE_LIVE:
+			if (!TransactionIdPrecedes(xmin, rewrite->oldest))
+				return FATE_KEEP;
+			advance_newest(rewrite, xmin);
+			return FATE_FOLD;
+		case HEAPTUPLE_RECENTLY_DEAD:
+			return FATE_KEEP;
+		case HEAPTUPLE_DEAD:
+			advance_newest(rewrite, xmin);
+			advance_newest(rewrite, xmax);
+			return FATE_DROP;
+		default:
+			return FATE_UNKNOWN;
+	}
+}
+
+/*
+ * Count what becomes of the rows. False: leave it to the slow way.
+ */
+static bool
+count_rows(Rewrite *rewrite)
+{
+	TableScanDesc scan = heap_beginscan(rewrite->rel, SnapshotAny, 0, NULL, NULL,
+										SO_TYPE_SEQSCAN | SO_ALLOW_STRAT);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rewrite->rel),
+													&TTSOpsBufferHeapTuple);
+	BufferHeapTupleTableSlot *buffer_slot = (BufferHeapTupleTableSlot *) slot;
+	BlockNumber looked = 0;
+	bool		suits = true;
+
+	while (suits && heap_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		BlockNumber block = ItemPointerGetBlockNumber(&slot->tts_tid);
+
+		if (block >= looked + GIVE_WAY_PAGES)
+		{
+			looked = block;
+			suits = !give_way(rewrite);
+		}
+		switch (fate_of(rewrite, buffer_slot->base.tuple, buffer_slot->buffer))
+		{
+			case FATE_FOLD:
+				rewrite->foldable++;
+				break;
+			case FATE_KEEP:
+				suits = suits && ++rewrite->rest <= MAX_REST_ROWS;
+				break;
+			case FATE_DROP:
+				break;
+			case FATE_UNKNOWN:
+				suits = false;
+				break;
+		}
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	heap_endscan(scan);
+	return suits && rewrite->foldable > 0;
+}
+
+/* ------------------------------------------------------------------------
+ * Writing the new one
+ * ------------------------------------------------------------------------
+ */
+
+/*
+ * Its columns are the old table's, so its batches are too.
+ */
+static void
+create_new(Rewrite *rewrite)
+{
+	Relation	rel = rewrite->rel;
+	Oid			am = hone_tiered_am_oid();
+
+	if (!OidIsValid(am))
+		elog(ERROR, "access method \"tiered\" does not exist");
+
+	/* guard.c waits for this before it counts what is tiered */
+	LockDatabaseObject(AccessMethodRelationId, am, 0, AccessShareLock);
+	rewrite->new_relid = make_new_heap(RelationGetRelid(rel), rel->rd_rel->reltablespace,
+									   am, rel->rd_rel->relpersistence, ExclusiveLock);
+	if (!OidIsValid(rel->rd_rel->reltoastrelid))
+		NewHeapCreateToastTable(rewrite->new_relid, (Datum) 0, AccessExclusiveLock, InvalidOid);
+	rewrite->new_rel = table_open(rewrite->new_relid, AccessExclusiveLock);
+}
+
+/*
+ * Encode and write batch after batch. False: somebody waits, or rows were
+ * not where the sort had seen them.
+ */
+static bool
+write_batches(Rewrite *rewrite, HoneStore *store)
+{
+	HoneFoldState *state = rewrite->state;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "hone rewrite batch",
+												  ALLOCSET_DEFAULT_SIZES);
+	bool		go_on = true;
+
+	while (go_on)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		if (hone_fold_prepare(state, rewrite->rel) == HONE_STEP_LAST)
+			go_on = false;
+		if (state->prepared != NULL)
+		{
+			HonePrepared *prepared = state->prepared;
+
+			hone_store_write_batch(store, &rewrite->meta, &prepared->entry, prepared->stream.data);
+			hone_progress_done(prepared->nrows, 1, prepared->entry.stored_bytes);
+			rewrite->rows += prepared->nrows;
+			if (state->order == NULL)
+			{
+				state->next_block = ItemPointerGetBlockNumberNoCheck(&state->prepared_to);
+				state->next_offset = ItemPointerGetOffsetNumberNoCheck(&state->prepared_to);
+			}
+			else
+				state->next_row += state->prepared_rows;
+			hone_prepared_free(prepared);
+			state->prepared = NULL;
+		}
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+		if (go_on && give_way(rewrite))
+		{
+			MemoryContextDelete(context);
+			return false;
+		}
+	}
+	MemoryContextDelete(context);
+	return rewrite->rows == rewrite->foldable;
+}
+
+/*
+ * A version for the new main fork: of all columns, those with a default that
+ * the old one does not have too (finish_heap_swap forgets these).
+ */
+static HeapTuple
+reform(HeapTuple tuple, TupleDesc desc)
+{
+	Datum	   *values = palloc(desc->natts * sizeof(Datum));
+	bool	   *isnull = palloc(desc->natts * sizeof(bool));
+	HeapTuple	copy;
+
+	heap_deform_tuple(tuple, desc, values, isnull);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (TupleDescAttr(desc, i)->attisdropped)
+			isnull[i] = true;
+	}
+	copy = heap_form_tuple(desc, values, isnull);
+	pfree(values);
+	pfree(isnull);
+	return copy;
+}
+
+static void
+copy_rest(Rewrite *rewrite, TransactionId freeze_xid, MultiXactId multi_cutoff)
+{
+	RewriteState writer = begin_heap_rewrite(rewrite->rel, rewrite->new_rel, rewrite->oldest,
+											 freeze_xid, multi_cutoff);
+	TableScanDesc scan = heap_beginscan(rewrite->rel, SnapshotAny, 0, NULL, NULL,
+										SO_TYPE_SEQSCAN | SO_ALLOW_STRAT);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rewrite->rel),
+													&TTSOpsBufferHeapTuple);
+	BufferHeapTupleTableSlot *buffer_slot = (BufferHeapTupleTableSlot *) slot;
+
+	while (heap_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		HeapTuple	tuple = buffer_slot->base.tuple;
+
+		CHECK_FOR_INTERRUPTS();
+		switch (fate_of(rewrite, tuple, buffer_slot->buffer))
+		{
+			case FATE_KEEP:
+				{
+					HeapTuple	copy = reform(tuple, RelationGetDescr(rewrite->rel));
+
+					rewrite_heap_tuple(writer, tuple, copy);
+					heap_freetuple(copy);
+					break;
+				}
+			case FATE_DROP:
+				rewrite_heap_dead_tuple(writer, tuple);
+				break;
+			default:
+				break;
+		}
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	heap_endscan(scan);
+	end_heap_rewrite(writer);
+}
+
+static bool
+is_all_frozen(Page page)
+{
+	for (OffsetNumber offset = FirstOffsetNumber; offset <= PageGetMaxOffsetNumber(page); offset++)
+	{
+		ItemId		item = PageGetItemId(page, offset);
+		HeapTupleHeader tuple;
+
+		if (!ItemIdIsNormal(item))
+			return false;
+		tuple = (HeapTupleHeader) PageGetItem(page, item);
+		if (!HeapTupleHeaderXminFrozen(tuple) || !(tuple->t_infomask & HEAP_XMAX_INVALID))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Set the visibility map of the new TOAST table: VACUUM need not come, and
+ * snapshots of standbys that do not see what is frozen here come into conflict.
+ */
+static void
+mark_visible(Rewrite *rewrite, Relation toast)
+{
+	BlockNumber nblocks = RelationGetNumberOfBlocks(toast);
+	Buffer		map = InvalidBuffer;
+
+	for (BlockNumber block = 0; block < nblocks; block++)
+	{
+		Buffer		buffer;
+		Page		page;
+
+		CHECK_FOR_INTERRUPTS();
+		visibilitymap_pin(toast, block, &map);
+		buffer = ReadBuffer(toast, block);
+		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+		page = BufferGetPage(buffer);
+		if (!PageIsAllVisible(page) && is_all_frozen(page))
+		{
+			START_CRIT_SECTION();
+			PageSetAllVisible(page);
+			MarkBufferDirty(buffer);
+			END_CRIT_SECTION();
+			visibilitymap_set(toast, block, buffer, InvalidXLogRecPtr, map, rewrite->newest,
+							  VISIBILITYMAP_ALL_VISIBLE | VISIBILITYMAP_ALL_FROZEN);
+		}
+		UnlockReleaseBuffer(buffer);
+	}
+	if (BufferIsValid(map))
+		ReleaseBuffer(map);
+}
+
+static bool
+write_new(Rewrite *rewrite, TransactionId freeze_xid, MultiXactId multi_cutoff)
+{
+	HoneStore  *store;
+	bool		complete;
+
+	rewrite->meta.heap_bytes = DatumGetInt64(DirectFunctionCall1(pg_total_relation_size,
+																 ObjectIdGetDatum(RelationGetRelid(rewrite->rel))));
+	create_new(rewrite);
+	store = hone_store_open(rewrite->new_rel, RowExclusiveLock);
+	store->options = HEAP_INSERT_FROZEN;
+	complete = write_batches(rewrite, store);
+	if (complete)
+	{
+		PushActiveSnapshot(GetLatestSnapshot());
+		hone_store_write_meta(store, GetActiveSnapshot(), &rewrite->meta);
+		PopActiveSnapshot();
+		if (rewrite->rest > 0)
+			copy_rest(rewrite, freeze_xid, multi_cutoff);
+		mark_visible(rewrite, store->toast);
+	}
+	hone_store_close(store);
+	table_close(rewrite->new_rel, NoLock);
+	return complete;
+}
+
+/* ------------------------------------------------------------------------
+ * Swapping
+ * ------------------------------------------------------------------------
+ */
+
+/*
+ * Readers are not kept waiting: each try is over within 50 ms. Nor are
+ * writers, who wait for the lock that is held already.
+ */
+static bool
+lock_to_swap(Rewrite *rewrite)
+{
+	Oid			toast = rewrite->rel->rd_rel->reltoastrelid;
+
+	for (int attempt = 0; attempt < SWAP_ATTEMPTS && !give_way(rewrite); attempt++)
+	{
+		if (hone_try_lock(RelationGetRelid(rewrite->rel), AccessExclusiveLock,
+						  rewrite->state->lock_timeout_ms))
+			return !OidIsValid(toast) ||
+				ConditionalLockRelationOid(toast, AccessExclusiveLock);
+	}
+	return false;
+}
+
+static void
+throw_away(Oid new_relid)
+{
+	ObjectAddress object;
+
+	ObjectAddressSet(object, RelationRelationId, new_relid);
+	performDeletion(&object, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+}
+
+/*
+ * With EXCLUSIVE held. Closes the table.
+ */
+static bool
+rewrite_locked(Rewrite *rewrite)
+{
+	Relation	rel = rewrite->rel;
+	char		persistence = rel->rd_rel->relpersistence;
+	TransactionId freeze_xid;
+	MultiXactId multi_cutoff = GetOldestMultiXactId();
+	bool		done = false;
+
+	InvalidateCatalogSnapshot();
+	rewrite->oldest = GetOldestNonRemovableTransactionId(rel);
+	freeze_xid = rewrite->oldest;
+	if (TransactionIdPrecedes(freeze_xid, rel->rd_rel->relfrozenxid))
+		freeze_xid = rel->rd_rel->relfrozenxid;
+	if (MultiXactIdPrecedes(multi_cutoff, rel->rd_rel->relminmxid))
+		multi_cutoff = rel->rd_rel->relminmxid;
+	if (count_rows(rewrite))
+	{
+		HoneFoldState *state = rewrite->state;
+
+		state->only_before = rewrite->oldest;
+		state->started = true;
+		state->end_block = RelationGetNumberOfBlocks(rel);
+		hone_progress_total(rewrite->foldable);
+		if (write_new(rewrite, freeze_xid, multi_cutoff) && lock_to_swap(rewrite))
+		{
+			/* who read a row that moves is taken to have read the whole table */
+			TransferPredicateLocksToHeapRelation(rel);
+			done = true;
+		}
+	}
+	table_close(rel, NoLock);
+	if (done)
+		finish_heap_swap(rewrite->state->relid, rewrite->new_relid, false, false, false, true,
+						 freeze_xid, multi_cutoff, persistence);
+	else if (OidIsValid(rewrite->new_relid))
+		throw_away(rewrite->new_relid);
+	return done;
+}
+
+/* ------------------------------------------------------------------------
+ * The steps
+ * ------------------------------------------------------------------------
+ */
+
+/*
+ * What is left, and what comes later, is for the slow way.
+ */
+static void
+begin_anew(HoneFoldState *state)
+{
+	if (state->window != NULL)
+		pfree(state->window);
+	if (state->prepared != NULL)
+		hone_prepared_free(state->prepared);
+	state->window = NULL;
+	state->prepared = NULL;
+	state->window_rows = state->next_row = 0;
+	state->next_block = 0;
+	state->next_offset = 0;
+	state->started = false;
+	state->only_before = InvalidTransactionId;
+}
+
+HoneStepResult
+hone_rewrite_sort_step(HoneFoldState *state)
+{
+	Relation	rel = hone_reopen(state->relid, AccessShareLock);
+	int64		limit = maintenance_work_mem * INT64CONST(1024) / sizeof(ItemPointerData);
+	HoneStepResult result = HONE_STEP_MORE;
+	HoneRole	saved;
+
+	if (somebody_is_there(state->relid) || hone_holds_meta(rel))
+		result = HONE_STEP_LAST;
+	else if (state->order != NULL)
+	{
+		hone_progress_phase(HONE_PHASE_SORTING);
+		hone_become_owner(state->relid, &saved);
+		PushActiveSnapshot(GetLatestSnapshot());
+		state->end_block = RelationGetNumberOfBlocks(rel);
+		while (result == HONE_STEP_MORE && state->next_block < state->end_block)
+		{
+			int64		n;
+			ItemPointerData *tids = hone_sort_window(rel, GetActiveSnapshot(), state->order,
+													 &state->next_block, state->end_block,
+													 CurrentMemoryContext, &n);
+
+			if (state->window_rows + n > limit)
+				result = HONE_STEP_LAST;
+			else
+			{
+				Size		size = Max(state->window_rows + n, 1) * sizeof(ItemPointerData);
+
+				state->window = state->window == NULL ?
+					MemoryContextAllocHuge(state->context, size) :
+					repalloc_huge(state->window, size);
+				memcpy(&state->window[state->window_rows], tids, n * sizeof(ItemPointerData));
+				state->window_rows += n;
+			}
+			pfree(tids);
+		}
+		PopActiveSnapshot();
+		hone_restore_role(&saved);
+	}
+	table_close(rel, NoLock);
+	if (result == HONE_STEP_LAST)
+		begin_anew(state);
+	return result;
+}
+
+HoneStepResult
+hone_rewrite_step(HoneFoldState *state)
+{
+	Rewrite		rewrite = {.state = state};
+	bool		done = false;
+	HoneRole	saved;
+
+	hone_progress_phase(HONE_PHASE_REWRITING);
+	if (hone_try_lock(state->relid, ExclusiveLock, state->lock_timeout_ms) &&
+		!somebody_is_there(state->relid))
+	{
+		rewrite.rel = hone_reopen(state->relid, NoLock);
+		hone_tiered_check_compressible(rewrite.rel);
+		CheckTableNotInUse(rewrite.rel, "CALL hone.compress");
+		hone_become_owner(state->relid, &saved);
+		if (hone_holds_meta(rewrite.rel))
+			table_close(rewrite.rel, NoLock);
+		else
+			done = rewrite_locked(&rewrite);
+		hone_restore_role(&saved);
+	}
+	begin_anew(state);
+	if (!done)
+	{
+		hone_progress_nothing_done();
+		return HONE_STEP_LAST;
+	}
+	state->rows += rewrite.rows;
+	state->batches += rewrite.meta.batches;
+	return HONE_STEP_MORE;
+}
