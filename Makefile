@@ -82,6 +82,7 @@ TIERED_OBJS = \
 	src/tiered/heap_swap.o \
 	src/tiered/index_build.o \
 	src/tiered/key_share.o \
+	src/tiered/moves.o \
 	src/tiered/order.o \
 	src/tiered/plan_check.o \
 	src/tiered/prepared.o \
@@ -185,6 +186,7 @@ ISOLATION = \
 	tiered_key_share \
 	tiered_index_epq \
 	tiered_fold_beside \
+	tiered_rewrite \
 	tiered_snapshot \
 	batch_delete_concurrent \
 	lifecycle_movers \

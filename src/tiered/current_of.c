@@ -6,9 +6,9 @@
  * A cursor without FOR UPDATE keeps no row as it was. On a heap the statement
  * follows the chain of updates from the row that was fetched to the version
  * that it sees. From a compressed row one more link leads to the plain row
- * that replaced it. Folding breaks the chain: the row lives on in a batch that
- * nothing here names. Then nothing would be updated, silently; so it is an
- * error.
+ * that replaced it; and where a row has been compressed, compressed again or
+ * decompressed since, what moves.c notes leads on. A transaction with one
+ * snapshot does not see its row there: it gets an error, not nothing.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,12 +16,14 @@
 
 #include "access/heapam.h"
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "tiered/current_of.h"
+#include "tiered/moves.h"
 #include "tiered/row.h"
 
 static void
@@ -29,7 +31,7 @@ report_folded(Relation rel)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("could not find the cursor's row: it was compressed after it was fetched"),
+			 errmsg("could not serialize access: the cursor's row was compressed after it was fetched"),
 			 errhint("Try again, or declare the cursor FOR UPDATE: then table \"%s\" is not compressed meanwhile.",
 					 RelationGetRelationName(rel))));
 }
@@ -37,7 +39,7 @@ report_folded(Relation rel)
 /* One version of a chain; false: it is the last. */
 static bool
 follow(Relation rel, Snapshot snapshot, Page page, Buffer buffer,
-	   ItemPointer version, TransactionId *made_by, ItemPointer tid, bool *folded)
+	   ItemPointer version, TransactionId *made_by, ItemPointer tid, bool *moved)
 {
 	OffsetNumber offset = ItemPointerGetOffsetNumber(version);
 	HeapTupleData tuple;
@@ -63,7 +65,8 @@ follow(Relation rel, Snapshot snapshot, Page page, Buffer buffer,
 		return false;
 	if (HeapTupleHeaderIndicatesMovedPartitions(tuple.t_data))
 	{
-		*folded = !valid;
+		*moved = !valid;
+		*made_by = HeapTupleHeaderGetUpdateXid(tuple.t_data);
 		return false;
 	}
 	*made_by = HeapTupleHeaderGetUpdateXid(tuple.t_data);
@@ -71,12 +74,18 @@ follow(Relation rel, Snapshot snapshot, Page page, Buffer buffer,
 	return !ItemPointerEquals(&tuple.t_self, version);
 }
 
-static void
-latest_plain(Relation rel, Snapshot snapshot, ItemPointer tid)
+/*
+ * Sets *tid to the version that the snapshot sees, if there is one. False: the
+ * chain ends where *moved_by compressed the row, if not to move it to another
+ * partition, at *tid.
+ */
+static bool
+latest_plain(Relation rel, Snapshot snapshot, ItemPointer tid,
+			 TransactionId *moved_by)
 {
 	ItemPointerData version = *tid;
 	TransactionId made_by = InvalidTransactionId;
-	bool		folded = false;
+	bool		moved = false;
 	bool		more;
 
 	do
@@ -89,29 +98,48 @@ latest_plain(Relation rel, Snapshot snapshot, ItemPointer tid)
 		buffer = ReadBuffer(rel, ItemPointerGetBlockNumber(&version));
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 		more = follow(rel, snapshot, BufferGetPage(buffer), buffer, &version,
-					  &made_by, tid, &folded);
+					  &made_by, tid, &moved);
 		UnlockReleaseBuffer(buffer);
 	} while (more);
-	if (folded)
-		report_folded(rel);
+	if (moved)
+	{
+		*tid = version;
+		*moved_by = made_by;
+	}
+	return !moved;
+}
+
+static bool
+batch_is_there(Relation rel, const ItemPointerData *tid)
+{
+	HoneStore  *store = hone_store_open(rel, AccessShareLock);
+	HoneBatchEntry entry;
+	bool		there;
+
+	if (store == NULL)
+		return false;
+	there = hone_store_find_batch(store, SnapshotSelf, hone_tid_batch(tid), &entry);
+	hone_store_close(store);
+	return there;
 }
 
 void
 hone_current_of_tid(Relation rel, Snapshot snapshot, ItemPointer tid)
 {
-	if (hone_tid_is_compressed(tid))
+	for (;;)
 	{
-		HoneStore  *store = hone_store_open(rel, AccessShareLock);
-		HoneBatchEntry entry;
-		bool		there = store != NULL &&
-		hone_store_find_batch(store, SnapshotSelf, hone_tid_batch(tid), &entry);
+		TransactionId moved_by = InvalidTransactionId;
 
-		if (store != NULL)
-			hone_store_close(store);
-		if (!there)
+		if (hone_tid_is_compressed(tid) && batch_is_there(rel, tid))
+		{
+			if (!hone_row_replaced_by(rel, snapshot, tid))
+				return;
+		}
+		if (!hone_tid_is_compressed(tid) && latest_plain(rel, snapshot, tid, &moved_by))
+			return;
+		if (IsolationUsesXactSnapshot())
 			report_folded(rel);
-		if (!hone_row_replaced_by(rel, snapshot, tid))
+		if (!hone_moves_follow(rel, moved_by, tid))
 			return;
 	}
-	latest_plain(rel, snapshot, tid);
 }

@@ -52,8 +52,11 @@
  */
 #define CHUNKS_FACTOR		1.5
 
-/* A rewrite encodes with its lock held, and looks for waiters in between. */
-#define REWRITE_RAW_BYTES	(INT64CONST(8) * 1024 * 1024)
+/*
+ * A rewrite encodes with its lock held, and looks for waiters in between. A
+ * batch of this size is none that recompressing would put together with others.
+ */
+#define REWRITE_RAW_BYTES	(HONE_BATCH_RAW_BYTES / 2)
 
 Relation
 hone_fold_open(HoneFoldState *state)
@@ -271,7 +274,7 @@ encode(HoneFoldState *state, Relation rel, Collection *collection)
 
 	if (state->order != NULL)
 		hone_sort_builder(builder, state->order);
-	hone_builder_encode(builder, state->level, &prepared->stream, &prepared->entry);
+	hone_prepared_encode(prepared, builder, state->level);
 	prepared->nrows = builder->nrows;
 	prepared->rows = MemoryContextAlloc(prepared->context, builder->nrows * sizeof(HonePlainRow));
 	memcpy(prepared->rows, collection->rows, builder->nrows * sizeof(HonePlainRow));

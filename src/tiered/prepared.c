@@ -8,9 +8,9 @@
  * flight then, and no VACUUM of the table.
  *
  * An older snapshot goes on seeing what was there before, a newer one the
- * batch. Plain rows are deleted as "moved to another partition", so that a
- * writer which nevertheless meets one (a cursor's WHERE CURRENT OF) gets 40001
- * instead of silently updating nothing. Logical decoding sees no row change.
+ * batch. Plain rows are deleted as "moved to another partition"; whoever
+ * nevertheless meets one, by a cursor's WHERE CURRENT OF, finds the way in
+ * what moves.c notes, or gets 40001. Logical decoding sees no row change.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,7 +27,9 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "tiered/moves.h"
 #include "tiered/prepared.h"
+#include "tiered/switch.h"
 #include "tiered/tombstone.h"
 
 HonePrepared *
@@ -50,6 +52,16 @@ void
 hone_prepared_free(HonePrepared *prepared)
 {
 	MemoryContextDelete(prepared->context);
+}
+
+void
+hone_prepared_encode(HonePrepared *prepared, HoneBatchBuilder *builder, int level)
+{
+	Size		size = builder->nrows * sizeof(ItemPointerData);
+
+	hone_builder_encode(builder, level, &prepared->stream, &prepared->entry);
+	prepared->origins = MemoryContextAlloc(prepared->context, size);
+	memcpy(prepared->origins, builder->tids, size);
 }
 
 bool
@@ -194,6 +206,30 @@ delete_rows(const HonePrepared *prepared, Relation rel)
 	PG_END_TRY();
 }
 
+/*
+ * For cursors: where the rows went that are now in the batch, and those which
+ * an UPDATE had moved out of the batches that go with their tombstones.
+ */
+static void
+note_moves(HonePrepared *prepared, HoneStore *store, HoneStoreMeta *meta)
+{
+	ItemPointerData *tids = palloc(HONE_MAX_BATCH_ROWS * sizeof(ItemPointerData));
+
+	for (int i = 0; i < prepared->nreplaced; i++)
+	{
+		const HoneBatchEntry *entry = &prepared->replaced[i].entry;
+
+		if (prepared->replaced[i].ndead == 0)
+			continue;
+		hone_tombstones_replacements(store, GetActiveSnapshot(), entry->batch, entry->nrows, tids);
+		hone_moves_note(store, meta, HONE_MOVED_OUT, entry->batch, tids, entry->nrows);
+	}
+	if (prepared->entry.nrows > 0)
+		hone_moves_note(store, meta, HONE_MOVED_IN, prepared->entry.batch,
+						prepared->origins, prepared->entry.nrows);
+	pfree(tids);
+}
+
 void
 hone_prepared_write(HonePrepared *prepared, Relation rel)
 {
@@ -216,6 +252,10 @@ hone_prepared_write(HonePrepared *prepared, Relation rel)
 	store->npages = prepared->npages;
 	if (prepared->entry.nrows > 0)
 		hone_store_write_batch(store, &meta, &prepared->entry, prepared->stream.data);
+	if (!hone_somebody_is_there(RelationGetRelid(rel)))
+		hone_moves_forget(store, GetActiveSnapshot());
+	else
+		note_moves(prepared, store, &meta);
 	hone_store_write_meta(store, GetActiveSnapshot(), &meta);
 	PopActiveSnapshot();
 	hone_store_close(store);

@@ -33,6 +33,7 @@ typedef struct HonePrepared
 
 	HoneBatchEntry entry;		/* no rows: nothing is left to write */
 	StringInfoData stream;
+	ItemPointerData *origins;	/* where its rows came from */
 	const BlockNumber *pages;	/* of the TOAST table, for its chunks; or NULL */
 	int			npages;
 
@@ -46,6 +47,9 @@ typedef struct HonePrepared
 /* In a child of parent, which must outlive the transaction. */
 extern HonePrepared *hone_prepared_create(MemoryContext parent, Relation rel);
 extern void hone_prepared_free(HonePrepared *prepared);
+
+/* Encode the rows of a builder, in their order. */
+extern void hone_prepared_encode(HonePrepared *prepared, HoneBatchBuilder *builder, int level);
 
 /* Whether the table still has the files and columns it had then. */
 extern bool hone_prepared_fits(const HonePrepared *prepared, Relation rel);

@@ -206,6 +206,7 @@ collect_alive(HoneCursor *cursor, const HoneReplacedBatch *replaced,
 		if (!hone_cursor_seek(cursor, &tid))
 			elog(ERROR, "row %d of batch %d is missing", row, replaced->entry.batch);
 		hone_cursor_store_virtual(cursor, slot);
+		slot->tts_tid = tid;
 		hone_builder_add(builder, slot);
 	}
 }
@@ -246,7 +247,7 @@ prepare_group(HoneFoldState *state, Relation rel, List *batches)
 	{
 		if (state->order != NULL && prepared->nreplaced > 1)
 			hone_sort_builder(builder, state->order);
-		hone_builder_encode(builder, state->level, &prepared->stream, &prepared->entry);
+		hone_prepared_encode(prepared, builder, state->level);
 	}
 	if (prepared != NULL)
 	{

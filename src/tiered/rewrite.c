@@ -91,20 +91,6 @@ typedef enum Fate
 	FATE_UNKNOWN				/* somebody is writing it */
 } Fate;
 
-/*
- * Others, of this database or prepared, who use the table in any way.
- */
-static bool
-somebody_is_there(Oid relid)
-{
-	LOCKTAG		tag;
-	int			count;
-
-	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
-	pfree(GetLockConflicts(&tag, AccessExclusiveLock, &count));
-	return count > 0;
-}
-
 static bool
 give_way(Rewrite *rewrite)
 {
@@ -401,9 +387,7 @@ write_new(Rewrite *rewrite, TransactionId freeze_xid, MultiXactId multi_cutoff)
 	complete = write_batches(rewrite, store);
 	if (complete)
 	{
-		PushActiveSnapshot(GetLatestSnapshot());
 		hone_store_write_meta(store, GetActiveSnapshot(), &rewrite->meta);
-		PopActiveSnapshot();
 		if (rewrite->rest > 0)
 			copy_rest(rewrite, freeze_xid, multi_cutoff);
 		mark_visible(rewrite, store->toast);
@@ -465,6 +449,9 @@ rewrite_locked(Rewrite *rewrite)
 		freeze_xid = rel->rd_rel->relfrozenxid;
 	if (MultiXactIdPrecedes(multi_cutoff, rel->rd_rel->relminmxid))
 		multi_cutoff = rel->rd_rel->relminmxid;
+
+	/* for what the catalogs are written and indexes evaluate */
+	PushActiveSnapshot(GetLatestSnapshot());
 	if (count_rows(rewrite))
 	{
 		HoneFoldState *state = rewrite->state;
@@ -486,6 +473,7 @@ rewrite_locked(Rewrite *rewrite)
 						 freeze_xid, multi_cutoff, persistence);
 	else if (OidIsValid(rewrite->new_relid))
 		throw_away(rewrite->new_relid);
+	PopActiveSnapshot();
 	return done;
 }
 
@@ -521,7 +509,7 @@ hone_rewrite_sort_step(HoneFoldState *state)
 	HoneStepResult result = HONE_STEP_MORE;
 	HoneRole	saved;
 
-	if (somebody_is_there(state->relid) || hone_holds_meta(rel))
+	if (hone_somebody_is_there(state->relid) || hone_holds_meta(rel))
 		result = HONE_STEP_LAST;
 	else if (state->order != NULL)
 	{
@@ -568,7 +556,7 @@ hone_rewrite_step(HoneFoldState *state)
 
 	hone_progress_phase(HONE_PHASE_REWRITING);
 	if (hone_try_lock(state->relid, ExclusiveLock, state->lock_timeout_ms) &&
-		!somebody_is_there(state->relid))
+		!hone_somebody_is_there(state->relid))
 	{
 		rewrite.rel = hone_reopen(state->relid, NoLock);
 		hone_tiered_check_compressible(rewrite.rel);

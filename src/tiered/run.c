@@ -35,6 +35,7 @@
 #include "common/toplevel.h"
 #include "tiered/am.h"
 #include "tiered/fold.h"
+#include "tiered/moves.h"
 #include "tiered/progress.h"
 #include "tiered/rewrite.h"
 #include "tiered/run.h"
@@ -411,6 +412,26 @@ read_order(HoneFoldState *state)
 }
 
 /*
+ * Nobody has a cursor any more that needs to know where rows went?
+ */
+static HoneStepResult
+forget_moves_step(HoneFoldState *state)
+{
+	Relation	rel = hone_fold_open(state);
+	HoneStore  *store = hone_store_open(rel, AccessShareLock);
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	if (hone_moves_noted(store, GetActiveSnapshot()) &&
+		hone_try_lock(state->relid, ExclusiveLock, state->lock_timeout_ms) &&
+		!hone_somebody_is_there(state->relid))
+		hone_moves_forget(store, GetActiveSnapshot());
+	PopActiveSnapshot();
+	hone_store_close(store);
+	table_close(rel, NoLock);
+	return HONE_STEP_LAST;
+}
+
+/*
  * The fast way, if it can be gone; a step that cannot leaves all as it was.
  */
 static bool
@@ -438,6 +459,7 @@ compress(HoneFoldState *state, bool open,
 	run_steps(state, hone_fold_step, next_transaction, arg);
 	run_steps(state, hone_recompress_plan_step, next_transaction, arg);
 	run_steps(state, hone_recompress_step, next_transaction, arg);
+	run_steps(state, forget_moves_step, next_transaction, arg);
 	next_step(next_transaction, arg);
 	if (state->rows > 0 || state->rewritten > 0)
 		give_space_back(state, next_transaction, arg, result);

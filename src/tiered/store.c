@@ -83,8 +83,8 @@ checksum(const void *data, Size length)
 	return crc;
 }
 
-static void
-report_damage(HoneStore *store, const char *what)
+void
+hone_store_report_damage(HoneStore *store, const char *what)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
@@ -197,10 +197,10 @@ hone_store_row_bytes(HoneStore *store, HeapTuple tuple, int32 *seq,
 	*seq = DatumGetInt32(fastgetattr(tuple, 2, desc, &isnull));
 	value = isnull ? (Datum) 0 : fastgetattr(tuple, 3, desc, &isnull);
 	if (isnull)
-		report_damage(store, "a row");
+		hone_store_report_damage(store, "a row");
 	data = (struct varlena *) DatumGetPointer(value);
 	if (VARATT_IS_EXTENDED(data) && !VARATT_IS_SHORT(data))
-		report_damage(store, "a row");
+		hone_store_report_damage(store, "a row");
 	*length = VARSIZE_ANY_EXHDR(data);
 	return VARDATA_ANY(data);
 }
@@ -264,8 +264,8 @@ hone_store_delete_rows(HoneStore *store, Snapshot snapshot, Oid value,
 	hone_store_end_scan(scan);
 }
 
-static bool
-holds_any(HoneStore *store, Snapshot snapshot, Oid value)
+bool
+hone_store_holds_any(HoneStore *store, Snapshot snapshot, Oid value)
 {
 	HoneStoreScan *scan = hone_store_begin_scan(store, snapshot, value, 0, PG_INT32_MAX);
 	bool		found = hone_store_next(scan) != NULL;
@@ -290,8 +290,8 @@ hone_store_exists(Relation rel)
 		return false;
 	}
 	/* the meta row is always there; a batch without it is damage to be told */
-	found = holds_any(store, SnapshotAny, HONE_VALUE_META) ||
-		holds_any(store, SnapshotAny, HONE_VALUE_DIRECTORY);
+	found = hone_store_holds_any(store, SnapshotAny, HONE_VALUE_META) ||
+		hone_store_holds_any(store, SnapshotAny, HONE_VALUE_DIRECTORY);
 	hone_store_close(store);
 	return found;
 }
@@ -310,12 +310,12 @@ read_fixed(HoneStore *store, HeapTuple tuple, void *row, Size size,
 	uint32		crc;
 
 	if (length != size)
-		report_damage(store, what);
+		hone_store_report_damage(store, what);
 	memcpy(row, data, size);
 	memcpy(head, row, sizeof(head));
 	memcpy(&crc, (char *) row + size - sizeof(uint32), sizeof(uint32));
 	if (head[0] != magic || crc != checksum(row, size - sizeof(uint32)))
-		report_damage(store, what);
+		hone_store_report_damage(store, what);
 	if (head[1] != STORE_VERSION)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -332,7 +332,7 @@ check_entry(HoneStore *store, const HoneBatchEntry *entry)
 		entry->natts < 0 || entry->natts > MaxHeapAttributeNumber ||
 		entry->detail_bytes <= 0 ||
 		entry->stored_bytes < entry->detail_bytes)
-		report_damage(store, "a directory row");
+		hone_store_report_damage(store, "a directory row");
 }
 
 bool
@@ -354,7 +354,6 @@ hone_store_write_meta(HoneStore *store, Snapshot snapshot, HoneStoreMeta *meta)
 	hone_store_delete_meta(store, snapshot);
 	meta->magic = META_MAGIC;
 	meta->version = STORE_VERSION;
-	meta->pad = 0;
 	meta->crc = checksum(meta, offsetof(HoneStoreMeta, crc));
 	insert_chunk(store, HONE_VALUE_META, 0, meta, sizeof(*meta));
 }
@@ -371,7 +370,7 @@ hone_store_seen_by_anybody(HoneStore *store)
 	SnapshotData snapshot;
 
 	InitNonVacuumableSnapshot(snapshot, GlobalVisTestFor(store->toast));
-	return holds_any(store, &snapshot, HONE_VALUE_DIRECTORY);
+	return hone_store_holds_any(store, &snapshot, HONE_VALUE_DIRECTORY);
 }
 
 HoneBatchEntry *
@@ -403,7 +402,7 @@ hone_store_read_directory(HoneStore *store, Snapshot snapshot, int *nentries)
 	/* a lost directory row must not go unnoticed */
 	if (hone_store_read_meta(store, snapshot, &meta) ?
 		meta.batches != *nentries : *nentries > 0)
-		report_damage(store, "the directory");
+		hone_store_report_damage(store, "the directory");
 	return entries;
 }
 
@@ -527,7 +526,7 @@ hone_store_read_stream(HoneStore *store, Snapshot snapshot,
 	HeapTuple	tuple;
 
 	if (offset < 0 || length < 0 || end > entry->stored_bytes)
-		report_damage(store, "a batch");
+		hone_store_report_damage(store, "a batch");
 	if (length == 0)
 		return;
 
@@ -546,11 +545,11 @@ hone_store_read_stream(HoneStore *store, Snapshot snapshot,
 		CHECK_FOR_INTERRUPTS();
 		if (seq != chunk_seq(entry->first_chunk + next) ||
 			size != Min(HONE_CHUNK_BYTES, entry->stored_bytes - start))
-			report_damage(store, "a batch");
+			hone_store_report_damage(store, "a batch");
 		memcpy(dest + (from - offset), data + (from - start), to - from);
 		next++;
 	}
 	hone_store_end_scan(scan);
 	if (next != (end - 1) / HONE_CHUNK_BYTES + 1)
-		report_damage(store, "a batch");
+		hone_store_report_damage(store, "a batch");
 }

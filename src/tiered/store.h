@@ -29,6 +29,7 @@
 
 #define HONE_VALUE_META			1
 #define HONE_VALUE_DIRECTORY	2
+#define HONE_VALUE_MOVES		3
 #define HONE_VALUE_STREAM		16
 #define HONE_VALUE_STREAM_END	2000
 #define HONE_VALUE_TOMBSTONE	2000
@@ -72,7 +73,7 @@ typedef struct HoneStoreMeta
 	int64		stored_bytes;	/* their streams */
 	int64		heap_bytes;		/* total size with indexes before the first
 								 * fold */
-	uint32		pad;
+	uint32		next_move;		/* chunk_seq of the next row of moves */
 	uint32		crc;			/* CRC-32C of all before it */
 } HoneStoreMeta;
 
@@ -190,6 +191,12 @@ extern void hone_store_insert_row(HoneStore *store, Oid value, int32 seq,
 								  const void *data, int32 length,
 								  CommandId cid, int options,
 								  ItemPointer tid);
+
+/* Whether the snapshot sees any row of a value id. */
+extern bool hone_store_holds_any(HoneStore *store, Snapshot snapshot, Oid value);
+
+/* Raise XX001: what of the table is damaged. */
+extern void hone_store_report_damage(HoneStore *store, const char *what);
 
 /* Delete rows that the snapshot sees. */
 extern void hone_store_delete_rows(HoneStore *store, Snapshot snapshot,

@@ -38,6 +38,7 @@
 
 #include "common/owner.h"
 #include "tiered/am.h"
+#include "tiered/moves.h"
 #include "tiered/store.h"
 #include "tiered/switch.h"
 #include "tiered/tiered.h"
@@ -81,6 +82,17 @@ hone_try_lock(Oid relid, LOCKMODE mode, int timeout_ms)
 		CHECK_FOR_INTERRUPTS();
 		pg_usleep(LOCK_POLL_US);
 	}
+}
+
+bool
+hone_somebody_is_there(Oid relid)
+{
+	LOCKTAG		tag;
+	int			count;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
+	pfree(GetLockConflicts(&tag, AccessExclusiveLock, &count));
+	return count > 0;
 }
 
 bool
@@ -216,7 +228,10 @@ hone_switch_to_heap(Oid relid, int lock_timeout_ms)
 			else if (hone_store_seen_by_anybody(store))
 				result = HONE_STEP_SEEN;
 			else
+			{
+				hone_moves_forget(store, GetActiveSnapshot());
 				hone_store_delete_meta(store, GetActiveSnapshot());
+			}
 			PopActiveSnapshot();
 			hone_store_close(store);
 		}

@@ -36,6 +36,9 @@ extern Relation hone_reopen(Oid relid, LOCKMODE mode);
  */
 extern bool hone_try_lock(Oid relid, LOCKMODE mode, int timeout_ms);
 
+/* Whether others, prepared transactions among them, have it locked in any way. */
+extern bool hone_somebody_is_there(Oid relid);
+
 /* Whether rel is tiered and a meta row is there now: ready to be folded. */
 extern bool hone_holds_meta(Relation rel);
 

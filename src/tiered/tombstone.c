@@ -186,6 +186,32 @@ hone_tombstones_read(HoneStore *store, Snapshot snapshot, int32 batch,
 }
 
 void
+hone_tombstones_replacements(HoneStore *store, Snapshot snapshot, int32 batch,
+							 int nrows, ItemPointerData *tids)
+{
+	HoneStoreScan *scan = hone_store_begin_scan(store, snapshot,
+												value_of(HONE_VALUE_TOMBSTONE, batch),
+												seq_of(batch, 0), seq_of(batch, nrows - 1));
+	HeapTuple	tuple;
+
+	for (int row = 0; row < nrows; row++)
+		ItemPointerSetInvalid(&tids[row]);
+	while ((tuple = hone_store_next(scan)) != NULL)
+	{
+		int32		seq;
+		int32		length;
+		int			row;
+
+		CHECK_FOR_INTERRUPTS();
+		hone_store_row_bytes(store, tuple, &seq, &length);
+		row = seq & HONE_MAX_BATCH_ROWS;
+		if (row < nrows)
+			(void) read_tombstone(store, tuple, &tids[row]);
+	}
+	hone_store_end_scan(scan);
+}
+
+void
 hone_tombstones_visit(HoneStore *store, Snapshot snapshot)
 {
 	HoneStoreMeta meta;
@@ -226,16 +252,6 @@ hone_tombstones_count(HoneStore *store, Snapshot snapshot)
 	return sampled > 0 ? count * nbatches / sampled : 0;
 }
 
-static bool
-holds_tombstone(HoneStore *store, Snapshot snapshot, Oid value)
-{
-	HoneStoreScan *scan = hone_store_begin_scan(store, snapshot, value, 0, PG_INT32_MAX);
-	bool		found = hone_store_next(scan) != NULL;
-
-	hone_store_end_scan(scan);
-	return found;
-}
-
 int64
 hone_tombstones_estimate(HoneStore *store, Snapshot snapshot)
 {
@@ -254,7 +270,7 @@ hone_tombstones_estimate(HoneStore *store, Snapshot snapshot)
 		Oid			last = value_of(HONE_VALUE_TOMBSTONE, entries[nbatches - 1].batch);
 
 		for (Oid value = value_of(HONE_VALUE_TOMBSTONE, entries[0].batch); !any && value <= last; value++)
-			any = holds_tombstone(store, snapshot, value);
+			any = hone_store_holds_any(store, snapshot, value);
 	}
 	for (int i = 0; any && i < SAMPLED_ROWS; i++)
 	{

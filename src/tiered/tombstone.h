@@ -82,6 +82,14 @@ extern bool hone_tombstone_forget(Oid value, Datum *bytes);
 #define HONE_IS_DEAD(dead, row)	(((dead)[(row) >> 3] >> ((row) & 7)) & 1)
 
 /*
+ * Where the plain rows are that replaced rows of a batch, to the snapshot's
+ * knowledge; invalid for all other rows.
+ */
+extern void hone_tombstones_replacements(HoneStore *store, Snapshot snapshot,
+										 int32 batch, int nrows,
+										 ItemPointerData *tids);
+
+/*
  * Set the bits of those of the batch's rows from first to last of which the
  * snapshot sees a tombstone, clear all others. Returns how many are set.
  */

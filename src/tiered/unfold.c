@@ -27,6 +27,7 @@
 #include "tiered/am.h"
 #include "tiered/cursor.h"
 #include "tiered/fold.h"
+#include "tiered/moves.h"
 
 /* Index entries for one tuple just inserted, within estate. */
 static void
@@ -36,8 +37,12 @@ insert_index_entries(EState *estate, ResultRelInfo *info, TupleTableSlot *slot)
 		list_free(hone_compat_insert_index_tuples(info, slot, estate));
 }
 
+/*
+ * Insert the rows of a batch that are alive; sets where each of them is now.
+ */
 static int64
-insert_rows(HoneCursor *cursor, Relation rel, int32 batch, int nrows)
+insert_rows(HoneCursor *cursor, Relation rel, int32 batch, int nrows,
+			ItemPointerData *places)
 {
 	EState	   *estate = CreateExecutorState();
 	ResultRelInfo *info = makeNode(ResultRelInfo);
@@ -66,6 +71,7 @@ insert_rows(HoneCursor *cursor, Relation rel, int32 batch, int nrows)
 		}
 		tuple = hone_cursor_form_tuple(cursor);
 		heap_insert(rel, tuple, cid, HEAP_INSERT_NO_LOGICAL, NULL);
+		places[row] = tuple->t_self;
 		ExecStoreHeapTuple(tuple, slot, false);
 		insert_index_entries(estate, info, slot);
 		ExecClearTuple(slot);
@@ -88,6 +94,7 @@ unfold_first_batch(HoneFoldState *state, Relation rel)
 	HoneStore  *store;
 	HoneStoreMeta meta;
 	HoneBatchEntry entry;
+	ItemPointerData *places;
 
 	if (cursor == NULL)
 		return HONE_STEP_LAST;
@@ -106,14 +113,25 @@ unfold_first_batch(HoneFoldState *state, Relation rel)
 	/* who read a row that moves is taken to have read the whole table */
 	TransferPredicateLocksToHeapRelation(rel);
 	TransferPredicateLocksToHeapRelation(store->toast);
+	places = palloc(entry.nrows * sizeof(ItemPointerData));
+	hone_tombstones_replacements(store, snapshot, entry.batch, entry.nrows, places);
 	hone_store_delete_batch(store, snapshot, &meta, &entry);
 	hone_store_write_meta(store, snapshot, &meta);
-	hone_store_close(store);
 
 	/* the snapshot goes on seeing it */
-	state->rows += insert_rows(cursor, rel, entry.batch, entry.nrows);
+	state->rows += insert_rows(cursor, rel, entry.batch, entry.nrows, places);
 	state->batches++;
 	hone_cursor_close(cursor);
+	if (hone_somebody_is_there(RelationGetRelid(rel)))
+	{
+		CommandCounterIncrement();
+		PushActiveSnapshot(GetLatestSnapshot());
+		hone_moves_note(store, &meta, HONE_MOVED_OUT, entry.batch, places, entry.nrows);
+		hone_store_write_meta(store, GetActiveSnapshot(), &meta);
+		PopActiveSnapshot();
+	}
+	pfree(places);
+	hone_store_close(store);
 	return HONE_STEP_MORE;
 }
 
