@@ -95,7 +95,12 @@ static bool
 give_way(Rewrite *rewrite)
 {
 	CHECK_FOR_INTERRUPTS();
-	return LockHasWaitersRelation(rewrite->rel, ExclusiveLock);
+	if (!LockHasWaitersRelation(rewrite->rel, ExclusiveLock))
+		return false;
+	ereport(DEBUG1,
+			(errmsg_internal("pg_hone: others wait for table \"%s\", which is rewritten",
+							 RelationGetRelationName(rewrite->rel))));
+	return true;
 }
 
 /* ------------------------------------------------------------------------
@@ -431,6 +436,19 @@ throw_away(Oid new_relid)
 }
 
 /*
+ * Nothing of the table has changed: whoever waits goes on now, not after the
+ * files of the other one are gone from the disk.
+ */
+static void
+unlock(Relation rel)
+{
+	while (CheckRelationLockedByMe(rel, AccessExclusiveLock, false))
+		UnlockRelation(rel, AccessExclusiveLock);
+	while (CheckRelationLockedByMe(rel, ExclusiveLock, false))
+		UnlockRelation(rel, ExclusiveLock);
+}
+
+/*
  * With EXCLUSIVE held. Closes the table.
  */
 static bool
@@ -467,6 +485,8 @@ rewrite_locked(Rewrite *rewrite)
 			done = true;
 		}
 	}
+	if (!done)
+		unlock(rel);
 	table_close(rel, NoLock);
 	if (done)
 		finish_heap_swap(rewrite->state->relid, rewrite->new_relid, false, false, false, true,

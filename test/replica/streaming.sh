@@ -17,6 +17,7 @@ chmod 755 "$HONE_WORK/run/standby"
 [ "$(id -u)" != 0 ] || chown "$(hone_user)" "$HONE_WORK/run/standby"
 hone_as "$HONE_BIN/pg_basebackup" -h "$primary" -p "$PGPORT" -U postgres -D "$standby_data" -R -c fast || exit 1
 hone_as sed -i "s|^unix_socket_directories.*|unix_socket_directories = '$HONE_WORK/run/standby'|" "$standby_data/postgresql.conf"
+hone_as sed -i "\$a max_standby_streaming_delay = 1s" "$standby_data/postgresql.conf"
 HONE_SERVERS+=("$standby_data")
 hone_start "$standby_data" || exit 1
 standby=$PGHOST
@@ -32,6 +33,21 @@ caught_up() {
 
 caught_up
 is "standby, heap" "$(on "$standby" rows_of t)" "$wanted"
+
+# a snapshot of the standby's that the primary does not know of, older than rows
+on "$primary" sql "CREATE TABLE young (id int); INSERT INTO young SELECT generate_series(1, 100)" || exit 1
+caught_up
+coproc READER { PGHOST=$standby "$HONE_BIN/psql" -XAtq -v VERBOSITY=sqlstate -d postgres 2>&1; }
+echo "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) > 0 FROM t; SELECT pg_sleep(0);" >&"${READER[1]}"
+read -r answer <&"${READER[0]}"
+on "$primary" sql "INSERT INTO young SELECT generate_series(101, 200)" || exit 1
+on "$primary" sql "CALL hone.compress('young')" || exit 1
+is "the primary has rewritten it" "$(on "$primary" sql "SELECT compressed_rows FROM hone.tiered_stats('young')")" 200
+caught_up
+echo "SELECT count(*) FROM young; ROLLBACK; SELECT 'end';" >&"${READER[1]}"
+answer=$(while read -r line <&"${READER[0]}" && [ "$line" != end ]; do [ -z "$line" ] || echo "$line"; done)
+like "an older snapshot of the standby ends, or reads what it saw" "$answer" "40001|57P01|25P02|server closed|^100$"
+is "a new one reads all" "$(on "$standby" sql "SELECT count(*) FROM young")" 200
 on "$primary" sql "CALL hone.compress('t')" || exit 1
 caught_up
 is "the primary stores it compressed" "$(on "$primary" sql "SELECT amname FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE c.oid = 't'::regclass")" tiered

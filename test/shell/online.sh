@@ -93,6 +93,25 @@ succeeds "a session that is ended leaves no progress behind" wait_until 20 "SELE
 tell "ROLLBACK;"
 close_session
 
+# --- the fast way gives way ----------------------------------------------------
+
+make_varied g 250000 || exit 1
+sql "ALTER TABLE g ADD PRIMARY KEY (id)"
+rewriting="SELECT EXISTS (SELECT FROM hone.compress_progress WHERE relation = 'g'::regclass AND phase = 'rewriting' AND rows_done > 0)"
+PGOPTIONS="-c client_min_messages=debug1" begin_compress "CALL hone.compress('g')"
+succeeds "a table that nobody uses is rewritten" wait_until 30 "$rewriting"
+is "others read meanwhile" "$(sql "SELECT count(*) FROM g WHERE id <= 1000")" 1000
+is "who writes waits for no more than a batch" "$(sql "SET lock_timeout = '20s'; UPDATE g SET n = -7 WHERE id = 5; SELECT 'yes'")" yes
+like "then it was not done" "$(cat "$log")" "others wait for table \"g\", which is rewritten"
+wanted=$(rows_of g)
+wait "$compress_pid"
+is "the slow way ends well" "$?" 0
+is "every row is there" "$(rows_of g)" "$wanted"
+is "and the change" "$(sql "SELECT n FROM g WHERE id = 5")" -7
+is "nothing is left of the other table" "$(sql "SELECT count(*) FROM pg_class WHERE relname LIKE 'pg_temp_%' OR relrewrite <> 0")" 0
+is "all of it is compressed" "$(sql "SELECT compressed_rows, plain_rows FROM hone.tiered_stats('g')")" "250000|0"
+sql "DROP TABLE g"
+
 # --- writers all the while -----------------------------------------------------
 
 sql "CREATE TABLE w (id int PRIMARY KEY, n int, at timestamptz DEFAULT '2024-01-01');
