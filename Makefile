@@ -75,6 +75,7 @@ TIERED_OBJS = \
 	src/tiered/cursor.o \
 	src/tiered/custom_path.o \
 	src/tiered/custom_scan.o \
+	src/tiered/defaults.o \
 	src/tiered/detail.o \
 	src/tiered/fold.o \
 	src/tiered/functions.o \

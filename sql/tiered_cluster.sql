@@ -23,12 +23,36 @@ SELECT id, v FROM vf WHERE id < 10 ORDER BY id;
 SELECT relfrozenxid = (SELECT relfrozenxid FROM pg_class WHERE oid = c.reltoastrelid) AS same FROM pg_class c WHERE relname = 'vf';
 CALL hone.compress('vf');
 TABLE vf_sums;
--- the defaults of younger columns would be lost
-ALTER TABLE vf ADD COLUMN d int DEFAULT 5;
-VACUUM FULL vf;
-ALTER TABLE vf ADD COLUMN n int;
-SELECT sum(d), count(n) FROM vf;
-CALL hone.decompress('vf');
-VACUUM FULL vf;
-SELECT sum(d), count(n) FROM vf;
 DROP TABLE vf CASCADE;
+-- the defaults of younger columns, which PostgreSQL forgets, are kept
+CREATE TABLE vd (id int PRIMARY KEY);
+INSERT INTO vd SELECT generate_series(1, 2000);
+CALL hone.compress('vd');
+ALTER TABLE vd ADD COLUMN d int DEFAULT 5, ADD COLUMN long text DEFAULT repeat('a long default ', 600),
+    ADD COLUMN price numeric DEFAULT 12.50, ADD COLUMN none int, ADD COLUMN words text[] DEFAULT '{x,NULL,y}';
+CREATE VIEW vd_young AS
+    SELECT count(*), sum(d) AS d, sum(length(long)) AS long, count(DISTINCT long) AS longs, sum(price) AS price,
+        count(none) AS none, min(words) AS min, max(words) AS max FROM vd;
+TABLE vd_young;
+VACUUM FULL vd;
+SELECT count(*) FROM pg_attribute WHERE attrelid = 'vd'::regclass AND atthasmissing;
+TABLE vd_young;
+SELECT id, d, length(long), price FROM vd WHERE id = 2000;
+SELECT count(*) FROM vd WHERE d = 5;
+SELECT count(*) FROM vd WHERE d IS NULL OR none IS NOT NULL;
+UPDATE vd SET d = d + 1 WHERE id = 2000 RETURNING d, price, words;
+DROP VIEW vd_young;
+ALTER TABLE vd ADD COLUMN later date DEFAULT '2024-02-29', DROP COLUMN price;
+CLUSTER vd USING vd_pkey;
+SELECT count(*), sum(d), count(DISTINCT long), min(later), max(later), count(none) FROM vd;
+ALTER TABLE vd ALTER COLUMN d SET DEFAULT 6;
+ALTER TABLE vd ALTER COLUMN long TYPE varchar;
+VACUUM FULL vd;
+SELECT count(*), sum(d), sum(length(long)), min(later) FROM vd;
+ALTER TABLE vd ALTER COLUMN d TYPE bigint;
+SELECT count(*), sum(d), sum(length(long)), min(later) FROM vd;
+CALL hone.compress('vd');
+SELECT count(*), sum(d), sum(length(long)), min(later) FROM vd;
+CALL hone.decompress('vd');
+SELECT count(*), sum(d), sum(length(long)), min(later) FROM vd;
+DROP TABLE vd;

@@ -557,9 +557,6 @@ tiered_copy_for_cluster(Relation old_rel, Relation new_rel, Relation index,
 	HoneHeapSwap swap;
 	bool		open = hone_is_open(old_rel);
 
-	if (open)
-		hone_cluster_check(old_rel);
-
 	hone_swap_to_heap(&swap, old_rel);
 	PG_TRY();
 	{

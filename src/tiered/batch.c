@@ -22,6 +22,7 @@
 #include "utils/rel.h"
 
 #include "tiered/batch.h"
+#include "tiered/defaults.h"
 #include "tiered/detail.h"
 
 struct HoneBatchReader
@@ -32,14 +33,14 @@ struct HoneBatchReader
 	MemoryContext context;
 	HoneColumnDetail *details;
 	HoneColumnReader **columns; /* opened on first use */
+	HoneDefault *defaults;		/* of all of the table's columns; or NULL */
 };
 
-static HoneColumnShape
-column_shape(Form_pg_attribute attribute)
+HoneColumnShape
+hone_column_shape(Form_pg_attribute attribute)
 {
 	HoneColumnShape shape;
 
-	/* a domain's values are its base type's */
 	shape.typid = getBaseType(attribute->atttypid);
 	shape.typlen = attribute->attlen;
 	shape.typbyval = attribute->attbyval;
@@ -203,7 +204,7 @@ hone_builder_encode(HoneBatchBuilder *builder, int level, StringInfo stream,
 
 		if (attribute->attisdropped)
 			continue;
-		shape = column_shape(attribute);
+		shape = hone_column_shape(attribute);
 		columns[i].offset = stream->len;
 		hone_codec_encode(stream, &shape, builder->nrows, builder->values[i],
 						  builder->isnull[i], level);
@@ -271,7 +272,7 @@ open_column(HoneBatchReader *reader, int attribute)
 {
 	Form_pg_attribute form = TupleDescAttr(reader->store->desc, attribute);
 	HoneColumnDetail *detail = &reader->details[attribute];
-	HoneColumnShape shape = column_shape(form);
+	HoneColumnShape shape = hone_column_shape(form);
 	BlobPlace  *place = palloc(sizeof(BlobPlace));
 	HoneBlobName name;
 
@@ -291,6 +292,19 @@ open_column(HoneBatchReader *reader, int attribute)
 								detail->length, fetch_blob, place);
 }
 
+static HoneDefault *
+default_of(HoneBatchReader *reader, int attribute)
+{
+	MemoryContext old = MemoryContextSwitchTo(reader->context);
+
+	if (reader->defaults == NULL)
+		reader->defaults = palloc0(reader->store->desc->natts * sizeof(HoneDefault));
+	if (!reader->defaults[attribute].known)
+		hone_defaults_read(reader->store, reader->snapshot, attribute, &reader->defaults[attribute]);
+	MemoryContextSwitchTo(old);
+	return &reader->defaults[attribute];
+}
+
 int
 hone_reader_vector(HoneBatchReader *reader, int attribute, int vector,
 				   Datum *values, bool *isnull)
@@ -303,15 +317,15 @@ hone_reader_vector(HoneBatchReader *reader, int attribute, int vector,
 	if (TupleDescAttr(desc, attribute)->attisdropped ||
 		attribute >= reader->entry->natts)
 	{
-		bool		null = true;
-		Datum		value = 0;
+		HoneDefault none = {.isnull = true};
+		HoneDefault *given = &none;
 
 		if (!TupleDescAttr(desc, attribute)->attisdropped)
-			value = getmissingattr(desc, attribute + 1, &null);
+			given = default_of(reader, attribute);
 		for (int i = 0; i < nrows; i++)
 		{
-			values[i] = value;
-			isnull[i] = null;
+			values[i] = given->value;
+			isnull[i] = given->isnull;
 		}
 		return nrows;
 	}

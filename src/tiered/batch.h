@@ -47,6 +47,9 @@ extern void hone_builder_free(HoneBatchBuilder *builder);
 extern void hone_builder_encode(HoneBatchBuilder *builder, int level,
 								StringInfo stream, HoneBatchEntry *entry);
 
+/* What the codec is told of a column; a domain's values are its base type's. */
+extern HoneColumnShape hone_column_shape(Form_pg_attribute attribute);
+
 /* One batch being read; everything in a context of its own. */
 typedef struct HoneBatchReader HoneBatchReader;
 

@@ -26,44 +26,10 @@
 #include "utils/snapmgr.h"
 
 #include "tiered/cluster.h"
+#include "tiered/defaults.h"
 #include "tiered/store.h"
 #include "tiered/tiered.h"
 #include "tiered/tombstone.h"
-
-void
-hone_cluster_check(Relation rel)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-	HoneStore  *store = hone_store_open(rel, AccessShareLock);
-	HoneBatchEntry *entries;
-	int			nentries;
-
-	if (store == NULL || desc->constr == NULL || desc->constr->missing == NULL)
-	{
-		if (store != NULL)
-			hone_store_close(store);
-		return;
-	}
-	entries = hone_store_read_directory(store, SnapshotSelf, &nentries);
-	for (int i = 0; i < nentries; i++)
-	{
-		for (int att = entries[i].natts; att < desc->natts; att++)
-		{
-			if (!TupleDescAttr(desc, att)->attisdropped &&
-				desc->constr->missing[att].am_present)
-				ereport(ERROR,
-						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						 errmsg("cannot rewrite table \"%s\": column \"%s\" was added after rows were compressed",
-								RelationGetRelationName(rel),
-								NameStr(TupleDescAttr(desc, att)->attname)),
-						 errdetail("Its default is not in the compressed rows yet."),
-						 errhint("CALL hone.decompress('%s') first.",
-								 hone_qualified_name(RelationGetRelid(rel)))));
-		}
-	}
-	pfree(entries);
-	hone_store_close(store);
-}
 
 static bool
 is_of_store(HeapTuple tuple, TupleDesc desc)
@@ -132,9 +98,10 @@ copy_versions(Relation old_toast, Relation new_toast, TransactionId oldest_xmin,
 
 /*
  * Index entries of the copied rows; returns the rows of the live batches.
+ * Defaults that batches need are added.
  */
 static double
-index_copies(Relation new_rel)
+index_copies(Relation new_rel, TupleDesc old_desc)
 {
 	HoneStore  *store = hone_store_open(new_rel, RowExclusiveLock);
 	TupleDesc	desc = RelationGetDescr(store->toast);
@@ -157,6 +124,8 @@ index_copies(Relation new_rel)
 	table_endscan(scan);
 	if (hone_store_read_meta(store, SnapshotSelf, &meta))
 		rows = (double) meta.rows;
+	if (hone_store_holds_any(store, SnapshotAny, HONE_VALUE_DIRECTORY))
+		hone_defaults_keep(store, old_desc);
 	hone_store_close(store);
 	return rows;
 }
@@ -172,5 +141,5 @@ hone_cluster_copy_store(Relation old_rel, Relation new_rel,
 	copy_versions(old_toast, new_toast, oldest_xmin, freeze_xid, multi_cutoff);
 	table_close(new_toast, NoLock);
 	table_close(old_toast, NoLock);
-	return index_copies(new_rel);
+	return index_copies(new_rel, RelationGetDescr(old_rel));
 }

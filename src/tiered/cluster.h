@@ -11,12 +11,6 @@
 #include "utils/relcache.h"
 
 /*
- * Raise an error unless the table can be rewritten: the values that columns
- * added later have in older rows are lost by it, so no batch may need them.
- */
-extern void hone_cluster_check(Relation rel);
-
-/*
  * Copy what the store of old_rel holds into the TOAST table of new_rel, which
  * the rewriting of the plain rows has filled before. Returns the rows in
  * batches. Both tables are locked ACCESS EXCLUSIVE.

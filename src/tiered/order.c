@@ -42,6 +42,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
+#include "tiered/detail.h"
 #include "tiered/order.h"
 #include "tiered/tiered.h"
 
@@ -432,30 +433,6 @@ count_sources(Relation rel, AttrNumber attnum)
 	return scattered && distinct >= 2 && distinct <= rows / ROWS_OF_SOURCE ? distinct : 0;
 }
 
-static Bitmapset *
-indexed_columns(Relation rel)
-{
-	Bitmapset  *columns = NULL;
-	ListCell   *lc;
-
-	foreach(lc, RelationGetIndexList(rel))
-	{
-		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
-		Form_pg_index index;
-
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		index = (Form_pg_index) GETSTRUCT(tuple);
-		for (int i = 0; i < index->indnkeyatts; i++)
-		{
-			if (index->indkey.values[i] > 0)
-				columns = bms_add_member(columns, index->indkey.values[i]);
-		}
-		ReleaseSysCache(tuple);
-	}
-	return columns;
-}
-
 /*
  * Of the columns that tell sources apart: one that an index has, since it is
  * then what the table is asked for, else any; the one with most values.
@@ -464,7 +441,7 @@ static AttrNumber
 source_column(Relation rel)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
-	Bitmapset  *indexed = indexed_columns(rel);
+	Bitmapset  *indexed = hone_detail_indexed(rel);
 	AttrNumber	best = 0;
 	double		best_sources = 0;
 	bool		best_indexed = false;
@@ -472,7 +449,7 @@ source_column(Relation rel)
 	for (AttrNumber attnum = 1; attnum <= desc->natts; attnum++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, attnum - 1);
-		bool		is_indexed = bms_is_member(attnum, indexed);
+		bool		is_indexed = bms_is_member(attnum - 1, indexed);
 		double		sources;
 
 		if (attribute->attisdropped || !may_name_source(attribute->atttypid))

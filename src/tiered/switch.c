@@ -38,6 +38,7 @@
 
 #include "common/owner.h"
 #include "tiered/am.h"
+#include "tiered/defaults.h"
 #include "tiered/moves.h"
 #include "tiered/store.h"
 #include "tiered/switch.h"
@@ -230,6 +231,7 @@ hone_switch_to_heap(Oid relid, int lock_timeout_ms)
 			else
 			{
 				hone_moves_forget(store, GetActiveSnapshot());
+				hone_defaults_forget(store, GetActiveSnapshot());
 				hone_store_delete_meta(store, GetActiveSnapshot());
 			}
 			PopActiveSnapshot();
