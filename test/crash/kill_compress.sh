@@ -51,7 +51,10 @@ for round in $(seq 0 $((rounds - 1))); do
     else
         # every other time the half-done work of the kill before goes on
         [ $((round % 4)) = 1 ] || sql "CALL hone.decompress('t')" || exit 1
-        kill_during "CALL hone.compress('t')" "$round"
+        # at once, or step by step
+        options=
+        [ $((round % 4)) != 2 ] || options="-c hone.compress_rewrite=off"
+        PGOPTIONS=$options kill_during "CALL hone.compress('t')" "$round"
         check "killed ${killed_at} ms into compress"
     fi
 done
