@@ -4,7 +4,7 @@
 # Asserts nothing about times.
 #
 #   bash test/bench/run.sh                     all of it, about ten minutes
-#   bash test/bench/run.sh overhead|storage|instructions|writing   a part, printed only
+#   bash test/bench/run.sh overhead|storage|instructions|writing|compressing   a part, printed only
 #
 # HONE_ROUNDS (5) rounds of HONE_SECONDS (10) each for the overhead.
 set -u
@@ -253,17 +253,57 @@ INSERT of 10,000 rows|INSERT INTO @ SELECT i, md5(i::text)::uuid, now(), 1, 'x' 
 SQL
 }
 
+# --- compressing -----------------------------------------------------------
+
+# compress_as LABEL SETTINGS STATEMENT: on a copy of the table made before.
+compress_as() {
+    local before wal begin took
+    before=$(sql "SELECT pg_current_wal_lsn()")
+    begin=$(date +%s%N)
+    PGOPTIONS=$2 sql "$3" >/dev/null 2>&1 || exit 1
+    took=$((($(date +%s%N) - begin) / 1000000))
+    wal=$(sql "SELECT pg_current_wal_lsn() - '$before'")
+    [ -n "${heap_took:-}" ] || heap_took=$took heap_wal=$wal
+    echo "| $1 | $took | $(ratio "$heap_took" "$took") | $((wal / 1048576)) | $(ratio "$heap_wal" "$wal") |" >>"$report"
+}
+
+compressing() {
+    local item heap_took='' heap_wal=
+    hone_server bench_compressing "-c shared_buffers=1GB -c max_wal_size=8GB -c autovacuum=off" || exit 1
+    sql "CREATE EXTENSION pg_hone" || exit 1
+    hone_say "compressing: three copies of one table"
+    for item in f a s; do
+        sql "CREATE TABLE $item (id bigint PRIMARY KEY, at timestamptz, device int, v float8, note text);
+             INSERT INTO $item SELECT i, timestamptz '2024-01-01' + i * interval '1 s', i % 1000, (hashint8(i) % 10000) / 10.0, 'note ' || i % 1000 FROM generate_series(1, 3000000) i;
+             ANALYZE $item" || exit 1
+    done
+    sql "VACUUM" && sql "CHECKPOINT" || exit 1
+    cat >>"$report" <<MD
+
+## Compressing
+
+Three million rows with a primary key, nobody else on the server: the whole call, with VACUUM and indexes. Ratios above 1: less than VACUUM FULL of the same heap.
+
+| | ms | ÷ | WAL, MB | ÷ |
+|---|---|---|---|---|
+MD
+    compress_as "VACUUM FULL, heap" "" "VACUUM FULL f"
+    compress_as "compress, by writing anew" "" "CALL hone.compress('a')"
+    compress_as "compress, step by step" "-c hone.compress_rewrite=off" "CALL hone.compress('s')"
+}
+
 cat >"$report" <<MD
 # Bench results
 
 Made by \`bash test/bench/run.sh\` on $("$PG_CONFIG" --version), $(nproc) cores, $(awk '/MemTotal/ { printf "%.0f GB", $2 / 1048576 }' /proc/meminfo), $(date -u +%F), load average $(cut -d' ' -f1 /proc/loadavg) at the start$(awk '$1 > 1 { printf " (other work ran beside it: times of this run are rough)" }' /proc/loadavg). Absolute figures are of that machine; the ratios are what to compare.
 MD
 case $part in
-    all) overhead; instructions; storage; writing; cp "$report" "$HONE_ROOT/test/bench/RESULTS.md" ;;
+    all) overhead; instructions; storage; writing; compressing; cp "$report" "$HONE_ROOT/test/bench/RESULTS.md" ;;
     overhead) overhead ;;
     instructions) instructions ;;
     storage) storage ;;
     writing) writing ;;
+    compressing) compressing ;;
     *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
 cat "$report"
