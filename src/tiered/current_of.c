@@ -139,7 +139,17 @@ hone_current_of_tid(Relation rel, Snapshot snapshot, ItemPointer tid)
 			return;
 		if (IsolationUsesXactSnapshot())
 			report_folded(rel);
-		if (!hone_moves_follow(rel, moved_by, tid))
-			return;
+		switch (hone_moves_follow(rel, moved_by, tid))
+		{
+			case HONE_MOVED_THERE:
+				break;
+			case HONE_MOVED_NOWHERE:
+				return;
+			case HONE_MOVED_UNKNOWN:
+				/* moved to another partition? */
+				if (TransactionIdIsValid(moved_by) && !hone_moves_made_by(rel, moved_by))
+					return;
+				report_folded(rel);
+		}
 	}
 }

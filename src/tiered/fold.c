@@ -57,6 +57,7 @@
  * batch of this size is none that recompressing would put together with others.
  */
 #define REWRITE_RAW_BYTES	(HONE_BATCH_RAW_BYTES / 2)
+#define REWRITE_PAGES		4096
 
 Relation
 hone_fold_open(HoneFoldState *state)
@@ -207,9 +208,11 @@ collect_as_they_lie(HoneFoldState *state, Relation rel, Snapshot snapshot,
 	TableScanDesc scan = heap_beginscan(rel, snapshot, 0, NULL, NULL,
 										SO_TYPE_SEQSCAN | SO_ALLOW_STRAT | SO_ALLOW_PAGEMODE);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsBufferHeapTuple);
+	BlockNumber end = TransactionIdIsValid(state->only_before) ?
+	Min(state->end_block, state->next_block + REWRITE_PAGES) : state->end_block;
 
-	heap_setscanlimits(scan, state->next_block, state->end_block - state->next_block);
-	ItemPointerSet(next, state->end_block, 0);
+	heap_setscanlimits(scan, state->next_block, end - state->next_block);
+	ItemPointerSet(next, end, 0);
 	while (heap_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -318,7 +321,10 @@ prepare_as_they_lie(HoneFoldState *state, Relation rel, Snapshot snapshot)
 		state->changed = 0;
 	}
 	else if (collection.builder->nrows == 0)
-		state->next_block = state->end_block;
+	{
+		state->next_block = ItemPointerGetBlockNumberNoCheck(&state->prepared_to);
+		state->next_offset = 0;
+	}
 	else
 		encode(state, rel, &collection);
 	hone_builder_free(collection.builder);

@@ -8,7 +8,8 @@
  * where it is now. So for as long as another session has the table locked,
  * which a session with a cursor has, each step of compressing or decompressing
  * also writes down the TIDs, old and new. The first step that finds nobody
- * there deletes all of that.
+ * there deletes all of that. (Who comes between that look and the commit finds
+ * nothing noted, and gets an error.)
  *
  * Rows of the TOAST table like those of store.c: each tells of some rows of a
  * batch, in runs of TIDs that follow each other on a page. In the order of the
@@ -103,7 +104,8 @@ hone_moves_note(HoneStore *store, HoneStoreMeta *meta, HoneMove move,
 		write_row(store, meta, row);
 }
 
-static void
+/* Returns its chunk_seq. */
+static int32
 read_row(HoneStore *store, HeapTuple tuple, MoveRowBuffer *buffer)
 {
 	int32		seq;
@@ -117,10 +119,11 @@ read_row(HoneStore *store, HeapTuple tuple, MoveRowBuffer *buffer)
 		buffer->row.batch < 0 || buffer->row.batch > HONE_MAX_BATCH_ID ||
 		buffer->row.first_row < 0 || buffer->row.first_row > HONE_MAX_BATCH_ROWS)
 		hone_store_report_damage(store, "a note of moved rows");
+	return seq;
 }
 
 /* Into a batch, from tid? */
-static bool
+static HoneMoved
 moved_in(const MoveRow *row, ItemPointer tid)
 {
 	int			number = row->first_row;
@@ -135,22 +138,25 @@ moved_in(const MoveRow *row, ItemPointer tid)
 			distance >= 0 && distance < run->count)
 		{
 			hone_tid_set(tid, row->batch, number + distance);
-			return true;
+			return HONE_MOVED_THERE;
 		}
 		number += run->count;
 	}
-	return false;
+	return HONE_MOVED_UNKNOWN;
 }
 
-/* Out of its batch: is it one of these? */
-static bool
+/*
+ * Out of its batch: is it one of these? Of rows that went into another batch
+ * from there, that batch's notes tell.
+ */
+static HoneMoved
 moved_out(const MoveRow *row, ItemPointer tid)
 {
 	int			number;
 
 	if (!hone_tid_is_compressed(tid) || hone_tid_batch(tid) != row->batch ||
 		hone_tid_row(tid) < row->first_row)
-		return false;
+		return HONE_MOVED_UNKNOWN;
 	number = hone_tid_row(tid) - row->first_row;
 	for (int i = 0; i < row->nruns; number -= row->runs[i++].count)
 	{
@@ -159,42 +165,84 @@ moved_out(const MoveRow *row, ItemPointer tid)
 		if (number >= run->count)
 			continue;
 		if (!ItemPointerIsValid(&run->first))
-			return false;
+			return HONE_MOVED_NOWHERE;
 		ItemPointerSet(tid, ItemPointerGetBlockNumber(&run->first),
 					   ItemPointerGetOffsetNumber(&run->first) + number);
-		return true;
+		return HONE_MOVED_THERE;
 	}
-	return false;
+	return HONE_MOVED_UNKNOWN;
 }
 
-bool
+/*
+ * Look into notes from first to last. That a row went nowhere is only an
+ * answer when no other note has a better one.
+ */
+static HoneMoved
+follow(HoneStore *store, Snapshot snapshot, int32 first, int32 last,
+	   TransactionId moved_by, ItemPointer tid, int32 *seq)
+{
+	MoveRowBuffer *buffer = palloc(sizeof(MoveRowBuffer));
+	HoneStoreScan *scan = hone_store_begin_scan(store, snapshot, HONE_VALUE_MOVES, first, last);
+	HoneMoved	result = HONE_MOVED_UNKNOWN;
+	HeapTuple	tuple;
+
+	while (result != HONE_MOVED_THERE && (tuple = hone_store_next(scan)) != NULL)
+	{
+		HoneMoved	moved;
+
+		CHECK_FOR_INTERRUPTS();
+		if (TransactionIdIsValid(moved_by) &&
+			HeapTupleHeaderGetRawXmin(tuple->t_data) != moved_by)
+			continue;
+		*seq = read_row(store, tuple, buffer);
+		moved = buffer->row.move == HONE_MOVED_IN ?
+			moved_in(&buffer->row, tid) : moved_out(&buffer->row, tid);
+		if (moved != HONE_MOVED_UNKNOWN)
+			result = moved;
+	}
+	hone_store_end_scan(scan);
+	pfree(buffer);
+	return result;
+}
+
+HoneMoved
 hone_moves_follow(Relation rel, TransactionId moved_by, ItemPointer tid)
 {
+	/* where the last one was found: a cursor's next row is mostly there too */
+	static int32 likely = 0;
 	HoneStore  *store = hone_store_open(rel, AccessShareLock);
-	MoveRowBuffer *buffer = palloc(sizeof(MoveRowBuffer));
 	Snapshot	snapshot;
+	HoneMoved	result;
+
+	if (store == NULL)
+		return HONE_MOVED_UNKNOWN;
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	result = follow(store, snapshot, likely, likely, moved_by, tid, &likely);
+	if (result != HONE_MOVED_THERE)
+		result = follow(store, snapshot, 0, PG_INT32_MAX, moved_by, tid, &likely);
+	UnregisterSnapshot(snapshot);
+	hone_store_close(store);
+	return result;
+}
+
+/*
+ * Each step writes the meta row anew.
+ */
+bool
+hone_moves_made_by(Relation rel, TransactionId xid)
+{
+	HoneStore  *store = hone_store_open(rel, AccessShareLock);
 	HoneStoreScan *scan;
 	HeapTuple	tuple;
 	bool		found = false;
 
 	if (store == NULL)
 		return false;
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	scan = hone_store_begin_scan(store, snapshot, HONE_VALUE_MOVES, 0, PG_INT32_MAX);
+	scan = hone_store_begin_scan(store, SnapshotAny, HONE_VALUE_META, 0, 0);
 	while (!found && (tuple = hone_store_next(scan)) != NULL)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (TransactionIdIsValid(moved_by) &&
-			HeapTupleHeaderGetRawXmin(tuple->t_data) != moved_by)
-			continue;
-		read_row(store, tuple, buffer);
-		found = buffer->row.move == HONE_MOVED_IN ?
-			moved_in(&buffer->row, tid) : moved_out(&buffer->row, tid);
-	}
+		found = HeapTupleHeaderGetRawXmin(tuple->t_data) == xid;
 	hone_store_end_scan(scan);
-	UnregisterSnapshot(snapshot);
 	hone_store_close(store);
-	pfree(buffer);
 	return found;
 }
 

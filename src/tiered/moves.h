@@ -25,13 +25,25 @@ extern void hone_moves_note(HoneStore *store, HoneStoreMeta *meta,
 							HoneMove move, int32 batch,
 							const ItemPointerData *tids, int n);
 
+typedef enum HoneMoved
+{
+	HONE_MOVED_THERE,			/* *tid is where it went */
+	HONE_MOVED_NOWHERE,			/* it was dead, and replaced by no row */
+	HONE_MOVED_UNKNOWN			/* nothing is noted */
+} HoneMoved;
+
 /*
- * Sets *tid to where the row that was there went; false when no move of it is
- * known. moved_by: the transaction that moved it, where tid is a plain row's;
- * places of plain rows are used again.
+ * Where the row went that was at *tid. moved_by: the transaction that moved
+ * it, where tid is a plain row's; places of plain rows are used again.
  */
-extern bool hone_moves_follow(Relation rel, TransactionId moved_by,
-							  ItemPointer tid);
+extern HoneMoved hone_moves_follow(Relation rel, TransactionId moved_by,
+								   ItemPointer tid);
+
+/*
+ * Whether a transaction moved rows of the table, noted or not; as long as
+ * somebody has a snapshot from before it.
+ */
+extern bool hone_moves_made_by(Relation rel, TransactionId xid);
 
 /* Whether anything is noted; forget all of it, when nobody else is there. */
 extern bool hone_moves_noted(HoneStore *store, Snapshot snapshot);

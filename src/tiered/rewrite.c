@@ -45,6 +45,7 @@
 #include "storage/lmgr.h"
 #include "storage/predicate.h"
 #include "storage/procarray.h"
+#include "storage/smgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
@@ -55,6 +56,7 @@
 #include "tiered/am.h"
 #include "tiered/progress.h"
 #include "tiered/rewrite.h"
+#include "tiered/run.h"
 #include "tiered/tiered.h"
 
 /* More rows that are not to be folded now: then the slow way is no slower. */
@@ -76,6 +78,8 @@ typedef struct Rewrite
 	TransactionId newest;		/* that matters to a standby's snapshots */
 	int64		foldable;		/* rows */
 	int64		rest;			/* row versions that are kept as they are */
+	BlockNumber first_rest;		/* the blocks they are in */
+	BlockNumber last_rest;
 	Oid			new_relid;
 	Relation	new_rel;
 	int64		rows;			/* written into batches */
@@ -139,6 +143,8 @@ fate_of(Rewrite *rewrite, HeapTuple tuple, Buffer buffer)
 			advance_newest(rewrite, xmin);
 			return FATE_FOLD;
 		case HEAPTUPLE_RECENTLY_DEAD:
+			/* its copy is frozen too */
+			advance_newest(rewrite, xmin);
 			return FATE_KEEP;
 		case HEAPTUPLE_DEAD:
 			advance_newest(rewrite, xmin);
@@ -178,6 +184,9 @@ count_rows(Rewrite *rewrite)
 				rewrite->foldable++;
 				break;
 			case FATE_KEEP:
+				if (rewrite->rest == 0)
+					rewrite->first_rest = block;
+				rewrite->last_rest = block;
 				suits = suits && ++rewrite->rest <= MAX_REST_ROWS;
 				break;
 			case FATE_DROP:
@@ -288,7 +297,10 @@ reform(HeapTuple tuple, TupleDesc desc)
 	return copy;
 }
 
-static void
+/*
+ * False: somebody waits.
+ */
+static bool
 copy_rest(Rewrite *rewrite, TransactionId freeze_xid, MultiXactId multi_cutoff)
 {
 	RewriteState writer = begin_heap_rewrite(rewrite->rel, rewrite->new_rel, rewrite->oldest,
@@ -298,12 +310,20 @@ copy_rest(Rewrite *rewrite, TransactionId freeze_xid, MultiXactId multi_cutoff)
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rewrite->rel),
 													&TTSOpsBufferHeapTuple);
 	BufferHeapTupleTableSlot *buffer_slot = (BufferHeapTupleTableSlot *) slot;
+	BlockNumber looked = rewrite->first_rest;
+	bool		go_on = true;
 
-	while (heap_getnextslot(scan, ForwardScanDirection, slot))
+	heap_setscanlimits(scan, rewrite->first_rest, rewrite->last_rest - rewrite->first_rest + 1);
+	while (go_on && heap_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		HeapTuple	tuple = buffer_slot->base.tuple;
+		BlockNumber block = ItemPointerGetBlockNumber(&slot->tts_tid);
 
-		CHECK_FOR_INTERRUPTS();
+		if (block >= looked + GIVE_WAY_PAGES)
+		{
+			looked = block;
+			go_on = !give_way(rewrite);
+		}
 		switch (fate_of(rewrite, tuple, buffer_slot->buffer))
 		{
 			case FATE_KEEP:
@@ -324,6 +344,7 @@ copy_rest(Rewrite *rewrite, TransactionId freeze_xid, MultiXactId multi_cutoff)
 	ExecDropSingleTupleTableSlot(slot);
 	heap_endscan(scan);
 	end_heap_rewrite(writer);
+	return go_on;
 }
 
 static bool
@@ -346,8 +367,9 @@ is_all_frozen(Page page)
 /*
  * Set the visibility map of the new TOAST table: VACUUM need not come, and
  * snapshots of standbys that do not see what is frozen here come into conflict.
+ * Before anything else comes to its pages. False: somebody waits.
  */
-static void
+static bool
 mark_visible(Rewrite *rewrite, Relation toast)
 {
 	BlockNumber nblocks = RelationGetNumberOfBlocks(toast);
@@ -358,7 +380,11 @@ mark_visible(Rewrite *rewrite, Relation toast)
 		Buffer		buffer;
 		Page		page;
 
-		CHECK_FOR_INTERRUPTS();
+		if (block % GIVE_WAY_PAGES == GIVE_WAY_PAGES - 1 && give_way(rewrite))
+		{
+			nblocks = 0;
+			break;
+		}
 		visibilitymap_pin(toast, block, &map);
 		buffer = ReadBuffer(toast, block);
 		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
@@ -376,6 +402,20 @@ mark_visible(Rewrite *rewrite, Relation toast)
 	}
 	if (BufferIsValid(map))
 		ReleaseBuffer(map);
+	return nblocks > 0;
+}
+
+/*
+ * With wal_level = minimal files are synced when the transaction commits, with
+ * ACCESS EXCLUSIVE held: most of it is done before.
+ */
+static void
+sync_now(Relation rel)
+{
+	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT || RelationNeedsWAL(rel))
+		return;
+	FlushRelationBuffers(rel);
+	smgrimmedsync(RelationGetSmgr(rel), MAIN_FORKNUM);
 }
 
 static bool
@@ -393,9 +433,10 @@ write_new(Rewrite *rewrite, TransactionId freeze_xid, MultiXactId multi_cutoff)
 	if (complete)
 	{
 		hone_store_write_meta(store, GetActiveSnapshot(), &rewrite->meta);
-		if (rewrite->rest > 0)
-			copy_rest(rewrite, freeze_xid, multi_cutoff);
-		mark_visible(rewrite, store->toast);
+		complete = mark_visible(rewrite, store->toast) &&
+			(rewrite->rest == 0 || copy_rest(rewrite, freeze_xid, multi_cutoff));
+		sync_now(store->toast);
+		sync_now(store->index);
 	}
 	hone_store_close(store);
 	table_close(rewrite->new_rel, NoLock);
@@ -442,9 +483,11 @@ throw_away(Oid new_relid)
 static void
 unlock(Relation rel)
 {
-	while (CheckRelationLockedByMe(rel, AccessExclusiveLock, false))
+	if (CheckRelationLockedByMe(rel, AccessExclusiveLock, false))
 		UnlockRelation(rel, AccessExclusiveLock);
-	while (CheckRelationLockedByMe(rel, ExclusiveLock, false))
+
+	/* here, and by make_new_heap */
+	for (int i = 0; i < 2 && CheckRelationLockedByMe(rel, ExclusiveLock, false); i++)
 		UnlockRelation(rel, ExclusiveLock);
 }
 
@@ -460,6 +503,16 @@ rewrite_locked(Rewrite *rewrite)
 	MultiXactId multi_cutoff = GetOldestMultiXactId();
 	bool		done = false;
 
+	/*
+	 * VACUUM of the TOAST table alone could take values away that versions to
+	 * be kept have; and is in the way in the end.
+	 */
+	if (OidIsValid(rel->rd_rel->reltoastrelid) &&
+		!ConditionalLockRelationOid(rel->rd_rel->reltoastrelid, ShareUpdateExclusiveLock))
+	{
+		table_close(rel, NoLock);
+		return false;
+	}
 	InvalidateCatalogSnapshot();
 	rewrite->oldest = GetOldestNonRemovableTransactionId(rel);
 	freeze_xid = rewrite->oldest;
@@ -537,6 +590,8 @@ hone_rewrite_sort_step(HoneFoldState *state)
 		hone_become_owner(state->relid, &saved);
 		PushActiveSnapshot(GetLatestSnapshot());
 		state->end_block = RelationGetNumberOfBlocks(rel);
+		if (hone_estimate_plain_rows(rel, GetActiveSnapshot()) > limit)
+			result = HONE_STEP_LAST;
 		while (result == HONE_STEP_MORE && state->next_block < state->end_block)
 		{
 			int64		n;

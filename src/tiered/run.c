@@ -419,14 +419,21 @@ forget_moves_step(HoneFoldState *state)
 {
 	Relation	rel = hone_fold_open(state);
 	HoneStore  *store = hone_store_open(rel, AccessShareLock);
+	bool		noted;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	if (hone_moves_noted(store, GetActiveSnapshot()) &&
-		hone_try_lock(state->relid, ExclusiveLock, state->lock_timeout_ms) &&
-		!hone_somebody_is_there(state->relid))
-		hone_moves_forget(store, GetActiveSnapshot());
+	noted = hone_moves_noted(store, GetActiveSnapshot());
 	PopActiveSnapshot();
 	hone_store_close(store);
+	if (noted && hone_try_lock(state->relid, ExclusiveLock, state->lock_timeout_ms) &&
+		!hone_somebody_is_there(state->relid))
+	{
+		store = hone_store_open(rel, RowExclusiveLock);
+		PushActiveSnapshot(GetLatestSnapshot());
+		hone_moves_forget(store, GetActiveSnapshot());
+		PopActiveSnapshot();
+		hone_store_close(store);
+	}
 	table_close(rel, NoLock);
 	return HONE_STEP_LAST;
 }

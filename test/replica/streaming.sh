@@ -35,19 +35,26 @@ caught_up
 is "standby, heap" "$(on "$standby" rows_of t)" "$wanted"
 
 # a snapshot of the standby's that the primary does not know of, older than rows
-on "$primary" sql "CREATE TABLE young (id int); INSERT INTO young SELECT generate_series(1, 100)" || exit 1
+on "$primary" sql "CREATE TABLE young (id int, long text); INSERT INTO young SELECT generate_series(1, 100)" || exit 1
 caught_up
 coproc READER { PGHOST=$standby "$HONE_BIN/psql" -XAtq -v VERBOSITY=sqlstate -d postgres 2>&1; }
 echo "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) > 0 FROM t; SELECT pg_sleep(0);" >&"${READER[1]}"
 read -r answer <&"${READER[0]}"
 on "$primary" sql "INSERT INTO young SELECT generate_series(101, 200)" || exit 1
+file=$(on "$primary" sql "SELECT pg_relation_filenode('young')")
+
+# one of the primary's is older than the last row, which stays as it is
+on "$primary" "$HONE_BIN/psql" -Xq -d postgres -c "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 'older', pg_sleep(60)" >/dev/null 2>&1 &
+on "$primary" wait_until 20 "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%older%' AND pid <> pg_backend_pid() AND wait_event = 'PgSleep'"
+on "$primary" sql "INSERT INTO young SELECT 201, string_agg(md5(i::text), '') FROM generate_series(1, 200) i" || exit 1
 on "$primary" sql "CALL hone.compress('young')" || exit 1
-is "the primary has rewritten it" "$(on "$primary" sql "SELECT compressed_rows FROM hone.tiered_stats('young')")" 200
+is "the primary has rewritten it" "$(on "$primary" sql "SELECT pg_relation_filenode('young') <> $file")" t
 caught_up
 echo "SELECT count(*) FROM young; ROLLBACK; SELECT 'end';" >&"${READER[1]}"
 answer=$(while read -r line <&"${READER[0]}" && [ "$line" != end ]; do [ -z "$line" ] || echo "$line"; done)
 like "an older snapshot of the standby ends, or reads what it saw" "$answer" "40001|57P01|25P02|server closed|^100$"
-is "a new one reads all" "$(on "$standby" sql "SELECT count(*) FROM young")" 200
+is "a new one reads all" "$(on "$standby" sql "SELECT count(*), max(length(long)) FROM young")" "201|6400"
+on "$primary" sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%older%' AND pid <> pg_backend_pid()" >/dev/null
 on "$primary" sql "CALL hone.compress('t')" || exit 1
 caught_up
 is "the primary stores it compressed" "$(on "$primary" sql "SELECT amname FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE c.oid = 't'::regclass")" tiered
