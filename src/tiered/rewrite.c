@@ -25,6 +25,7 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/multixact.h"
@@ -94,6 +95,27 @@ typedef enum Fate
 	FATE_DROP,
 	FATE_UNKNOWN				/* somebody is writing it */
 } Fate;
+
+/*
+ * The swap rebuilds all indexes, and makes those valid that are not: which is
+ * for their owner to do.
+ */
+static bool
+indexes_are_valid(Relation rel)
+{
+	ListCell   *lc;
+
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+		bool		valid = index->rd_index->indisvalid && index->rd_index->indisready;
+
+		index_close(index, AccessShareLock);
+		if (!valid)
+			return false;
+	}
+	return true;
+}
 
 static bool
 give_way(Rewrite *rewrite)
@@ -637,7 +659,7 @@ hone_rewrite_step(HoneFoldState *state)
 		hone_tiered_check_compressible(rewrite.rel);
 		CheckTableNotInUse(rewrite.rel, "CALL hone.compress");
 		hone_become_owner(state->relid, &saved);
-		if (hone_holds_meta(rewrite.rel))
+		if (hone_holds_meta(rewrite.rel) || !indexes_are_valid(rewrite.rel))
 			table_close(rewrite.rel, NoLock);
 		else
 			done = rewrite_locked(&rewrite);
