@@ -14,6 +14,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "storage/predicate.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -195,7 +196,10 @@ hone_row_fetch_version(Relation rel, const ItemPointerData *tid,
 
 	if (store == NULL)
 		return false;
-	hone_serializable_read(store, snapshot);
+
+	/* the lock first, then the look for a tombstone: see write.c */
+	if (IsolationIsSerializable() && IsMVCCSnapshot(snapshot))
+		PredicateLockTID(rel, unconstify(ItemPointerData *, tid), snapshot, InvalidTransactionId);
 	if (snapshot->snapshot_type == SNAPSHOT_ANY)
 		found = fetch_any(store, tid, slot);
 	else

@@ -323,14 +323,15 @@ acquire_to_write(Target *target, LockTupleMode mode, Snapshot crosscheck,
 }
 
 /*
- * Serializable readers of the table as a whole, of plain rows that were folded
- * too. Once the tombstone is there: a reader locks the table first and looks
- * for tombstones then, so that one of the two meets the other.
+ * Serializable readers of the row, or of the table as a whole, of plain rows
+ * that were folded too. Once the tombstone is there: a reader locks row or
+ * table first and looks for tombstones then, so that one of the two meets the
+ * other.
  */
 static void
-check_readers(Relation rel)
+check_readers(Relation rel, ItemPointer tid)
 {
-	CheckForSerializableConflictIn(rel, NULL, InvalidBlockNumber);
+	CheckForSerializableConflictIn(rel, tid, ItemPointerGetBlockNumber(tid));
 }
 
 /* ------------------------------------------------------------------------
@@ -510,7 +511,7 @@ hone_write_delete(Relation rel, ItemPointer tid, CommandId cid,
 		hone_tombstone_insert(store, target.batch, target.row,
 							  changing_part ? HONE_TOMB_MOVED : HONE_TOMB_DELETED,
 							  NULL, cid);
-		check_readers(rel);
+		check_readers(rel, target.tid);
 		let_go(&target);
 		pgstat_count_heap_delete(rel);
 	}
@@ -588,7 +589,7 @@ hone_write_update(Relation rel, ItemPointer tid, TupleTableSlot *slot,
 		hone_tombstone_insert(store, target.batch, target.row,
 							  new_key ? HONE_TOMB_UPDATED : HONE_TOMB_UPDATED_NO_KEY,
 							  &slot->tts_tid, cid);
-		check_readers(rel);
+		check_readers(rel, target.tid);
 		let_go(&target);
 
 		/* with the insertion: as many live rows as before */
