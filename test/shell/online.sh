@@ -101,11 +101,19 @@ rewriting="SELECT EXISTS (SELECT FROM hone.compress_progress WHERE relation = 'g
 PGOPTIONS="-c client_min_messages=debug1" begin_compress "CALL hone.compress('g')"
 succeeds "a table that nobody uses is rewritten" wait_until 30 "$rewriting"
 is "others read meanwhile" "$(sql "SELECT count(*) FROM g WHERE id <= 1000")" 1000
-is "who writes waits for no more than a batch" "$(sql "SET lock_timeout = '20s'; UPDATE g SET n = -7 WHERE id = 5; SELECT 'yes'")" yes
-like "then it was not done" "$(cat "$log")" "others wait for table \"g\", which is rewritten"
+# stopped for a moment, so that it cannot be done before the writer waits
+worker=$(sql "SELECT pid FROM hone.compress_progress")
+kill -STOP "$worker"
+sql "SET lock_timeout = '60s'; UPDATE g SET n = -7 WHERE id = 5; SELECT 'changed'" >"$HONE_WORK/writer.log" 2>&1 &
+writer=$!
+wait_until 20 "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'g'::regclass AND NOT granted)"
+kill -CONT "$worker"
+wait "$writer"
+is "who writes does so while it is compressed" "$(cat "$HONE_WORK/writer.log") $(sql "SELECT count(*) FROM hone.compress_progress")" "changed 1"
 wanted=$(rows_of g)
 wait "$compress_pid"
 is "the slow way ends well" "$?" 0
+like "what was written anew was thrown away" "$(cat "$log")" "others wait for table \"g\", which is rewritten"
 is "every row is there" "$(rows_of g)" "$wanted"
 is "and the change" "$(sql "SELECT n FROM g WHERE id = 5")" -7
 is "nothing is left of the other table" "$(sql "SELECT count(*) FROM pg_class WHERE relname LIKE 'pg_temp_%' OR relrewrite <> 0")" 0
