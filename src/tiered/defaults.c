@@ -113,7 +113,10 @@ hone_defaults_read(HoneStore *store, Snapshot snapshot, int attribute,
 
 	result->known = true;
 	result->value = getmissingattr(store->desc, attribute + 1, &result->isnull);
-	if (!result->isnull)
+	if (!result->isnull || store->no_defaults)
+		return;
+	store->no_defaults = !hone_store_holds_any(store, snapshot, HONE_VALUE_DEFAULTS);
+	if (store->no_defaults)
 		return;
 	initStringInfo(&bytes);
 	if (!read_chunks(store, snapshot, attribute, &bytes))

@@ -53,8 +53,9 @@
 #define CHUNKS_FACTOR		1.5
 
 /*
- * A rewrite encodes with its lock held, and looks for waiters in between. A
- * batch of this size is none that recompressing would put together with others.
+ * A rewrite encodes with its lock held, and looks for waiters in between: so
+ * many bytes of rows and pages of the main fork at most. A batch of this size
+ * is none that recompressing would put together with others.
  */
 #define REWRITE_RAW_BYTES	(HONE_BATCH_RAW_BYTES / 2)
 #define REWRITE_PAGES		4096
@@ -138,6 +139,12 @@ typedef struct Collection
 	int64		chunks;			/* of their values stored out of line */
 } Collection;
 
+static bool
+is_rewrite(const HoneFoldState *state)
+{
+	return TransactionIdIsValid(state->only_before);
+}
+
 /*
  * A table that is rewritten (rewrite.c) takes no row that some snapshot does
  * not see, and leaves those it took where they were.
@@ -147,7 +154,7 @@ is_left_out(const HoneFoldState *state, TupleTableSlot *slot)
 {
 	HeapTuple	tuple;
 
-	if (!TransactionIdIsValid(state->only_before))
+	if (!is_rewrite(state))
 		return false;
 	tuple = ExecFetchSlotHeapTuple(slot, false, NULL);
 	return !TransactionIdPrecedes(HeapTupleHeaderGetXmin(tuple->t_data), state->only_before);
@@ -208,7 +215,7 @@ collect_as_they_lie(HoneFoldState *state, Relation rel, Snapshot snapshot,
 	TableScanDesc scan = heap_beginscan(rel, snapshot, 0, NULL, NULL,
 										SO_TYPE_SEQSCAN | SO_ALLOW_STRAT | SO_ALLOW_PAGEMODE);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsBufferHeapTuple);
-	BlockNumber end = TransactionIdIsValid(state->only_before) ?
+	BlockNumber end = is_rewrite(state) ?
 	Min(state->end_block, state->next_block + REWRITE_PAGES) : state->end_block;
 
 	heap_setscanlimits(scan, state->next_block, end - state->next_block);
@@ -291,7 +298,7 @@ begin_collection(const HoneFoldState *state, Collection *collection,
 	collection->builder = hone_builder_create(rel);
 	collection->rows = palloc(limit * sizeof(HonePlainRow));
 	collection->limit = limit;
-	collection->raw_limit = TransactionIdIsValid(state->only_before) ?
+	collection->raw_limit = is_rewrite(state) ?
 		REWRITE_RAW_BYTES : HONE_BATCH_RAW_BYTES;
 	collection->chunks = 0;
 }
@@ -375,7 +382,7 @@ hone_fold_prepare(HoneFoldState *state, Relation rel)
 	HoneStepResult result;
 	HoneRole	saved;
 
-	hone_progress_phase(TransactionIdIsValid(state->only_before) ?
+	hone_progress_phase(is_rewrite(state) ?
 						HONE_PHASE_REWRITING : HONE_PHASE_ENCODING);
 	hone_become_owner(RelationGetRelid(rel), &saved);
 	PushActiveSnapshot(GetLatestSnapshot());

@@ -237,9 +237,8 @@ is_blank(const char *text)
 	return *text == '\0';
 }
 
-/* As many rows at a time as their TIDs may take memory. */
-static int64
-given_window(void)
+int64
+hone_sort_limit(void)
 {
 	return maintenance_work_mem * INT64CONST(1024) / sizeof(ItemPointerData);
 }
@@ -252,7 +251,7 @@ hone_order_parse(Relation rel, const char *text)
 
 	if (is_order_of_heap(text))
 		return NULL;
-	order = make_order(given_window());
+	order = make_order(hone_sort_limit());
 	(void) parse(&parser, rel, order);
 	return order;
 }
@@ -496,7 +495,7 @@ hone_order_of(Relation rel)
 	if (text != NULL)
 	{
 		Parser		parser = {.text = text,.next = text,.elevel = WARNING};
-		HoneOrder  *order = make_order(given_window());
+		HoneOrder  *order = make_order(hone_sort_limit());
 
 		if (is_order_of_heap(text))
 			return NULL;

@@ -27,6 +27,9 @@ typedef struct HoneOrder
 	HoneOrderKey keys[FLEXIBLE_ARRAY_MEMBER];
 } HoneOrder;
 
+/* As many rows can be sorted at a time as their TIDs may take memory. */
+extern int64 hone_sort_limit(void);
+
 /*
  * The order that 'text' gives for rel's rows: as in ORDER BY, of column names.
  * Raises 42601, 42703 or 42883. NULL for 'ctid': that of the main fork.

@@ -35,7 +35,6 @@
 #include "access/visibilitymap.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
-#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/toasting.h"
 #include "commands/cluster.h"
@@ -47,8 +46,6 @@
 #include "storage/predicate.h"
 #include "storage/procarray.h"
 #include "storage/smgr.h"
-#include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -83,6 +80,7 @@ typedef struct Rewrite
 	BlockNumber last_rest;
 	Oid			new_relid;
 	Relation	new_rel;
+	RewriteState writer;		/* of versions that are kept */
 	int64		rows;			/* written into batches */
 	HoneStoreMeta meta;
 } Rewrite;
@@ -177,50 +175,63 @@ fate_of(Rewrite *rewrite, HeapTuple tuple, Buffer buffer)
 	}
 }
 
+/* What is done with a version; false: leave the table to the slow way. */
+typedef bool (*VisitVersion) (Rewrite *rewrite, HeapTuple tuple, Fate fate);
+
 /*
- * Count what becomes of the rows. False: leave it to the slow way.
+ * All versions in blocks of the old main fork. False: a visit said so, or
+ * somebody waits.
  */
 static bool
-count_rows(Rewrite *rewrite)
+visit_versions(Rewrite *rewrite, BlockNumber first, BlockNumber nblocks,
+			   VisitVersion visit)
 {
 	TableScanDesc scan = heap_beginscan(rewrite->rel, SnapshotAny, 0, NULL, NULL,
 										SO_TYPE_SEQSCAN | SO_ALLOW_STRAT);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rewrite->rel),
 													&TTSOpsBufferHeapTuple);
 	BufferHeapTupleTableSlot *buffer_slot = (BufferHeapTupleTableSlot *) slot;
-	BlockNumber looked = 0;
-	bool		suits = true;
+	BlockNumber looked = first;
+	bool		go_on = true;
 
-	while (suits && heap_getnextslot(scan, ForwardScanDirection, slot))
+	heap_setscanlimits(scan, first, nblocks);
+	while (go_on && heap_getnextslot(scan, ForwardScanDirection, slot))
 	{
+		HeapTuple	tuple = buffer_slot->base.tuple;
 		BlockNumber block = ItemPointerGetBlockNumber(&slot->tts_tid);
 
 		if (block >= looked + GIVE_WAY_PAGES)
 		{
 			looked = block;
-			suits = !give_way(rewrite);
+			go_on = !give_way(rewrite);
 		}
-		switch (fate_of(rewrite, buffer_slot->base.tuple, buffer_slot->buffer))
-		{
-			case FATE_FOLD:
-				rewrite->foldable++;
-				break;
-			case FATE_KEEP:
-				if (rewrite->rest == 0)
-					rewrite->first_rest = block;
-				rewrite->last_rest = block;
-				suits = suits && ++rewrite->rest <= MAX_REST_ROWS;
-				break;
-			case FATE_DROP:
-				break;
-			case FATE_UNKNOWN:
-				suits = false;
-				break;
-		}
+		go_on = go_on && visit(rewrite, tuple, fate_of(rewrite, tuple, buffer_slot->buffer));
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	heap_endscan(scan);
-	return suits && rewrite->foldable > 0;
+	return go_on;
+}
+
+static bool
+count_version(Rewrite *rewrite, HeapTuple tuple, Fate fate)
+{
+	BlockNumber block = ItemPointerGetBlockNumber(&tuple->t_self);
+
+	switch (fate)
+	{
+		case FATE_FOLD:
+			rewrite->foldable++;
+			return true;
+		case FATE_KEEP:
+			if (rewrite->rest == 0)
+				rewrite->first_rest = block;
+			rewrite->last_rest = block;
+			return ++rewrite->rest <= MAX_REST_ROWS;
+		case FATE_DROP:
+			return true;
+		default:
+			return false;
+	}
 }
 
 /* ------------------------------------------------------------------------
@@ -235,15 +246,10 @@ static void
 create_new(Rewrite *rewrite)
 {
 	Relation	rel = rewrite->rel;
-	Oid			am = hone_tiered_am_oid();
 
-	if (!OidIsValid(am))
-		elog(ERROR, "access method \"tiered\" does not exist");
-
-	/* guard.c waits for this before it counts what is tiered */
-	LockDatabaseObject(AccessMethodRelationId, am, 0, AccessShareLock);
 	rewrite->new_relid = make_new_heap(RelationGetRelid(rel), rel->rd_rel->reltablespace,
-									   am, rel->rd_rel->relpersistence, ExclusiveLock);
+									   hone_lock_tiered_am(), rel->rd_rel->relpersistence,
+									   ExclusiveLock);
 	if (!OidIsValid(rel->rd_rel->reltoastrelid))
 		NewHeapCreateToastTable(rewrite->new_relid, (Datum) 0, AccessExclusiveLock, InvalidOid);
 	rewrite->new_rel = table_open(rewrite->new_relid, AccessExclusiveLock);
@@ -319,54 +325,37 @@ reform(HeapTuple tuple, TupleDesc desc)
 	return copy;
 }
 
+static bool
+copy_version(Rewrite *rewrite, HeapTuple tuple, Fate fate)
+{
+	HeapTuple	copy;
+
+	if (fate == FATE_DROP)
+		rewrite_heap_dead_tuple(rewrite->writer, tuple);
+	if (fate != FATE_KEEP)
+		return true;
+	copy = reform(tuple, RelationGetDescr(rewrite->rel));
+	rewrite_heap_tuple(rewrite->writer, tuple, copy);
+	heap_freetuple(copy);
+	return true;
+}
+
 /*
  * False: somebody waits.
  */
 static bool
 copy_rest(Rewrite *rewrite, TransactionId freeze_xid, MultiXactId multi_cutoff)
 {
-	RewriteState writer = begin_heap_rewrite(rewrite->rel, rewrite->new_rel, rewrite->oldest,
-											 freeze_xid, multi_cutoff);
-	TableScanDesc scan = heap_beginscan(rewrite->rel, SnapshotAny, 0, NULL, NULL,
-										SO_TYPE_SEQSCAN | SO_ALLOW_STRAT);
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rewrite->rel),
-													&TTSOpsBufferHeapTuple);
-	BufferHeapTupleTableSlot *buffer_slot = (BufferHeapTupleTableSlot *) slot;
-	BlockNumber looked = rewrite->first_rest;
-	bool		go_on = true;
+	bool		complete;
 
-	heap_setscanlimits(scan, rewrite->first_rest, rewrite->last_rest - rewrite->first_rest + 1);
-	while (go_on && heap_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		HeapTuple	tuple = buffer_slot->base.tuple;
-		BlockNumber block = ItemPointerGetBlockNumber(&slot->tts_tid);
-
-		if (block >= looked + GIVE_WAY_PAGES)
-		{
-			looked = block;
-			go_on = !give_way(rewrite);
-		}
-		switch (fate_of(rewrite, tuple, buffer_slot->buffer))
-		{
-			case FATE_KEEP:
-				{
-					HeapTuple	copy = reform(tuple, RelationGetDescr(rewrite->rel));
-
-					rewrite_heap_tuple(writer, tuple, copy);
-					heap_freetuple(copy);
-					break;
-				}
-			case FATE_DROP:
-				rewrite_heap_dead_tuple(writer, tuple);
-				break;
-			default:
-				break;
-		}
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	heap_endscan(scan);
-	end_heap_rewrite(writer);
-	return go_on;
+	if (rewrite->rest == 0)
+		return true;
+	rewrite->writer = begin_heap_rewrite(rewrite->rel, rewrite->new_rel, rewrite->oldest,
+										 freeze_xid, multi_cutoff);
+	complete = visit_versions(rewrite, rewrite->first_rest,
+							  rewrite->last_rest - rewrite->first_rest + 1, copy_version);
+	end_heap_rewrite(rewrite->writer);
+	return complete;
 }
 
 static bool
@@ -446,8 +435,7 @@ write_new(Rewrite *rewrite, TransactionId freeze_xid, MultiXactId multi_cutoff)
 	HoneStore  *store;
 	bool		complete;
 
-	rewrite->meta.heap_bytes = DatumGetInt64(DirectFunctionCall1(pg_total_relation_size,
-																 ObjectIdGetDatum(RelationGetRelid(rewrite->rel))));
+	rewrite->meta.heap_bytes = hone_total_size(RelationGetRelid(rewrite->rel));
 	create_new(rewrite);
 	store = hone_store_open(rewrite->new_rel, RowExclusiveLock);
 	store->options = HEAP_INSERT_FROZEN;
@@ -456,7 +444,10 @@ write_new(Rewrite *rewrite, TransactionId freeze_xid, MultiXactId multi_cutoff)
 	{
 		hone_store_write_meta(store, GetActiveSnapshot(), &rewrite->meta);
 		complete = mark_visible(rewrite, store->toast) &&
-			(rewrite->rest == 0 || copy_rest(rewrite, freeze_xid, multi_cutoff));
+			copy_rest(rewrite, freeze_xid, multi_cutoff);
+	}
+	if (complete)
+	{
 		sync_now(store->toast);
 		sync_now(store->index);
 	}
@@ -545,7 +536,8 @@ rewrite_locked(Rewrite *rewrite)
 
 	/* for what the catalogs are written and indexes evaluate */
 	PushActiveSnapshot(GetLatestSnapshot());
-	if (count_rows(rewrite))
+	if (visit_versions(rewrite, 0, RelationGetNumberOfBlocks(rel), count_version) &&
+		rewrite->foldable > 0)
 	{
 		HoneFoldState *state = rewrite->state;
 
@@ -596,52 +588,58 @@ begin_anew(HoneFoldState *state)
 	state->only_before = InvalidTransactionId;
 }
 
+/*
+ * All rows as one window; false: their TIDs take too much memory.
+ */
+static bool
+sort_all(HoneFoldState *state, Relation rel, Snapshot snapshot)
+{
+	int64		limit = hone_sort_limit();
+
+	state->end_block = RelationGetNumberOfBlocks(rel);
+	if (hone_estimate_plain_rows(rel, snapshot) > limit)
+		return false;
+	while (state->next_block < state->end_block)
+	{
+		int64		n;
+		ItemPointerData *tids = hone_sort_window(rel, snapshot, state->order,
+												 &state->next_block, state->end_block,
+												 CurrentMemoryContext, &n);
+		Size		size = Max(state->window_rows + n, 1) * sizeof(ItemPointerData);
+
+		if (state->window_rows + n > limit)
+			return false;
+		state->window = state->window == NULL ?
+			MemoryContextAllocHuge(state->context, size) :
+			repalloc_huge(state->window, size);
+		memcpy(&state->window[state->window_rows], tids, n * sizeof(ItemPointerData));
+		state->window_rows += n;
+		pfree(tids);
+	}
+	return true;
+}
+
 HoneStepResult
 hone_rewrite_sort_step(HoneFoldState *state)
 {
 	Relation	rel = hone_reopen(state->relid, AccessShareLock);
-	int64		limit = maintenance_work_mem * INT64CONST(1024) / sizeof(ItemPointerData);
-	HoneStepResult result = HONE_STEP_MORE;
+	bool		suits = !hone_somebody_is_there(state->relid) && !hone_holds_meta(rel);
 	HoneRole	saved;
 
-	if (hone_somebody_is_there(state->relid) || hone_holds_meta(rel))
-		result = HONE_STEP_LAST;
-	else if (state->order != NULL)
+	if (suits && state->order != NULL)
 	{
 		hone_progress_phase(HONE_PHASE_SORTING);
 		hone_become_owner(state->relid, &saved);
 		PushActiveSnapshot(GetLatestSnapshot());
-		state->end_block = RelationGetNumberOfBlocks(rel);
-		if (hone_estimate_plain_rows(rel, GetActiveSnapshot()) > limit)
-			result = HONE_STEP_LAST;
-		while (result == HONE_STEP_MORE && state->next_block < state->end_block)
-		{
-			int64		n;
-			ItemPointerData *tids = hone_sort_window(rel, GetActiveSnapshot(), state->order,
-													 &state->next_block, state->end_block,
-													 CurrentMemoryContext, &n);
-
-			if (state->window_rows + n > limit)
-				result = HONE_STEP_LAST;
-			else
-			{
-				Size		size = Max(state->window_rows + n, 1) * sizeof(ItemPointerData);
-
-				state->window = state->window == NULL ?
-					MemoryContextAllocHuge(state->context, size) :
-					repalloc_huge(state->window, size);
-				memcpy(&state->window[state->window_rows], tids, n * sizeof(ItemPointerData));
-				state->window_rows += n;
-			}
-			pfree(tids);
-		}
+		suits = sort_all(state, rel, GetActiveSnapshot());
 		PopActiveSnapshot();
 		hone_restore_role(&saved);
 	}
 	table_close(rel, NoLock);
-	if (result == HONE_STEP_LAST)
-		begin_anew(state);
-	return result;
+	if (suits)
+		return HONE_STEP_MORE;
+	begin_anew(state);
+	return HONE_STEP_LAST;
 }
 
 HoneStepResult

@@ -24,8 +24,6 @@
 #include "portability/instr_time.h"
 #include "storage/bufmgr.h"
 #include "storage/procarray.h"
-#include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -207,13 +205,6 @@ parent_step(HoneFoldState *state)
 	return hone_switch_to_heap(state->relid, state->lock_timeout_ms);
 }
 
-static int64
-relation_total_size(Oid relid)
-{
-	return DatumGetInt64(DirectFunctionCall1(pg_total_relation_size,
-											 ObjectIdGetDatum(relid)));
-}
-
 /*
  * Wait until nobody has a snapshot any more to which the rows deleted so far
  * are visible, so that VACUUM can remove them: however short the queries of
@@ -291,7 +282,7 @@ add_bloated_indexes(List *commands, Relation rel, int entry_bytes)
 
 	foreach(lc, RelationGetIndexList(rel))
 	{
-		if (relation_total_size(lfirst_oid(lc)) > INDEX_SMALL_BYTES + 2 * needed)
+		if (hone_total_size(lfirst_oid(lc)) > INDEX_SMALL_BYTES + 2 * needed)
 			commands = lappend(commands, psprintf("REINDEX INDEX %s",
 												  hone_qualified_name(lfirst_oid(lc))));
 	}
@@ -486,7 +477,7 @@ hone_tiered_compress(Oid relid, int lock_timeout_ms,
 	hone_tiered_check_compressible(rel);
 	open = hone_holds_meta(rel);
 	table_close(rel, AccessShareLock);
-	result->bytes_before = relation_total_size(relid);
+	result->bytes_before = hone_total_size(relid);
 
 	begin_run(&state, relid, lock_timeout_ms);
 	hone_progress_begin(relid, result->bytes_before);
@@ -502,7 +493,7 @@ hone_tiered_compress(Oid relid, int lock_timeout_ms,
 	result->rows = state.rows;
 	result->batches = state.batches;
 	result->rewritten = state.rewritten;
-	result->bytes_after = relation_total_size(relid);
+	result->bytes_after = hone_total_size(relid);
 }
 
 static void
@@ -529,7 +520,7 @@ hone_tiered_decompress(Oid relid, int lock_timeout_ms,
 	hone_tiered_check_decompressible(rel);
 	tiered = hone_is_tiered(rel);
 	table_close(rel, AccessShareLock);
-	result->bytes_before = relation_total_size(relid);
+	result->bytes_before = hone_total_size(relid);
 	begin_run(&state, relid, lock_timeout_ms);
 	PG_TRY();
 	{
@@ -543,7 +534,7 @@ hone_tiered_decompress(Oid relid, int lock_timeout_ms,
 	PG_END_TRY();
 	result->rows = state.rows;
 	result->batches = state.batches;
-	result->bytes_after = relation_total_size(relid);
+	result->bytes_after = hone_total_size(relid);
 }
 
 void

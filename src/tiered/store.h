@@ -112,6 +112,7 @@ typedef struct HoneStore
 	const BlockNumber *pages;	/* for the next chunks, if they are free */
 	int			npages;
 	int			options;		/* of heap_insert, for batches and meta row */
+	bool		no_defaults;	/* known to keep none (defaults.h) */
 } HoneStore;
 
 /*

@@ -115,11 +115,22 @@ hone_holds_meta(Relation rel)
 	return found;
 }
 
-static int64
-total_size(Oid relid)
+int64
+hone_total_size(Oid relid)
 {
 	return DatumGetInt64(DirectFunctionCall1(pg_total_relation_size,
 											 ObjectIdGetDatum(relid)));
+}
+
+Oid
+hone_lock_tiered_am(void)
+{
+	Oid			am = hone_tiered_am_oid();
+
+	if (!OidIsValid(am))
+		elog(ERROR, "access method \"tiered\" does not exist");
+	LockDatabaseObject(AccessMethodRelationId, am, 0, AccessShareLock);
+	return am;
 }
 
 /*
@@ -177,18 +188,9 @@ hone_switch_open(Oid relid, int lock_timeout_ms)
 	hone_become_owner(RelationGetRelid(rel), &saved);
 	if (!hone_holds_meta(rel))
 	{
-		heap_bytes = total_size(relid);
+		heap_bytes = hone_total_size(relid);
 		if (!hone_is_tiered(rel))
-		{
-			Oid			am = hone_tiered_am_oid();
-
-			if (!OidIsValid(am))
-				elog(ERROR, "access method \"tiered\" does not exist");
-
-			/* guard.c waits for this before it counts what is tiered */
-			LockDatabaseObject(AccessMethodRelationId, am, 0, AccessShareLock);
-			set_access_method(relid, rel->rd_rel->relam, am);
-		}
+			set_access_method(relid, rel->rd_rel->relam, hone_lock_tiered_am());
 		if (!OidIsValid(rel->rd_rel->reltoastrelid))
 		{
 			AlterTableCreateToastTable(relid, (Datum) 0, AccessExclusiveLock);
