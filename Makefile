@@ -10,7 +10,6 @@ PGFILEDESC = "pg_hone - query and data-lifecycle tuning"
 
 COMMON_OBJS = \
 	src/common/catalog.o \
-	src/common/maintenance.o \
 	src/common/observer.o \
 	src/common/owner.o \
 	src/common/procedure.o \
@@ -21,10 +20,13 @@ COMMON_OBJS = \
 	src/compat/compat.o
 
 STATS_OBJS = \
+	src/stats/collector.o \
+	src/stats/flush.o \
 	src/stats/functions.o \
 	src/stats/histogram.o \
 	src/stats/housekeeping.o \
 	src/stats/pending.o \
+	src/stats/save.o \
 	src/stats/shared.o \
 	src/stats/snapshot.o \
 	src/stats/stats.o \

@@ -42,17 +42,27 @@ hone_errors_told(void)
 	error_told = true;
 }
 
+static void
+tell_running(void)
+{
+	for (HoneObserver *observer = hone_observers; observer; observer = observer->next)
+		if (observer->running)
+			observer->running(open_stretch != NULL ? open_stretch->record : NULL);
+}
+
 void
 hone_errors_open(HoneStretch *stretch)
 {
 	stretch->outer = open_stretch;
 	open_stretch = stretch;
+	tell_running();
 }
 
 void
 hone_errors_close(HoneStretch *stretch)
 {
 	open_stretch = stretch->outer;
+	tell_running();
 }
 
 /* The session is terminated in the middle of a statement. */

@@ -68,6 +68,8 @@ typedef struct HoneRecord
  * starting: before the executor starts. Returns instrument_options to add
  *		(0 = none): rows only (INSTRUMENT_ROWS), never timers.
  * started: after the executor started; the plan state tree exists.
+ * running: the client's own statement begins to execute, or with NULL has
+ *		stopped, be it for good or until a cursor's next FETCH. Also in abort.
  * finished: after a call ended or failed. With in_abort LWLocks may still be
  *		held: the observer then takes none, and reads no catalog.
  */
@@ -77,6 +79,7 @@ typedef struct HoneObserver
 	void		(*identified) (const HoneRecord *record);
 	int			(*starting) (QueryDesc *query_desc, int eflags, int nest_level);
 	void		(*started) (QueryDesc *query_desc, int eflags, int nest_level);
+	void		(*running) (const HoneRecord *record);
 	void		(*finished) (const HoneRecord *record);
 	struct HoneObserver *next;
 } HoneObserver;

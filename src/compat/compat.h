@@ -259,4 +259,12 @@ extern List *hone_compat_insert_index_tuples(ResultRelInfo *info,
 extern void hone_compat_analyze_heap_block(TableScanDesc scan, BlockNumber block,
 										   BufferAccessStrategy strategy);
 
+/*
+ * As in libpq/auth.h, which needs the headers of Kerberos where the server was
+ * built with it; they need not be installed.
+ */
+struct Port;
+typedef void (*HoneClientAuthenticationHook) (struct Port *port, int status);
+extern PGDLLIMPORT HoneClientAuthenticationHook ClientAuthentication_hook;
+
 #endif							/* HONE_COMPAT_H */

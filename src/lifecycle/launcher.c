@@ -42,7 +42,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "common/maintenance.h"
 #include "common/worker.h"
 #include "lifecycle/shared.h"
 
@@ -164,7 +163,7 @@ has_worker(Oid dbid)
 }
 
 /*
- * Plan the next round: maintenance, and the databases to be visited.
+ * Plan the next round: the databases to be visited.
  */
 static void
 begin_round(void)
@@ -172,7 +171,6 @@ begin_round(void)
 	List	   *all;
 	ListCell   *lc;
 
-	hone_maintenance_run();
 	refresh_absent(GetCurrentTimestamp());
 
 	MemoryContextReset(round_context);

@@ -210,7 +210,7 @@ hone_query_stats(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	bool		show_text;
 	bool		all = may_read_all();
-	HoneSnapshotFilter filter = {0};
+	HoneSnapshotFilter filter = {.kind = HONE_STATS_QUERY};
 	HoneSnapshot *snapshot;
 	HoneSnapshotQuery *query;
 
@@ -251,7 +251,7 @@ hone_error_stats(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	bool		all = may_read_all();
-	HoneSnapshotFilter filter = {.errors = true};
+	HoneSnapshotFilter filter = {.kind = HONE_STATS_ERROR};
 	HoneSnapshot *snapshot;
 	HoneSnapshotError *error;
 
@@ -284,7 +284,7 @@ static HoneSnapshotQuery *
 merged_query(int64 queryid, const char *caller)
 {
 	bool		all = may_read_all();
-	HoneSnapshotFilter filter = {.one_query = true};
+	HoneSnapshotFilter filter = {.one_query = true, .kind = HONE_STATS_QUERY};
 	HoneSnapshot *snapshot;
 	HoneSnapshotQuery *part;
 	HoneSnapshotQuery *whole = NULL;
@@ -490,7 +490,7 @@ hone_shared_status(PG_FUNCTION_ARGS)
 	last_flush = (TimestampTz) pg_atomic_read_u64(&shared->last_flush);
 	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->used_bytes)));
 	put(&row, Int64GetDatum((int64) shared->memory_limit));
-	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->entries) - 1));
+	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->entries)));
 	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->texts)));
 	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->evictions)));
 	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->dropped)));

@@ -3,7 +3,7 @@
  * housekeeping.c
  *	  Totals for others, making room, resetting.
  *
- * Eviction is the launcher's (hone_stats_evict(), at each nap): it notes keys
+ * Eviction is the collector's (hone_stats_evict()): it notes keys
  * and ages under shared partition locks, sorts them locally, and takes the
  * victims out one by one under their partition's lock; statements go on.
  *
@@ -12,14 +12,12 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 #include "stats/housekeeping.h"
 #include "stats/pending.h"
 
-/* In per cent of hone.max_memory: where evicting starts and where it ends. */
-#define EVICT_ABOVE		85
+/* In per cent of hone.max_memory: where evicting ends. */
 #define EVICT_DOWN_TO	70
 
 /* A text younger than this is kept: its first call may still be running. */
@@ -38,11 +36,14 @@ typedef struct CandidateList
 	int			capacity;
 } CandidateList;
 
-typedef struct QueryName
+static void
+add_totals(HoneStatsTotals *totals, const HoneStatsCounters *counters)
 {
-	uint64		queryid;
-	uint64		dbid;
-} QueryName;
+	totals->calls += counters->calls;
+	totals->errors += counters->errors;
+	totals->rows += counters->rows;
+	totals->total_ms += counters->total_ns / 1e6;
+}
 
 bool
 hone_stats_totals(Oid dbid, uint64 queryid, HoneStatsTotals *totals)
@@ -50,7 +51,6 @@ hone_stats_totals(Oid dbid, uint64 queryid, HoneStatsTotals *totals)
 	uint32		bucket;
 	LWLock	   *lock;
 	dsa_pointer pointer;
-	uint64		total_ns = 0;
 
 	memset(totals, 0, sizeof(*totals));
 	if (!hone_stats_attach())
@@ -66,17 +66,16 @@ hone_stats_totals(Oid dbid, uint64 queryid, HoneStatsTotals *totals)
 		if (node->key.kind == HONE_STATS_QUERY && node->key.dbid == dbid &&
 			node->key.queryid == queryid)
 		{
-			HoneStatsCounters *counters = &((HoneStatsQuery *) node)->counters;
+			HoneStatsQuery *query = (HoneStatsQuery *) node;
+			HoneStatsPart *kept = hone_stats_kept(query);
 
-			totals->calls += counters->calls;
-			totals->errors += counters->errors;
-			totals->rows += counters->rows;
-			total_ns += counters->total_ns;
+			add_totals(totals, &query->fresh.counters);
+			if (kept != NULL)
+				add_totals(totals, &kept->counters);
 		}
 		pointer = node->next;
 	}
 	LWLockRelease(lock);
-	totals->total_ms = total_ns / 1e6;
 	totals->mean_ms = totals->calls > 0 ? totals->total_ms / totals->calls : 0;
 	return totals->calls > 0;
 }
@@ -94,14 +93,132 @@ hone_stats_internal_error(void)
 		pg_atomic_fetch_add_u64(&hone_stats_shared->internal_errors, 1);
 }
 
-/* Remove the node with this key, if it is still there. */
+/*
+ * Numbers of an entry that goes, to be counted under <other>: what the history
+ * does not have yet, and what it has. Histograms have room for every bucket.
+ */
+typedef struct Leaving
+{
+	HoneStatsCounters fresh;
+	HoneHistogram *fresh_histogram;
+	HoneStatsCounters kept;
+	HoneHistogram *kept_histogram;
+} Leaving;
+
+static Leaving *
+create_leaving(void)
+{
+	Leaving    *leaving = palloc0(sizeof(Leaving));
+
+	leaving->fresh_histogram = hone_histogram_create(HONE_HISTOGRAM_BUCKETS);
+	leaving->kept_histogram = hone_histogram_create(HONE_HISTOGRAM_BUCKETS);
+	return leaving;
+}
+
+static void
+copy_part(const HoneStatsPart *part, HoneStatsCounters *counters, HoneHistogram *histogram)
+{
+	HoneHistogram view;
+
+	hone_stats_counters_add(counters, &part->counters);
+	hone_stats_part_histogram(part, &view);
+	hone_histogram_merge(histogram, &view);
+}
+
+static void
+copy_leaving(Leaving *leaving, const HoneStatsQuery *query)
+{
+	HoneStatsPart *kept = hone_stats_kept(query);
+
+	copy_part(&query->fresh, &leaving->fresh, leaving->fresh_histogram);
+	if (kept != NULL)
+		copy_part(kept, &leaving->kept, leaving->kept_histogram);
+}
+
+/* What has left counts under the <other> of its database from now on. */
+static void
+add_to_other(const HoneStatsKey *key, const Leaving *leaving)
+{
+	uint32		bucket = hone_stats_bucket(key->dbid, 0);
+	LWLock	   *lock = hone_stats_partition_lock(bucket);
+	HoneStatsKey other_key;
+	HoneStatsQuery *other;
+
+	/* Statements inside others are in the figures of those already. */
+	if (key->kind != HONE_STATS_QUERY || !key->toplevel || key->queryid == 0)
+		return;
+	hone_stats_key_init(&other_key, HONE_STATS_QUERY, key->dbid, InvalidOid, 0, true, 0);
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	other = (HoneStatsQuery *) hone_stats_find(bucket, &other_key);
+	if (other != NULL)
+	{
+		HoneStatsPart *kept = hone_stats_kept(other);
+
+		hone_stats_query_add(other, &leaving->fresh, leaving->fresh_histogram);
+		if (kept != NULL)
+			hone_stats_part_add(kept, &leaving->kept, leaving->kept_histogram);
+	}
+	LWLockRelease(lock);
+}
+
+/* Is there a query with the same identifier in its chain? */
 static bool
-delete_node(const HoneStatsKey *key)
+has_numbers(const HoneStatsKey *key)
+{
+	dsa_pointer pointer = *hone_stats_chain(hone_stats_bucket(key->dbid, key->queryid));
+
+	while (DsaPointerIsValid(pointer))
+	{
+		HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
+
+		if (node->key.kind == HONE_STATS_QUERY && node->key.queryid == key->queryid &&
+			node->key.dbid == key->dbid)
+			return true;
+		pointer = node->next;
+	}
+	return false;
+}
+
+/* What speaks of a query of which no numbers are left. */
+static void
+delete_texts(const HoneStatsKey *key)
+{
+	dsa_pointer *link = hone_stats_chain(hone_stats_bucket(key->dbid, key->queryid));
+
+	while (DsaPointerIsValid(*link))
+	{
+		HoneStatsNode *node = dsa_get_address(hone_stats_area, *link);
+
+		if (HONE_STATS_IS_TEXT(node->key.kind) && node->key.queryid == key->queryid &&
+			node->key.dbid == key->dbid)
+			hone_stats_delete(link);
+		else
+			link = &node->next;
+	}
+}
+
+static bool
+is_victim(const HoneStatsNode *node, const HoneStatsKey *key)
+{
+	return memcmp(&node->key, key, sizeof(*key)) == 0 &&
+		!(HONE_STATS_IS_TEXT(key->kind) && has_numbers(key));
+}
+
+/*
+ * Remove the node with this key, if it is still there, and with a query's last
+ * numbers its texts. A text goes only if no numbers are left.
+ */
+static bool
+evict_node(const HoneStatsKey *key, Leaving *leaving)
 {
 	uint32		bucket = hone_stats_bucket(key->dbid, key->queryid);
 	LWLock	   *lock = hone_stats_partition_lock(bucket);
 	dsa_pointer *link;
 	bool		deleted = false;
+
+	memset(&leaving->fresh, 0, sizeof(HoneStatsCounters));
+	memset(&leaving->kept, 0, sizeof(HoneStatsCounters));
+	leaving->fresh_histogram->used = leaving->kept_histogram->used = 0;
 
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	link = hone_stats_chain(bucket);
@@ -109,15 +226,21 @@ delete_node(const HoneStatsKey *key)
 	{
 		HoneStatsNode *node = dsa_get_address(hone_stats_area, *link);
 
-		if (memcmp(&node->key, key, sizeof(*key)) == 0 && *link != hone_stats_shared->other)
+		if (is_victim(node, key))
 		{
+			if (key->kind == HONE_STATS_QUERY)
+				copy_leaving(leaving, (HoneStatsQuery *) node);
 			hone_stats_delete(link);
 			deleted = true;
 		}
 		else
 			link = &node->next;
 	}
+	if (deleted && !has_numbers(key))
+		delete_texts(key);
 	LWLockRelease(lock);
+	if (deleted)
+		add_to_other(key, leaving);
 	return deleted;
 }
 
@@ -133,23 +256,31 @@ note_candidate(CandidateList *list, const HoneStatsNode *node)
 	list->items[list->count++].key = node->key;
 }
 
-/* Keys and ages of all nodes: texts into one list, the others into another. */
+/*
+ * Keys and ages of all nodes that may go: not an <other>, nor a text so young
+ * that its first call may still be running.
+ */
 static void
-note_all(CandidateList *numbers, CandidateList *texts)
+note_all(CandidateList *list)
 {
+	TimestampTz young = GetCurrentTimestamp() - TEXT_GRACE_US;
+
 	for (uint32 i = 0; i < hone_stats_shared->bucket_count; i++)
 	{
 		LWLock	   *lock = hone_stats_partition_lock(i);
 		dsa_pointer pointer;
 
+		if (!DsaPointerIsValid(*hone_stats_chain(i)))
+			continue;
 		LWLockAcquire(lock, LW_SHARED);
 		pointer = *hone_stats_chain(i);
 		while (DsaPointerIsValid(pointer))
 		{
 			HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
 
-			if (pointer != hone_stats_shared->other)
-				note_candidate(node->key.kind == HONE_STATS_TEXT ? texts : numbers, node);
+			if (node->key.queryid != 0 &&
+				!(HONE_STATS_IS_TEXT(node->key.kind) && node->last_seen > young))
+				note_candidate(list, node);
 			pointer = node->next;
 		}
 		LWLockRelease(lock);
@@ -172,70 +303,23 @@ has_room(void)
 		hone_stats_shared->memory_limit / 100 * EVICT_DOWN_TO;
 }
 
-/* Texts of queries of which no numbers are left. */
-static void
-evict_texts(const CandidateList *texts, HTAB *living)
+static int64
+evict(void)
 {
-	TimestampTz young = GetCurrentTimestamp() - TEXT_GRACE_US;
-	int			gone = 0;
+	CandidateList list = {palloc(1024 * sizeof(Candidate)), 0, 1024};
+	Leaving    *leaving = create_leaving();
+	int64		evicted = 0;
 
-	for (int i = 0; i < texts->count; i++)
-	{
-		Candidate  *text = &texts->items[i];
-		QueryName	name = {text->key.queryid, text->key.dbid};
-
-		if (hash_search(living, &name, HASH_FIND, NULL) == NULL &&
-			(text->last_seen < young || !has_room()) && delete_node(&text->key))
-			gone++;
-	}
-	if (gone > 0)
-		pg_atomic_fetch_add_u32(&hone_stats_shared->text_epoch, 1);
-}
-
-static HTAB *
-create_name_table(int size)
-{
-	HASHCTL		control = {0};
-
-	control.keysize = sizeof(QueryName);
-	control.entrysize = sizeof(QueryName);
-	control.hcxt = CurrentMemoryContext;
-	return hash_create("hone query names", Max(size, 64), &control,
-					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-}
-
-/*
- * Evict the coldest twentieth, so that the next query finds room, and the
- * texts that they leave. Adds to *evicted; false when nothing was left to go.
- */
-static bool
-evict(int64 *evicted)
-{
-	CandidateList numbers = {palloc(1024 * sizeof(Candidate)), 0, 1024};
-	CandidateList texts = {palloc(1024 * sizeof(Candidate)), 0, 1024};
-	HTAB	   *living;
-	int			victims;
-
-	note_all(&numbers, &texts);
-	qsort(numbers.items, numbers.count, sizeof(Candidate), compare_candidates);
-
-	victims = Min(numbers.count, numbers.count / 20 + 1);
-	for (int i = 0; i < victims; i++)
+	note_all(&list);
+	qsort(list.items, list.count, sizeof(Candidate), compare_candidates);
+	for (int i = 0; i < list.count && !has_room(); i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (delete_node(&numbers.items[i].key) &&
-			numbers.items[i].key.kind == HONE_STATS_QUERY)
-			(*evicted)++;
+		if (evict_node(&list.items[i].key, leaving) &&
+			list.items[i].key.kind == HONE_STATS_QUERY)
+			evicted++;
 	}
-	living = create_name_table(numbers.count - victims);
-	for (int i = victims; i < numbers.count; i++)
-	{
-		QueryName	name = {numbers.items[i].key.queryid, numbers.items[i].key.dbid};
-
-		hash_search(living, &name, HASH_ENTER, NULL);
-	}
-	evict_texts(&texts, living);
-	return victims > 0;
+	return evicted;
 }
 
 int64
@@ -244,28 +328,27 @@ hone_stats_evict(void)
 	HoneStatsShared *shared = hone_stats_shared;
 	MemoryContext context;
 	MemoryContext old;
-	int64		evicted = 0;
-	bool		more;
+	int64		evicted;
 
-	if (!hone_stats_attach())
+	if (!hone_stats_attach() || pg_atomic_read_u32(&shared->wants_room) == 0)
 		return 0;
-	if (pg_atomic_read_u32(&shared->out_of_memory) == 0 &&
-		pg_atomic_read_u64(&shared->used_bytes) <= shared->memory_limit / 100 * EVICT_ABOVE)
-		return 0;
-	pg_atomic_write_u32(&shared->out_of_memory, 0);
-
 	context = AllocSetContextCreate(CurrentMemoryContext, "hone eviction",
 									ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
-	do
-	{
-		more = evict(&evicted);
-		MemoryContextReset(context);
-	} while (more && !has_room());
+	evicted = evict();
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
+	pg_atomic_write_u32(&shared->wants_room, 0);
+	pg_atomic_fetch_add_u32(&shared->text_epoch, 1);
 	pg_atomic_fetch_add_u64(&shared->evictions, evicted);
 	return evicted;
+}
+
+static void
+clear_part(HoneStatsPart *part)
+{
+	memset(&part->counters, 0, sizeof(part->counters));
+	part->used = 0;
 }
 
 /*
@@ -285,12 +368,13 @@ reset_bucket(uint32 bucket, bool all, uint64 queryid)
 
 		if (!all && (node->key.kind == HONE_STATS_TEXT || node->key.queryid != queryid))
 			link = &node->next;
-		else if (*link == hone_stats_shared->other)
+		else if (node->key.kind == HONE_STATS_QUERY && node->key.queryid == 0)
 		{
 			HoneStatsQuery *other = (HoneStatsQuery *) node;
 
-			memset(&other->counters, 0, sizeof(other->counters));
-			other->histogram_used = 0;
+			clear_part(&other->fresh);
+			if (hone_stats_kept(other) != NULL)
+				clear_part(hone_stats_kept(other));
 			link = &node->next;
 		}
 		else

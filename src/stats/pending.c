@@ -6,13 +6,13 @@
  * The hot path: find the statement's counters in a table of 64, add, and
  * count its latency in a small hash of (query, bucket) cells. No lock, no
  * system call, no memory that another backend writes. What is pending moves
- * into the shared table when hone.flush_interval has passed at the end of a
- * statement, when it is nearly full, when its owner reads the statistics,
- * and at exit; never in a commit callback, and never after an error has been
- * thrown (LWLocks may still be held then).
+ * into the shared table (flush.c) when hone.flush_interval has passed at the
+ * end of a statement, when it is nearly full, when its owner reads the
+ * statistics, and at exit; never in a commit callback, and never after an
+ * error has been thrown (LWLocks may still be held then).
  *
- * The counts lie in a slot of shared memory that readers may copy (see
- * pending.h), so an idle backend's last burst is seen as well.
+ * The counts lie in a slot of shared memory that readers may look into, and
+ * that the collector empties when its owner has gone idle (see pending.h).
  *
  *-------------------------------------------------------------------------
  */
@@ -35,96 +35,144 @@
 /* Of hone.max_memory, at most this part goes into slots. */
 #define SLOT_SHARE			4
 
-/*
- * A reader spins while the owner counts, which takes it less than a
- * microsecond, and sleeps when it seems to have lost its processor just then.
- */
-#define COPY_ATTEMPTS		1000
-#define COPY_SPINS			100
-#define COPY_SLEEP_US		1000
+/* Turns without sleep while the collector takes what was pending. */
+#define TAKEN_SPINS			1000
+#define TAKEN_SLEEP_US		100
 
 static HonePending *pending = NULL;
 static bool pending_is_shared = false;
-static dsa_pointer pending_slot = InvalidDsaPointer;
 static bool slot_refused = false;	/* asked for again after a flush */
 static uint64 last_flush_ns = 0;	/* monotonic clock */
 static int	last_query = -1;	/* found by the previous record */
 
 /*
- * Writers' side of the protocol in pending.h. Nothing in between may throw.
+ * Keep the collector from taking what is pending, until release(). An error
+ * in between leaves it so until the next statement, which does no harm.
  */
 static inline void
-begin_change(void)
+claim(void)
 {
-	pending->change_count++;
-	pg_write_barrier();
+	pending->busy = true;
+	pg_memory_barrier();
+	for (int i = 0; unlikely(pending->taken); i++)
+	{
+		if (i < TAKEN_SPINS)
+			pg_spin_delay();
+		else
+			pg_usleep(TAKEN_SLEEP_US);
+	}
 }
 
 static inline void
-end_change(void)
+release(void)
 {
 	pg_write_barrier();
-	pending->change_count++;
+	pending->busy = false;
 }
 
-static void
-clear_pending(void)
+void
+hone_pending_clear(HonePending *of)
 {
-	begin_change();
-	pending->query_count = 0;
-	pending->cell_count = 0;
-	pending->error_count = 0;
-	memset(pending->index, 0, sizeof(pending->index));
-	memset(pending->cells, 0, sizeof(pending->cells));
-	end_change();
-	last_query = -1;
+	hone_pending_begin_change(of);
+	of->query_count = 0;
+	of->cell_count = 0;
+	of->error_count = 0;
+	of->partitions = 0;
+	memset(of->index, 0, sizeof(of->index));
+	memset(of->cells, 0, sizeof(of->cells));
+	hone_pending_end_change(of);
 }
 
-/* before_shmem_exit: the last counts, and the slot back. */
+/* An ended session counts as one call, as long as it lasted. */
+static void
+count_session(void)
+{
+	HoneStatsCounters counters = {0};
+	HoneHistogram histogram;
+	HoneStatsKey key;
+	TimestampTz now = GetCurrentTimestamp();
+	uint64		ns = (uint64) Max(now - MyStartTimestamp, 0) * 1000;
+	uint16		bucket = hone_histogram_bucket(ns);
+	uint64		count = 1;
+
+	counters.calls = 1;
+	counters.total_ns = counters.min_ns = counters.max_ns = ns;
+	counters.mean_ns = (double) ns;
+	counters.first_seen = MyStartTimestamp;
+	counters.last_seen = now;
+	histogram.used = 1;
+	histogram.bucket = &bucket;
+	histogram.count = &count;
+	hone_stats_key_init(&key, HONE_STATS_SESSION, MyDatabaseId, InvalidOid, 0, true, 0);
+	(void) hone_stats_add(&key, &counters, &histogram, true, NULL, NULL);
+}
+
+/* before_shmem_exit: the last counts. The slot stays for who comes next. */
 static void
 leave(int code, Datum arg)
 {
 	/* As transaction abort, which follows, would do. */
 	LWLockReleaseAll();
-	if (pending == NULL)
-		return;
-	hone_pending_flush(true);
-	if (pending_is_shared)
+	hone_stats_leaving = true;
+	if (pending != NULL)
 	{
-		LWLockAcquire(hone_stats_flush_lock(), LW_SHARED);
-		*hone_stats_slot(HONE_MY_PROC_INDEX) = InvalidDsaPointer;
-		hone_stats_free(pending_slot, sizeof(HonePending));
-		pg_atomic_fetch_sub_u64(&hone_stats_shared->slot_bytes, sizeof(HonePending));
-		LWLockRelease(hone_stats_flush_lock());
+		hone_pending_running(NULL);
+		hone_pending_flush(true);
 	}
+	if (OidIsValid(MyDatabaseId) && hone_stats_attach())
+		count_session();
+	hone_stats_leaving = false;
 	pending = NULL;
 	pending_is_shared = false;
 }
 
-/* A slot in shared memory, or NULL when there is no room for one. */
+/* ClientAuthentication_hook: sessions that never run a statement count too. */
+void
+hone_pending_session(void)
+{
+	if (hone_stats_shared != NULL)
+		before_shmem_exit(leave, 0);
+}
+
+/* The slot of this process number, new if need be; NULL: there is no room. */
 static HonePending *
-create_slot(void)
+obtain_slot(void)
 {
 	HoneStatsShared *shared = hone_stats_shared;
+	dsa_pointer pointer;
 	HonePending *slot;
 
 	if (HONE_MY_PROC_INDEX < 0 || HONE_MY_PROC_INDEX >= shared->slot_count)
 		return NULL;
+	slot = hone_pending_slot(HONE_MY_PROC_INDEX);
+	if (slot != NULL)
+		return slot;
 	if (pg_atomic_fetch_add_u64(&shared->slot_bytes, sizeof(HonePending)) +
 		sizeof(HonePending) > shared->memory_limit / SLOT_SHARE)
 	{
 		pg_atomic_fetch_sub_u64(&shared->slot_bytes, sizeof(HonePending));
 		return NULL;
 	}
-	pending_slot = hone_stats_allocate(sizeof(HonePending));
-	if (!DsaPointerIsValid(pending_slot))
+	pointer = hone_stats_allocate(sizeof(HonePending));
+	if (!DsaPointerIsValid(pointer))
 	{
 		pg_atomic_fetch_sub_u64(&shared->slot_bytes, sizeof(HonePending));
 		return NULL;
 	}
-	slot = dsa_get_address(hone_stats_area, pending_slot);
+	slot = dsa_get_address(hone_stats_area, pointer);
 	memset(slot, 0, sizeof(HonePending));
+	slot->reset_epoch = pg_atomic_read_u32(&shared->reset_epoch);
+	pg_write_barrier();
+	*hone_stats_slot(HONE_MY_PROC_INDEX) = pointer;
 	return slot;
+}
+
+HonePending *
+hone_pending_slot(int index)
+{
+	dsa_pointer pointer = *hone_stats_slot(index);
+
+	return DsaPointerIsValid(pointer) ? dsa_get_address(hone_stats_area, pointer) : NULL;
 }
 
 /*
@@ -147,23 +195,26 @@ have_pending(bool safe)
 		if (pending == NULL)
 			return false;
 		pending->reset_epoch = pg_atomic_read_u32(&hone_stats_shared->reset_epoch);
-		before_shmem_exit(leave, 0);
 	}
-	if (!safe || !hone_stats_attach())
+	if (!safe || !hone_stats_attach() || !hone_pending_move(pending, false))
 		return true;
-	slot = create_slot();
+	hone_stats_create_other(MyDatabaseId);
+	slot = obtain_slot();
 	slot_refused = slot == NULL;
 	if (slot != NULL)
 	{
-		memcpy(slot, pending, sizeof(HonePending));
 		pfree(pending);
 		pending = slot;
 		pending_is_shared = true;
-		LWLockAcquire(hone_stats_flush_lock(), LW_SHARED);
-		*hone_stats_slot(HONE_MY_PROC_INDEX) = pending_slot;
-		LWLockRelease(hone_stats_flush_lock());
+		last_query = -1;
 	}
 	return true;
+}
+
+static inline uint32
+cell_hash(int query, int bucket)
+{
+	return murmurhash32(((uint32) query << 16) | bucket);
 }
 
 static uint32
@@ -174,16 +225,28 @@ key_hash(const HoneStatsKey *key)
 	return murmurhash32((uint32) hash ^ (uint32) (hash >> 32));
 }
 
+static void
+add_to_index(HonePending *to, int number)
+{
+	uint32		at = key_hash(&to->queries[number].key) % HONE_PENDING_INDEX;
+
+	while (to->index[at] != 0)
+		at = (at + 1) % HONE_PENDING_INDEX;
+	to->index[at] = number + 1;
+	to->partitions |= UINT64CONST(1) << (to->queries[number].bucket % HONE_STATS_PARTITIONS);
+}
+
 /* Number of the query with this key, new if need be; -1 when full. */
 static int
 find_query(const HoneStatsKey *key)
 {
-	uint32		at = key_hash(key) % HONE_PENDING_INDEX;
+	uint32		at;
 	int			number;
 
-	if (last_query >= 0 &&
+	if (last_query >= 0 && last_query < pending->query_count &&
 		memcmp(&pending->queries[last_query].key, key, sizeof(*key)) == 0)
 		return last_query;
+	at = key_hash(key) % HONE_PENDING_INDEX;
 	while (pending->index[at] != 0)
 	{
 		number = pending->index[at] - 1;
@@ -194,9 +257,10 @@ find_query(const HoneStatsKey *key)
 	if (pending->query_count >= HONE_PENDING_QUERIES)
 		return -1;
 	number = pending->query_count++;
-	pending->index[at] = number + 1;
 	memset(&pending->queries[number], 0, sizeof(HonePendingQuery));
 	pending->queries[number].key = *key;
+	pending->queries[number].bucket = hone_stats_bucket(key->dbid, key->queryid);
+	add_to_index(pending, number);
 	return last_query = number;
 }
 
@@ -205,7 +269,7 @@ static bool
 count_latency(int query, uint64 ns)
 {
 	int			bucket = hone_histogram_bucket(ns);
-	uint32		at = murmurhash32(((uint32) query << 16) | bucket) % HONE_PENDING_CELLS;
+	uint32		at = cell_hash(query, bucket) % HONE_PENDING_CELLS;
 	HonePendingCell *cell;
 
 	for (;;)
@@ -248,7 +312,9 @@ count_error(const HoneRecord *record)
 				return;
 			}
 			error->key = key;
+			error->bucket = hone_stats_bucket(key.dbid, key.queryid);
 			error->count = 0;
+			pending->partitions |= UINT64CONST(1) << (error->bucket % HONE_STATS_PARTITIONS);
 			pending->error_count++;
 		}
 		if (memcmp(&error->key, &key, sizeof(key)) == 0)
@@ -299,6 +365,10 @@ count_call(HoneStatsCounters *counters, const HoneRecord *record)
 	counters->m2_ns += delta * (ns - counters->mean_ns);
 	if (record->sqlstate != 0)
 		counters->errors++;
+	if (record->cmd == CMD_SELECT)
+		counters->reads++;
+	else if (record->cmd != CMD_UTILITY)
+		counters->writes++;
 	count_resources(counters, record);
 }
 
@@ -337,6 +407,99 @@ count_record(const HoneRecord *record)
 	return true;
 }
 
+/* A cell for what a query counted in a bucket, in cells that have room. */
+static void
+put_cell(HonePending *to, const HonePendingCell *cell)
+{
+	uint32		at = cell_hash(cell->query, cell->bucket) % HONE_PENDING_CELLS;
+
+	while (to->cells[at].count != 0)
+		at = (at + 1) % HONE_PENDING_CELLS;
+	to->cells[at] = *cell;
+	to->cell_count++;
+}
+
+static void
+compact_errors(HonePending *of)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < of->error_count; i++)
+	{
+		if (of->errors[i].count == 0)
+			continue;
+		of->partitions |= UINT64CONST(1) << (of->errors[i].bucket % HONE_STATS_PARTITIONS);
+		of->errors[kept++] = of->errors[i];
+	}
+	of->error_count = kept;
+}
+
+void
+hone_pending_compact(HonePending *of)
+{
+	HonePendingCell cells[HONE_PENDING_CELLS];
+	int			number[HONE_PENDING_QUERIES];
+	int			kept = 0;
+
+	hone_pending_begin_change(of);
+	of->partitions = 0;
+	memset(of->index, 0, sizeof(of->index));
+	for (int i = 0; i < of->query_count; i++)
+	{
+		number[i] = -1;
+		if (of->queries[i].flushed)
+			continue;
+		number[i] = kept;
+		of->queries[kept] = of->queries[i];
+		add_to_index(of, kept++);
+	}
+	of->query_count = kept;
+
+	memcpy(cells, of->cells, sizeof(cells));
+	memset(of->cells, 0, sizeof(of->cells));
+	of->cell_count = 0;
+	for (int i = 0; i < HONE_PENDING_CELLS; i++)
+	{
+		HonePendingCell *cell = &cells[i];
+
+		if (cell->count == 0 || number[cell->query] < 0)
+			continue;
+		cell->query = number[cell->query];
+		put_cell(of, cell);
+	}
+	compact_errors(of);
+	hone_pending_end_change(of);
+}
+
+/*
+ * Hand everything on. What was pending before a reset goes through the
+ * epoch; it can move on when nothing is left.
+ */
+static void
+flush_now(bool wait)
+{
+	uint32		epoch;
+
+	if (!hone_stats_attach())
+		return;
+	epoch = pg_atomic_read_u32(&hone_stats_shared->reset_epoch);
+	if (hone_pending_move(pending, wait))
+	{
+		pending->reset_epoch = epoch;
+		slot_refused = false;
+	}
+}
+
+void
+hone_pending_flush(bool wait)
+{
+	if (pending == NULL)
+		return;
+	claim();
+	flush_now(wait);
+	release();
+}
+
 /*
  * What follows must not be taken for counts from before a reset. Without
  * locks only reset() of everything can be followed; it leaves nothing.
@@ -349,12 +512,21 @@ follow_resets(bool safe)
 	if (pending->reset_epoch == now)
 		return;
 	if (safe)
-		hone_pending_flush(true);
+		flush_now(true);
 	else if (hone_stats_all_reset(pending->reset_epoch))
 	{
-		clear_pending();
+		hone_pending_clear(pending);
 		pending->reset_epoch = now;
 	}
+}
+
+static void
+make_room(void)
+{
+	if (pending->query_count >= QUERIES_NEARLY_FULL ||
+		pending->cell_count >= CELLS_NEARLY_FULL ||
+		pending->error_count >= ERRORS_NEARLY_FULL)
+		flush_now(false);
 }
 
 void
@@ -366,175 +538,52 @@ hone_pending_record(const HoneRecord *record)
 
 	if (!have_pending(safe))
 		return;
+	claim();
 	follow_resets(safe);
 
-	begin_change();
+	hone_pending_begin_change(pending);
 	counted = count_record(record);
-	end_change();
+	hone_pending_end_change(pending);
 	if (!counted)
 		pg_atomic_fetch_add_u64(&hone_stats_shared->dropped, 1);
 
-	if (!safe)
-		return;
-	hone_pending_make_room();
-	if (now_ns - last_flush_ns >= (uint64) hone_flush_interval_ms * 1000000)
+	if (safe)
 	{
-		last_flush_ns = now_ns;
-		hone_pending_flush(false);
+		/* What nobody else could see goes at once. */
+		if (!pending_is_shared ||
+			now_ns - last_flush_ns >= (uint64) hone_flush_interval_ms * 1000000)
+		{
+			last_flush_ns = now_ns;
+			flush_now(false);
+		}
+		else
+			make_room();
 	}
+	release();
 }
 
-/* Waits for a reader only when nothing more fits. */
 void
 hone_pending_make_room(void)
 {
 	if (pending == NULL)
 		return;
+	claim();
 	follow_resets(true);
-	if (pending->query_count >= QUERIES_NEARLY_FULL ||
-		pending->cell_count >= CELLS_NEARLY_FULL ||
-		pending->error_count >= ERRORS_NEARLY_FULL)
-		hone_pending_flush(pending->query_count == HONE_PENDING_QUERIES ||
-						   pending->cell_count >= HONE_PENDING_CELLS - 1 ||
-						   pending->error_count == HONE_PENDING_ERRORS);
-}
-
-static int
-compare_cells(const void *a, const void *b)
-{
-	const HonePendingCell *x = a;
-	const HonePendingCell *y = b;
-
-	if (x->query != y->query)
-		return x->query < y->query ? -1 : 1;
-	return x->bucket < y->bucket ? -1 : x->bucket > y->bucket;
+	make_room();
+	release();
 }
 
 void
-hone_pending_each(const HonePending *from, HonePendingHandler handle, void *arg)
+hone_pending_running(const HoneRecord *record)
 {
-	HonePendingCell cells[HONE_PENDING_CELLS];
-	uint16		bucket[HONE_PENDING_CELLS];
-	uint64		count[HONE_PENDING_CELLS];
-	int			cell_count = 0;
-	int			next = 0;
-
-	for (int i = 0; i < HONE_PENDING_CELLS; i++)
-		if (from->cells[i].count > 0)
-			cells[cell_count++] = from->cells[i];
-	qsort(cells, cell_count, sizeof(HonePendingCell), compare_cells);
-
-	for (int query = 0; query < from->query_count; query++)
+	if (pending == NULL)
+		return;
+	if (record == NULL)
 	{
-		HoneHistogram histogram = {0, bucket, count};
-
-		for (; next < cell_count && cells[next].query == query; next++)
-		{
-			bucket[histogram.used] = cells[next].bucket;
-			count[histogram.used++] = cells[next].count;
-		}
-		handle(&from->queries[query], &histogram, arg);
+		pending->running_queryid = 0;
+		return;
 	}
-}
-
-/* Hand one query's counts on; to <other> when there is no room for it. */
-static void
-flush_query(const HonePendingQuery *from, const HoneHistogram *histogram, void *arg)
-{
-	uint32		bucket = hone_stats_bucket(from->key.dbid, from->key.queryid);
-	LWLock	   *lock = hone_stats_partition_lock(bucket);
-	HoneStatsQuery *query;
-
-	if (hone_stats_was_reset(pending->reset_epoch, from->key.queryid))
-		return;
-
-	LWLockAcquire(lock, LW_EXCLUSIVE);
-	query = (HoneStatsQuery *) hone_stats_find(bucket, &from->key);
-	if (query == NULL)
-		query = (HoneStatsQuery *) hone_stats_insert(bucket, &from->key,
-													 sizeof(HoneStatsQuery));
-	if (query != NULL)
-		hone_stats_query_add(query, &from->counters, histogram);
-	LWLockRelease(lock);
-	if (query != NULL)
-		return;
-
-	lock = hone_stats_partition_lock(hone_stats_bucket(InvalidOid, 0));
-	LWLockAcquire(lock, LW_EXCLUSIVE);
-	query = dsa_get_address(hone_stats_area, hone_stats_shared->other);
-	hone_stats_query_add(query, &from->counters, histogram);
-	LWLockRelease(lock);
-	pg_atomic_fetch_add_u64(&hone_stats_shared->other_calls, from->counters.calls);
-}
-
-static void
-flush_error(const HonePendingError *from)
-{
-	uint32		bucket = hone_stats_bucket(from->key.dbid, from->key.queryid);
-	LWLock	   *lock = hone_stats_partition_lock(bucket);
-	HoneStatsError *error;
-
-	if (hone_stats_was_reset(pending->reset_epoch, from->key.queryid))
-		return;
-	LWLockAcquire(lock, LW_EXCLUSIVE);
-	error = (HoneStatsError *) hone_stats_find(bucket, &from->key);
-	if (error == NULL)
-		error = (HoneStatsError *) hone_stats_insert(bucket, &from->key,
-													 sizeof(HoneStatsError));
-	if (error != NULL)
-	{
-		error->count += from->count;
-		error->node.last_seen = Max(error->node.last_seen, from->last_seen);
-	}
-	LWLockRelease(lock);
-	if (error == NULL)
-		pg_atomic_fetch_add_u64(&hone_stats_shared->dropped, from->count);
-}
-
-void
-hone_pending_flush(bool wait)
-{
-	if (pending == NULL || !hone_stats_attach())
-		return;
-	if (wait)
-		LWLockAcquire(hone_stats_flush_lock(), LW_SHARED);
-	else if (!LWLockConditionalAcquire(hone_stats_flush_lock(), LW_SHARED))
-		return;
-
-	if (pending->query_count > 0 || pending->error_count > 0)
-	{
-		hone_pending_each(pending, flush_query, NULL);
-		for (int i = 0; i < pending->error_count; i++)
-			flush_error(&pending->errors[i]);
-		clear_pending();
-		slot_refused = false;
-		pg_atomic_write_u64(&hone_stats_shared->last_flush, GetCurrentTimestamp());
-	}
-	pending->reset_epoch = pg_atomic_read_u32(&hone_stats_shared->reset_epoch);
-	LWLockRelease(hone_stats_flush_lock());
-}
-
-bool
-hone_pending_copy(dsa_pointer slot, HonePending *copy)
-{
-	volatile HonePending *from = dsa_get_address(hone_stats_area, slot);
-
-	for (int i = 0; i < COPY_ATTEMPTS; i++)
-	{
-		uint32		before = from->change_count;
-
-		pg_read_barrier();
-		if ((before & 1) == 0)
-		{
-			memcpy(copy, (void *) from, sizeof(HonePending));
-			pg_read_barrier();
-			if (from->change_count == before)
-				return true;
-		}
-		else if (i < COPY_SPINS)
-			pg_spin_delay();
-		else
-			pg_usleep(COPY_SLEEP_US);
-	}
-	return false;
+	pending->running_dbid = record->dbid;
+	pending->running_userid = record->userid;
+	pending->running_queryid = record->queryid;
 }

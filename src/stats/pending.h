@@ -8,6 +8,8 @@
 #ifndef HONE_STATS_PENDING_H
 #define HONE_STATS_PENDING_H
 
+#include "port/atomics.h"
+
 #include "common/record.h"
 #include "stats/shared.h"
 
@@ -19,12 +21,16 @@
 typedef struct HonePendingQuery
 {
 	HoneStatsKey key;
+	uint32		bucket;			/* hone_stats_bucket() of the key */
+	bool		flushed;		/* is in the table now: not to be counted */
 	HoneStatsCounters counters;
 } HonePendingQuery;
 
+/* count = 0: flushed. */
 typedef struct HonePendingError
 {
 	HoneStatsKey key;
+	uint32		bucket;
 	int64		count;
 	TimestampTz last_seen;
 } HonePendingError;
@@ -39,22 +45,63 @@ typedef struct HonePendingCell
 
 /*
  * In a slot of shared memory (or in local memory when there is no room for a
- * slot: then readers do not see it until it is flushed). Only its owner
- * writes it, without a lock; change_count is odd while it does, and a reader
- * that copied it starts again when the number was odd or has changed.
+ * slot: then it is flushed after every statement).
+ *
+ * Only its owner writes it, without a lock. change_count is odd while
+ * contents change; a reader that copied starts again when the number was odd
+ * or has changed. The collector takes what an idle session left: it sets
+ * 'taken', and then looks whether the owner is busy; the owner sets 'busy',
+ * and then looks whether the slot is being taken. Each has a full barrier in
+ * between, so one of them sees the other: the collector gives up, the owner
+ * waits for the microseconds that it takes.
  */
 typedef struct HonePending
 {
 	uint32		change_count;
 	uint32		reset_epoch;	/* counts are from after this reset */
+	volatile bool busy;
+	volatile bool taken;
 	int			query_count;
 	int			cell_count;
 	int			error_count;
+	uint64		partitions;		/* a bit per partition that has queries or
+								 * errors here */
+
+	/* The client's statement that is executing, for the sampler; 0 = none. */
+	volatile uint64 running_queryid;
+	volatile Oid running_dbid;
+	volatile Oid running_userid;
+
 	uint8		index[HONE_PENDING_INDEX];	/* 1 + query number, 0 = free */
 	HonePendingQuery queries[HONE_PENDING_QUERIES];
 	HonePendingCell cells[HONE_PENDING_CELLS];
 	HonePendingError errors[HONE_PENDING_ERRORS];
 } HonePending;
+
+/* Writers' side of change_count. Nothing in between may throw. */
+static inline void
+hone_pending_begin_change(HonePending *pending)
+{
+	pending->change_count++;
+	pg_write_barrier();
+}
+
+static inline void
+hone_pending_end_change(HonePending *pending)
+{
+	pg_write_barrier();
+	pending->change_count++;
+}
+
+/* Forget everything, or what has been flushed. */
+extern void hone_pending_clear(HonePending *pending);
+extern void hone_pending_compact(HonePending *pending);
+
+/*
+ * Move what is pending into the shared table. wait: for locks that others
+ * hold. False when something had to stay.
+ */
+extern bool hone_pending_move(HonePending *pending, bool wait);
 
 /* Count one record. No lock is taken while in_abort is set. */
 extern void hone_pending_record(const HoneRecord *record);
@@ -63,24 +110,36 @@ extern void hone_pending_record(const HoneRecord *record);
 extern void hone_pending_make_room(void);
 
 /*
- * Hand everything on to the shared table. wait: also when a reader is at it;
- * else it may stay pending. Not to be called while LWLocks are held.
+ * Hand everything on to the shared table. wait: for locks; else what is
+ * locked stays pending. Not to be called while LWLocks are held.
  */
 extern void hone_pending_flush(bool wait);
 
-/*
- * Copy a slot's contents. False when its owner kept changing it.
- * flush_lock must be held EXCLUSIVE.
- */
-extern bool hone_pending_copy(dsa_pointer slot, HonePending *copy);
+/* A client's session begins: it counts when it ends, whatever it does. */
+extern void hone_pending_session(void);
+
+/* The client's statement that is executing now; NULL: none is. */
+extern void hone_pending_running(const HoneRecord *record);
 
 /*
- * Call 'handle' for each query of a pending that is nobody's to change (one's
- * own, or a copy), with its histogram; the histogram is valid in the call.
+ * The collector's: hand on what the owner of a slot has pending and has not
+ * touched since the last call with this slot. False when nothing was taken.
+ */
+extern bool hone_pending_take(int slot_index);
+
+/*
+ * Call the handlers for what a slot holds for the queries of one partition,
+ * whose lock is held. The histogram is valid in the call. False when the
+ * owner kept changing it.
  */
 typedef void (*HonePendingHandler) (const HonePendingQuery *query,
 									const HoneHistogram *histogram, void *arg);
-extern void hone_pending_each(const HonePending *pending,
-							  HonePendingHandler handle, void *arg);
+typedef void (*HonePendingErrorHandler) (const HonePendingError *error, void *arg);
+extern bool hone_pending_visit(HonePending *slot, int partition,
+							   HonePendingHandler handle_query,
+							   HonePendingErrorHandler handle_error, void *arg);
+
+/* The slot of a process number, or NULL. */
+extern HonePending *hone_pending_slot(int index);
 
 #endif							/* HONE_STATS_PENDING_H */

@@ -29,16 +29,25 @@
 #include "storage/shmem.h"
 #include "utils/memutils.h"
 
+#include "stats/save.h"
 #include "stats/shared.h"
 
 #define LOCK_COUNT		(1 + HONE_STATS_PARTITIONS)
 #define TRANCHE_NAME	"pg_hone statistics"
 
-/* The <other> entry must take any histogram without asking for memory. */
+/*
+ * The last resort must take any histogram without asking for memory; those of
+ * databases begin with room for latencies of two octaves.
+ */
 #define OTHER_CAPACITY	HONE_HISTOGRAM_BUCKETS
+#define DATABASE_OTHER_CAPACITY	128
+
+/* In per cent of hone.max_memory: where evicting begins. */
+#define EVICT_ABOVE			85
 
 HoneStatsShared *hone_stats_shared = NULL;
 dsa_area   *hone_stats_area = NULL;
+bool		hone_stats_leaving = false;
 
 static shmem_request_hook_type previous_shmem_request = NULL;
 static shmem_startup_hook_type previous_shmem_startup = NULL;
@@ -124,11 +133,12 @@ create_other(void)
 	other = (HoneStatsQuery *) hone_stats_insert(bucket, &key, sizeof(HoneStatsQuery));
 	if (other == NULL)
 		elog(ERROR, "hone.max_memory is too small");
-	other->histogram = hone_stats_allocate(size);
-	other->histogram_capacity = DsaPointerIsValid(other->histogram) ? OTHER_CAPACITY : 0;
+	other->fresh.histogram = hone_stats_allocate(size);
+	other->fresh.capacity = DsaPointerIsValid(other->fresh.histogram) ? OTHER_CAPACITY : 0;
 	hone_stats_shared->other = *hone_stats_chain(bucket);
 }
 
+/* In the postmaster. */
 static void
 create_area(void)
 {
@@ -138,10 +148,24 @@ create_area(void)
 	dsa_pin(hone_stats_area);
 	dsa_set_size_limit(hone_stats_area, area_size());
 	create_other();
+	hone_save_read();
 
-	/* The postmaster does not use it; each process attaches on its own. */
+	/* Each process attaches on its own. */
 	dsa_detach(hone_stats_area);
 	hone_stats_area = NULL;
+}
+
+/*
+ * The postmaster ends, after everybody else: nobody counts any more. Not
+ * after a crash: then locks may be held and lists be half changed.
+ */
+static void
+save_at_exit(int code, Datum arg)
+{
+	if (code != 0 || hone_stats_shared == NULL || IsUnderPostmaster)
+		return;
+	hone_stats_area = dsa_attach_in_place(area_place(), NULL);
+	hone_save_write(true);
 }
 
 static void
@@ -158,7 +182,9 @@ init_counters(HoneStatsShared *shared)
 	pg_atomic_init_u64(&shared->texts_dropped, 0);
 	pg_atomic_init_u64(&shared->internal_errors, 0);
 	pg_atomic_init_u64(&shared->last_flush, 0);
-	pg_atomic_init_u32(&shared->out_of_memory, 0);
+	pg_atomic_init_u64(&shared->last_save, 0);
+	pg_atomic_init_u64(&shared->wait_samples, 0);
+	pg_atomic_init_u32(&shared->wants_room, 0);
 	pg_atomic_init_u32(&shared->text_epoch, 1);
 	pg_atomic_init_u32(&shared->reset_epoch, 1);
 }
@@ -184,11 +210,13 @@ startup_shared_memory(void)
 		hone_stats_shared->slot_count = slot_count();
 		hone_stats_shared->area_size = area_size();
 		hone_stats_shared->memory_limit = limit_bytes();
-		hone_stats_shared->started = GetCurrentTimestamp();
+		hone_stats_shared->since = GetCurrentTimestamp();
 		init_counters(hone_stats_shared);
 		create_area();
 	}
 	LWLockRelease(AddinShmemInitLock);
+	if (!IsUnderPostmaster)
+		on_shmem_exit(save_at_exit, 0);
 }
 
 void
@@ -217,7 +245,8 @@ hone_stats_attach(void)
 
 	if (hone_stats_area != NULL)
 		return true;
-	if (hone_stats_shared == NULL || MyProc == NULL || proc_exit_inprogress)
+	if (hone_stats_shared == NULL || MyProc == NULL ||
+		(proc_exit_inprogress && !hone_stats_leaving))
 		return false;
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	hone_stats_area = dsa_attach_in_place(area_place(), NULL);
@@ -298,7 +327,7 @@ hone_stats_insert(uint32 bucket, const HoneStatsKey *key, Size size)
 	node->bytes = size;
 	node->next = *head;
 	*head = pointer;
-	if (key->kind == HONE_STATS_QUERY)
+	if (key->kind == HONE_STATS_QUERY && key->queryid != 0)
 		pg_atomic_fetch_add_u64(&hone_stats_shared->entries, 1);
 	else if (key->kind == HONE_STATS_TEXT)
 		pg_atomic_fetch_add_u64(&hone_stats_shared->texts, 1);
@@ -311,6 +340,25 @@ histogram_bytes(int capacity)
 	return capacity * (sizeof(uint64) + sizeof(uint16));
 }
 
+static void
+free_histogram(HoneStatsPart *part)
+{
+	if (DsaPointerIsValid(part->histogram))
+		hone_stats_free(part->histogram, histogram_bytes(part->capacity));
+}
+
+static void
+free_parts(HoneStatsQuery *query)
+{
+	HoneStatsPart *kept = hone_stats_kept(query);
+
+	free_histogram(&query->fresh);
+	if (kept == NULL)
+		return;
+	free_histogram(kept);
+	hone_stats_free(query->kept, sizeof(HoneStatsPart));
+}
+
 void
 hone_stats_delete(dsa_pointer *link)
 {
@@ -318,32 +366,42 @@ hone_stats_delete(dsa_pointer *link)
 	HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
 
 	*link = node->next;
-	if (node->key.kind == HONE_STATS_QUERY)
-	{
-		HoneStatsQuery *query = (HoneStatsQuery *) node;
-
-		if (DsaPointerIsValid(query->histogram))
-			hone_stats_free(query->histogram, histogram_bytes(query->histogram_capacity));
+	if (HONE_STATS_HAS_PARTS(node->key.kind))
+		free_parts((HoneStatsQuery *) node);
+	if (node->key.kind == HONE_STATS_QUERY && node->key.queryid != 0)
 		pg_atomic_fetch_sub_u64(&hone_stats_shared->entries, 1);
-	}
 	else if (node->key.kind == HONE_STATS_TEXT)
 		pg_atomic_fetch_sub_u64(&hone_stats_shared->texts, 1);
 	hone_stats_free(pointer, node->bytes);
+}
+
+/* The collector is to make room. */
+static void
+wake_collector(void)
+{
+	Latch	   *collector;
+
+	if (pg_atomic_read_u32(&hone_stats_shared->wants_room) != 0 ||
+		pg_atomic_exchange_u32(&hone_stats_shared->wants_room, 1) != 0)
+		return;
+	collector = hone_stats_shared->collector;
+	if (collector != NULL)
+		SetLatch(collector);
 }
 
 dsa_pointer
 hone_stats_allocate(Size size)
 {
 	HoneStatsShared *shared = hone_stats_shared;
+	Size		used = pg_atomic_fetch_add_u64(&shared->used_bytes, size) + size;
 	dsa_pointer pointer = InvalidDsaPointer;
 
-	if (pg_atomic_fetch_add_u64(&shared->used_bytes, size) + size <= shared->memory_limit)
+	if (used <= shared->memory_limit)
 		pointer = dsa_allocate_extended(hone_stats_area, size, DSA_ALLOC_NO_OOM);
 	if (!DsaPointerIsValid(pointer))
-	{
 		pg_atomic_fetch_sub_u64(&shared->used_bytes, size);
-		pg_atomic_write_u32(&shared->out_of_memory, 1);
-	}
+	if (!DsaPointerIsValid(pointer) || used > shared->memory_limit / 100 * EVICT_ABOVE)
+		wake_collector();
 	return pointer;
 }
 
@@ -355,23 +413,45 @@ hone_stats_free(dsa_pointer pointer, Size size)
 }
 
 void
-hone_stats_query_histogram(HoneStatsQuery *query, HoneHistogram *view)
+hone_stats_part_histogram(const HoneStatsPart *part, HoneHistogram *view)
 {
-	view->used = query->histogram_used;
+	view->used = part->used;
 	view->count = NULL;
 	view->bucket = NULL;
-	if (DsaPointerIsValid(query->histogram))
+	if (DsaPointerIsValid(part->histogram))
 	{
-		view->count = dsa_get_address(hone_stats_area, query->histogram);
-		view->bucket = (uint16 *) (view->count + query->histogram_capacity);
+		view->count = dsa_get_address(hone_stats_area, part->histogram);
+		view->bucket = (uint16 *) (view->count + part->capacity);
 	}
+}
+
+HoneStatsPart *
+hone_stats_kept(const HoneStatsQuery *query)
+{
+	if (!DsaPointerIsValid(query->kept))
+		return NULL;
+	return dsa_get_address(hone_stats_area, query->kept);
+}
+
+HoneStatsPart *
+hone_stats_make_kept(HoneStatsQuery *query)
+{
+	HoneStatsPart *kept = hone_stats_kept(query);
+
+	if (kept != NULL)
+		return kept;
+	query->kept = hone_stats_allocate(sizeof(HoneStatsPart));
+	kept = hone_stats_kept(query);
+	if (kept != NULL)
+		memset(kept, 0, sizeof(HoneStatsPart));
+	return kept;
 }
 
 /* Room for 'needed' buckets; false when the memory is full. */
 static bool
-grow_histogram(HoneStatsQuery *query, int needed)
+grow_histogram(HoneStatsPart *part, int needed)
 {
-	int			capacity = Max(query->histogram_capacity, 8);
+	int			capacity = Max(part->capacity, 8);
 	dsa_pointer pointer;
 	HoneHistogram before;
 	uint64	   *count;
@@ -381,43 +461,128 @@ grow_histogram(HoneStatsQuery *query, int needed)
 	pointer = hone_stats_allocate(histogram_bytes(capacity));
 	if (!DsaPointerIsValid(pointer))
 		return false;
-	hone_stats_query_histogram(query, &before);
+	hone_stats_part_histogram(part, &before);
 	count = dsa_get_address(hone_stats_area, pointer);
-	if (DsaPointerIsValid(query->histogram))
+	if (before.used > 0)
 	{
 		memcpy(count, before.count, before.used * sizeof(uint64));
 		memcpy(count + capacity, before.bucket, before.used * sizeof(uint16));
-		hone_stats_free(query->histogram, histogram_bytes(query->histogram_capacity));
 	}
-	query->histogram = pointer;
-	query->histogram_capacity = capacity;
+	free_histogram(part);
+	part->histogram = pointer;
+	part->capacity = capacity;
 	return true;
+}
+
+void
+hone_stats_part_add(HoneStatsPart *part, const HoneStatsCounters *counters,
+					const HoneHistogram *histogram)
+{
+	HoneHistogram view;
+	int			needed;
+
+	hone_stats_counters_add(&part->counters, counters);
+	hone_stats_part_histogram(part, &view);
+	needed = hone_histogram_merged_size(&view, histogram);
+	if (needed > part->capacity)
+	{
+		if (!grow_histogram(part, needed))
+		{
+			pg_atomic_fetch_add_u64(&hone_stats_shared->unbucketed,
+									hone_histogram_total(histogram));
+			return;
+		}
+		hone_stats_part_histogram(part, &view);
+	}
+	hone_histogram_merge(&view, histogram);
+	part->used = view.used;
 }
 
 void
 hone_stats_query_add(HoneStatsQuery *query, const HoneStatsCounters *counters,
 					 const HoneHistogram *histogram)
 {
-	HoneHistogram view;
-	int			needed;
+	hone_stats_part_add(&query->fresh, counters, histogram);
+	query->node.last_seen = Max(query->node.last_seen, counters->last_seen);
+}
 
-	hone_stats_counters_add(&query->counters, counters);
-	query->node.last_seen = query->counters.last_seen;
+/* Add in one partition; false when there is no such entry and no room. */
+static bool
+add_to(const HoneStatsKey *key, bool create, const HoneStatsCounters *counters,
+	   const HoneHistogram *histogram, void (*counted) (void *arg), void *arg)
+{
+	uint32		bucket = hone_stats_bucket(key->dbid, key->queryid);
+	HoneStatsQuery *query = (HoneStatsQuery *) hone_stats_find(bucket, key);
 
-	hone_stats_query_histogram(query, &view);
-	needed = hone_histogram_merged_size(&view, histogram);
-	if (needed > query->histogram_capacity)
+	if (query == NULL && create)
+		query = (HoneStatsQuery *) hone_stats_insert(bucket, key, sizeof(HoneStatsQuery));
+	if (query == NULL)
+		return false;
+	hone_stats_query_add(query, counters, histogram);
+	if (counted != NULL)
+		counted(arg);
+	return true;
+}
+
+bool
+hone_stats_add(const HoneStatsKey *key, const HoneStatsCounters *counters,
+			   const HoneHistogram *histogram, bool wait,
+			   void (*counted) (void *arg), void *arg)
+{
+	LWLock	   *lock = hone_stats_partition_lock(hone_stats_bucket(key->dbid, key->queryid));
+	HoneStatsKey other;
+	bool		added;
+
+	if (wait)
+		LWLockAcquire(lock, LW_EXCLUSIVE);
+	else if (!LWLockConditionalAcquire(lock, LW_EXCLUSIVE))
+		return false;
+	added = add_to(key, true, counters, histogram, counted, arg);
+	LWLockRelease(lock);
+	if (!added && key->kind != HONE_STATS_QUERY)
 	{
-		if (!grow_histogram(query, needed))
-		{
-			pg_atomic_fetch_add_u64(&hone_stats_shared->unbucketed,
-									hone_histogram_total(histogram));
-			return;
-		}
-		hone_stats_query_histogram(query, &view);
+		pg_atomic_fetch_add_u64(&hone_stats_shared->dropped, counters->calls);
+		return true;
 	}
-	hone_histogram_merge(&view, histogram);
-	query->histogram_used = view.used;
+
+	for (int last_resort = 0; !added && last_resort < 2; last_resort++)
+	{
+		hone_stats_key_init(&other, HONE_STATS_QUERY, last_resort ? InvalidOid : key->dbid,
+							InvalidOid, 0, true, 0);
+		lock = hone_stats_partition_lock(hone_stats_bucket(other.dbid, 0));
+		if (wait)
+			LWLockAcquire(lock, LW_EXCLUSIVE);
+		else if (!LWLockConditionalAcquire(lock, LW_EXCLUSIVE))
+			return false;
+		added = add_to(&other, false, counters, histogram, counted, arg);
+		LWLockRelease(lock);
+		if (added)
+			pg_atomic_fetch_add_u64(&hone_stats_shared->other_calls, counters->calls);
+	}
+	return added;
+}
+
+void
+hone_stats_create_other(Oid dbid)
+{
+	uint32		bucket = hone_stats_bucket(dbid, 0);
+	LWLock	   *lock = hone_stats_partition_lock(bucket);
+	HoneStatsKey key;
+	HoneStatsQuery *other;
+
+	hone_stats_key_init(&key, HONE_STATS_QUERY, dbid, InvalidOid, 0, true, 0);
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	if (hone_stats_find(bucket, &key) == NULL)
+	{
+		other = (HoneStatsQuery *) hone_stats_insert(bucket, &key, sizeof(HoneStatsQuery));
+		if (other != NULL)
+		{
+			other->node.last_seen = GetCurrentTimestamp();
+			(void) grow_histogram(&other->fresh, DATABASE_OTHER_CAPACITY);
+			(void) hone_stats_make_kept(other);
+		}
+	}
+	LWLockRelease(lock);
 }
 
 void
@@ -456,6 +621,10 @@ hone_stats_counters_add(HoneStatsCounters *to, const HoneStatsCounters *from)
 	to->sampled_ns += from->sampled_ns;
 	to->sampled_user_us += from->sampled_user_us;
 	to->sampled_sys_us += from->sampled_sys_us;
+	to->reads += from->reads;
+	to->writes += from->writes;
+	for (int i = 0; i < HONE_WAIT_KINDS; i++)
+		to->waits[i] += from->waits[i];
 }
 
 /*

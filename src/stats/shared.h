@@ -10,6 +10,7 @@
 #define HONE_STATS_SHARED_H
 
 #include "port/atomics.h"
+#include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "utils/dsa.h"
 #include "utils/timestamp.h"
@@ -25,10 +26,15 @@ typedef enum HoneStatsKind
 {
 	HONE_STATS_QUERY = 1,
 	HONE_STATS_ERROR,
-	HONE_STATS_TEXT
+	HONE_STATS_TEXT,
+	HONE_STATS_SESSION			/* ended sessions: calls, and their length */
 } HoneStatsKind;
 
-/* Zeroed before use: compared with memcmp. A text has neither user nor level. */
+/*
+ * Zeroed before use: compared with memcmp. A text has neither user nor level.
+ * A query with queryid 0 is the <other> of its database (or, with database 0,
+ * of all that have none): calls that found no room, and evicted entries.
+ */
 typedef struct HoneStatsKey
 {
 	uint64		queryid;
@@ -38,6 +44,25 @@ typedef struct HoneStatsKey
 	uint16		kind;			/* HoneStatsKind */
 	uint16		toplevel;
 } HoneStatsKey;
+
+/* Entries that are a HoneStatsQuery. */
+#define HONE_STATS_HAS_PARTS(kind) \
+	((kind) == HONE_STATS_QUERY || (kind) == HONE_STATS_SESSION)
+
+/* Nodes that only say what a query is. */
+#define HONE_STATS_IS_TEXT(kind)	((kind) == HONE_STATS_TEXT)
+
+/* What a running statement was found doing; see hone_collector_main(). */
+typedef enum HoneWaitKind
+{
+	HONE_WAIT_NONE,				/* on a processor, or ready for one */
+	HONE_WAIT_IO,
+	HONE_WAIT_LOCK,				/* lock manager, buffer pin */
+	HONE_WAIT_CLIENT,
+	HONE_WAIT_OTHER
+} HoneWaitKind;
+
+#define HONE_WAIT_KINDS		(HONE_WAIT_OTHER + 1)
 
 /* Sums over calls. Adding two of them is hone_stats_counters_add(). */
 typedef struct HoneStatsCounters
@@ -65,6 +90,9 @@ typedef struct HoneStatsCounters
 	uint64		sampled_ns;
 	uint64		sampled_user_us;	/* ... and their CPU time */
 	uint64		sampled_sys_us;
+	int64		reads;			/* calls of SELECT ... */
+	int64		writes;			/* ... and of INSERT, UPDATE, DELETE, MERGE */
+	uint32		waits[HONE_WAIT_KINDS]; /* samples of the collector */
 	TimestampTz first_seen;
 	TimestampTz last_seen;
 } HoneStatsCounters;
@@ -78,13 +106,25 @@ typedef struct HoneStatsNode
 	HoneStatsKey key;
 } HoneStatsNode;
 
+/* Numbers with their histogram, which takes memory as it fills. */
+typedef struct HoneStatsPart
+{
+	HoneStatsCounters counters;
+	dsa_pointer histogram;		/* capacity counts, then capacity buckets */
+	int			used;
+	int			capacity;
+} HoneStatsPart;
+
+/*
+ * The sum of both parts is what readers see. 'fresh' is what has come since
+ * the numbers were last written to the history; 'kept' (a HoneStatsPart, none
+ * until the first time) is what has been.
+ */
 typedef struct HoneStatsQuery
 {
 	HoneStatsNode node;
-	HoneStatsCounters counters;
-	dsa_pointer histogram;		/* capacity counts, then capacity buckets */
-	int			histogram_used;
-	int			histogram_capacity;
+	HoneStatsPart fresh;
+	dsa_pointer kept;
 } HoneStatsQuery;
 
 typedef struct HoneStatsError
@@ -113,14 +153,16 @@ typedef struct HoneStatsReset
 /*
  * Locks, in the order in which they may be taken:
  *
- * flush_lock: SHARED by whoever moves pending counts into the table or gives
- *		its slot up, EXCLUSIVE by readers and reset(). So a reader sees each
- *		count either in a slot or in the table, never in both.
+ * flush_lock: SHARED by whoever moves pending counts into the table, and by
+ *		readers; EXCLUSIVE by reset().
  * partition[i]: the buckets with number % HONE_STATS_PARTITIONS == i, their
- *		chains and all the nodes in them.
+ *		chains and all the nodes in them. A count moves from a slot into the
+ *		table under it, so a reader that holds it SHARED while it looks into
+ *		the partition and into the slots sees each count once. One at a time.
  * the DSA area's own lock, inside dsa_allocate and dsa_free.
  *
- * No lock is held across anything that can run user code, wait for another
+ * No statement waits for a reader: flushing leaves pending what it finds
+ * locked. No lock is held across anything that can run user code, wait for another
  * lock, or, while something is half done, raise an error.
  */
 typedef struct HoneStatsShared
@@ -130,7 +172,7 @@ typedef struct HoneStatsShared
 	int			slot_count;
 	Size		area_size;
 	Size		memory_limit;	/* what nodes and slots may take */
-	TimestampTz started;
+	TimestampTz since;			/* counted since: first start, or reset() */
 	pg_atomic_uint64 used_bytes;
 	pg_atomic_uint64 slot_bytes;
 	pg_atomic_uint64 entries;	/* nodes of kind query */
@@ -142,21 +184,28 @@ typedef struct HoneStatsShared
 	pg_atomic_uint64 texts_dropped; /* no room for a text */
 	pg_atomic_uint64 internal_errors;
 	pg_atomic_uint64 last_flush;	/* TimestampTz of anybody's last flush */
-	pg_atomic_uint32 out_of_memory; /* set by a failed allocation */
+	pg_atomic_uint64 last_save; /* TimestampTz of the last saved file; 0 */
+	pg_atomic_uint64 wait_samples;
+	pg_atomic_uint32 wants_room;	/* nearly full: the collector is to evict */
+	Latch	   *collector;		/* of the collector while it runs */
 	pg_atomic_uint32 text_epoch;	/* bumped when texts go */
 	pg_atomic_uint32 reset_epoch;	/* bumped under flush_lock EXCLUSIVE */
 	HoneStatsReset resets[HONE_STATS_RESETS];	/* under flush_lock */
-	dsa_pointer other;			/* the <other> query, never freed */
+	dsa_pointer other;			/* the <other> of no database, never freed */
 	/* then: dsa_pointer buckets[], dsa_pointer slots[], the area */
 } HoneStatsShared;
 
 extern HoneStatsShared *hone_stats_shared;	/* NULL unless preloaded */
 extern dsa_area *hone_stats_area;	/* NULL until attached */
 
+/* Set while the exit callback counts: attaching is still allowed. */
+extern bool hone_stats_leaving;
+
 /* Settings. */
 extern int	hone_max_memory_kb;
 extern int	hone_flush_interval_ms;
 extern int	hone_stats_text_size;
+extern int	hone_history_interval_s;
 
 /* Install the shared memory hooks (preloaded only). */
 extern void hone_stats_shared_init(void);
@@ -169,7 +218,10 @@ extern bool hone_stats_attach(void);
 
 #define hone_stats_flush_lock()		(&hone_stats_shared->locks[0].lock)
 
-/* The slot pointer of a backend; the owner changes it under flush_lock. */
+/*
+ * The slot pointer of a process number. Set once, by the first backend that
+ * has this number; later ones take the slot over.
+ */
 extern dsa_pointer *hone_stats_slot(int index);
 
 extern void hone_stats_key_init(HoneStatsKey *key, HoneStatsKind kind,
@@ -199,14 +251,44 @@ extern dsa_pointer hone_stats_allocate(Size size);
 extern void hone_stats_free(dsa_pointer pointer, Size size);
 
 /*
- * Add to a query's numbers, its lock held exclusively. The histogram's new
- * buckets are lost (and counted as such) when the memory is full.
+ * Add numbers to a part, its partition's lock held exclusively. Buckets that
+ * find no memory are lost from the histogram, and counted as such.
  */
+extern void hone_stats_part_add(HoneStatsPart *part,
+								const HoneStatsCounters *counters,
+								const HoneHistogram *histogram);
+
+/* A part's histogram where it lies; valid while the lock is held. */
+extern void hone_stats_part_histogram(const HoneStatsPart *part,
+									  HoneHistogram *view);
+
+/* The part that was written to the history, or NULL. */
+extern HoneStatsPart *hone_stats_kept(const HoneStatsQuery *query);
+
+/* The same, made if need be; NULL when the memory is full. */
+extern HoneStatsPart *hone_stats_make_kept(HoneStatsQuery *query);
+
+/* New numbers of a query or of sessions. */
 extern void hone_stats_query_add(HoneStatsQuery *query,
 								 const HoneStatsCounters *counters,
 								 const HoneHistogram *histogram);
-extern void hone_stats_query_histogram(HoneStatsQuery *query,
-									   HoneHistogram *view);
+
+/*
+ * Add to the entry with this key, made if need be; where there is no room to
+ * the <other> of its database. Takes and releases the partition's lock.
+ * wait false: gives up, false, where the lock is not free. counted, which may
+ * be NULL, is called while the lock is still held.
+ */
+extern bool hone_stats_add(const HoneStatsKey *key,
+						   const HoneStatsCounters *counters,
+						   const HoneHistogram *histogram, bool wait,
+						   void (*counted) (void *arg), void *arg);
+
+/*
+ * Make the <other> of a database, with some room for its histogram, so that
+ * it is there when there is no room.
+ */
+extern void hone_stats_create_other(Oid dbid);
 
 extern void hone_stats_counters_add(HoneStatsCounters *to,
 									const HoneStatsCounters *from);

@@ -1,12 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * snapshot.c
- *	  A consistent copy of the statistics for a reader.
+ *	  A copy of the statistics for a reader.
  *
- * Holds flush_lock EXCLUSIVE while copying the table and the backends' slots,
- * so that nothing moves from a slot into the table in between. Only copying
- * into local memory happens under it; running out of local memory there is an
- * ordinary error of the reader, since shared memory is only read.
+ * Goes from partition to partition: holding its lock SHARED, it copies the
+ * partition's entries and what the slots have pending for it, so that each
+ * call is seen once. Sessions that flush meanwhile leave those queries
+ * pending. Only copying into local memory happens under the lock; running out
+ * of local memory there is an ordinary error of the reader, since shared
+ * memory is only read.
+ *
+ * An entry that the collector evicts just then can be missing from both its
+ * place and the <other> of its database.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,17 +33,10 @@ struct HoneSnapshot
 	bool		scanning;
 };
 
-/* A slot's counts while they are merged in. */
-typedef struct MergeState
-{
-	HoneSnapshot *snapshot;
-	uint32		reset_epoch;
-} MergeState;
-
 static bool
 is_wanted(const HoneSnapshotFilter *filter, const HoneStatsKey *key)
 {
-	if (filter->errors != (key->kind == HONE_STATS_ERROR) || key->kind == HONE_STATS_TEXT)
+	if (key->kind != filter->kind)
 		return false;
 	return !filter->one_query ||
 		(key->dbid == filter->dbid && key->queryid == filter->queryid);
@@ -77,66 +75,82 @@ add_error(HoneSnapshot *snapshot, const HoneStatsKey *key, int64 count,
 }
 
 static void
+add_part(HoneSnapshot *snapshot, const HoneStatsKey *key, const HoneStatsPart *part)
+{
+	HoneHistogram view;
+
+	hone_stats_part_histogram(part, &view);
+	add_query(snapshot, key, &part->counters, &view);
+}
+
+/* The partition's lock is held. */
+static void
 copy_bucket(HoneSnapshot *snapshot, uint32 bucket)
 {
-	LWLock	   *lock = hone_stats_partition_lock(bucket);
-	dsa_pointer pointer;
+	dsa_pointer pointer = *hone_stats_chain(bucket);
 
-	LWLockAcquire(lock, LW_SHARED);
-	pointer = *hone_stats_chain(bucket);
 	while (DsaPointerIsValid(pointer))
 	{
 		HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
 
 		if (!is_wanted(&snapshot->filter, &node->key))
 			;
-		else if (node->key.kind == HONE_STATS_QUERY)
+		else if (HONE_STATS_HAS_PARTS(node->key.kind))
 		{
 			HoneStatsQuery *query = (HoneStatsQuery *) node;
-			HoneHistogram view;
+			HoneStatsPart *kept = hone_stats_kept(query);
 
-			hone_stats_query_histogram(query, &view);
-			add_query(snapshot, &node->key, &query->counters, &view);
+			add_part(snapshot, &node->key, &query->fresh);
+			if (kept != NULL)
+				add_part(snapshot, &node->key, kept);
 		}
 		else
 			add_error(snapshot, &node->key, ((HoneStatsError *) node)->count,
 					  node->last_seen);
 		pointer = node->next;
 	}
+}
+
+static void
+merge_query(const HonePendingQuery *query, const HoneHistogram *histogram, void *arg)
+{
+	HoneSnapshot *snapshot = arg;
+
+	if (is_wanted(&snapshot->filter, &query->key))
+		add_query(snapshot, &query->key, &query->counters, histogram);
+}
+
+static void
+merge_error(const HonePendingError *error, void *arg)
+{
+	HoneSnapshot *snapshot = arg;
+
+	if (is_wanted(&snapshot->filter, &error->key))
+		add_error(snapshot, &error->key, error->count, error->last_seen);
+}
+
+/* One partition, or one bucket of it, and what the slots have for it. */
+static void
+copy_partition(HoneSnapshot *snapshot, int partition)
+{
+	HoneSnapshotFilter *filter = &snapshot->filter;
+	LWLock	   *lock = hone_stats_partition_lock(partition);
+
+	LWLockAcquire(lock, LW_SHARED);
+	if (filter->one_query)
+		copy_bucket(snapshot, hone_stats_bucket(filter->dbid, filter->queryid));
+	else
+		for (uint32 i = partition; i < hone_stats_shared->bucket_count; i += HONE_STATS_PARTITIONS)
+			copy_bucket(snapshot, i);
+	for (int i = 0; i < hone_stats_shared->slot_count; i++)
+	{
+		HonePending *slot = hone_pending_slot(i);
+
+		if (slot != NULL &&
+			!hone_pending_visit(slot, partition, merge_query, merge_error, snapshot))
+			hone_stats_internal_error();
+	}
 	LWLockRelease(lock);
-}
-
-static void
-merge_pending_query(const HonePendingQuery *query, const HoneHistogram *histogram,
-					void *arg)
-{
-	MergeState *state = arg;
-
-	if (is_wanted(&state->snapshot->filter, &query->key) &&
-		!hone_stats_was_reset(state->reset_epoch, query->key.queryid))
-		add_query(state->snapshot, &query->key, &query->counters, histogram);
-}
-
-static void
-merge_slot(HoneSnapshot *snapshot, dsa_pointer slot, HonePending *copy)
-{
-	MergeState	state = {snapshot, 0};
-
-	if (!hone_pending_copy(slot, copy))
-	{
-		hone_stats_internal_error();
-		return;
-	}
-	state.reset_epoch = copy->reset_epoch;
-	hone_pending_each(copy, merge_pending_query, &state);
-	for (int i = 0; i < copy->error_count; i++)
-	{
-		HonePendingError *error = &copy->errors[i];
-
-		if (is_wanted(&snapshot->filter, &error->key) &&
-			!hone_stats_was_reset(state.reset_epoch, error->key.queryid))
-			add_error(snapshot, &error->key, error->count, error->last_seen);
-	}
 }
 
 static HTAB *
@@ -154,7 +168,6 @@ HoneSnapshot *
 hone_snapshot_take(const HoneSnapshotFilter *filter)
 {
 	HoneSnapshot *snapshot = palloc0(sizeof(HoneSnapshot));
-	HonePending *copy = palloc(sizeof(HonePending));
 
 	snapshot->filter = *filter;
 	snapshot->queries = create_table("hone queries", sizeof(HoneSnapshotQuery));
@@ -163,19 +176,14 @@ hone_snapshot_take(const HoneSnapshotFilter *filter)
 		return snapshot;
 	hone_pending_flush(true);
 
-	LWLockAcquire(hone_stats_flush_lock(), LW_EXCLUSIVE);
+	LWLockAcquire(hone_stats_flush_lock(), LW_SHARED);
 	if (filter->one_query)
-		copy_bucket(snapshot, hone_stats_bucket(filter->dbid, filter->queryid));
+		copy_partition(snapshot, hone_stats_bucket(filter->dbid, filter->queryid) %
+					   HONE_STATS_PARTITIONS);
 	else
-		for (uint32 i = 0; i < hone_stats_shared->bucket_count; i++)
-			if (DsaPointerIsValid(*hone_stats_chain(i)))
-				copy_bucket(snapshot, i);
-	for (int i = 0; i < hone_stats_shared->slot_count; i++)
-		if (DsaPointerIsValid(*hone_stats_slot(i)))
-			merge_slot(snapshot, *hone_stats_slot(i), copy);
+		for (int i = 0; i < HONE_STATS_PARTITIONS; i++)
+			copy_partition(snapshot, i);
 	LWLockRelease(hone_stats_flush_lock());
-
-	pfree(copy);
 	return snapshot;
 }
 

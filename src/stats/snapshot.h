@@ -30,7 +30,7 @@ typedef struct HoneSnapshotFilter
 	bool		one_query;		/* only this (dbid, queryid) */
 	Oid			dbid;
 	uint64		queryid;
-	bool		errors;			/* errors instead of queries */
+	HoneStatsKind kind;			/* queries, sessions or errors */
 } HoneSnapshotFilter;
 
 typedef struct HoneSnapshot HoneSnapshot;

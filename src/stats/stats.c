@@ -13,8 +13,8 @@
 
 #include "utils/guc.h"
 
-#include "common/maintenance.h"
 #include "common/record.h"
+#include "stats/collector.h"
 #include "stats/pending.h"
 #include "stats/stats.h"
 #include "stats/texts.h"
@@ -22,6 +22,10 @@
 int			hone_max_memory_kb = 64 * 1024;
 int			hone_flush_interval_ms = 1000;
 int			hone_stats_text_size = 4096;
+int			hone_wait_sample_interval_ms = 100;
+int			hone_history_interval_s = 60;
+
+static HoneClientAuthenticationHook previous_client_authentication = NULL;
 
 static void
 on_analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
@@ -45,14 +49,18 @@ on_finished(const HoneRecord *record)
 }
 
 static void
-maintain(void)
+on_authentication(struct Port *port, int status)
 {
-	hone_stats_evict();
+	if (previous_client_authentication)
+		previous_client_authentication(port, status);
+	if (status == STATUS_OK)
+		hone_pending_session();
 }
 
 static HoneObserver observer = {
 	.analyzed = on_analyzed,
 	.identified = on_identified,
+	.running = hone_pending_running,
 	.finished = on_finished
 };
 
@@ -64,6 +72,16 @@ define_settings(void)
 							"At the end of a statement counts that are older move to the shared statistics.",
 							&hone_flush_interval_ms, 1000, 0, 3600 * 1000,
 							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("hone.history_interval",
+							"How often statistics are written to the history, and saved for the case of a crash.",
+							NULL,
+							&hone_history_interval_s, 60, 1, 24 * 3600,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("hone.wait_sample_interval",
+							"Time between two looks at what running statements wait for.",
+							"The bound_by of queries comes from it. 0 turns it off.",
+							&hone_wait_sample_interval_ms, 100, 0, 60 * 1000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("hone.stats_text_size",
 							"Longest query text that is kept, in bytes; longer ones are cut.",
 							NULL,
@@ -73,8 +91,8 @@ define_settings(void)
 	DefineCustomIntVariable("hone.max_memory",
 							"Shared memory for query statistics and texts.",
 							"Reserved at server start, taken from the system as it fills. "
-							"When it is full, new queries count under one entry until "
-							"the worker has evicted the longest unused ones.",
+							"When it is nearly full, the longest unused queries are "
+							"evicted; until then new ones count under one entry.",
 							&hone_max_memory_kb, 64 * 1024, 2 * 1024, INT_MAX / 2,
 							hone_server_start_context(), GUC_UNIT_KB, NULL, NULL, NULL);
 }
@@ -87,5 +105,7 @@ hone_stats_init(void)
 		return;
 	hone_stats_shared_init();
 	hone_observer_register(&observer);
-	hone_maintenance_register(maintain);
+	hone_collector_init();
+	previous_client_authentication = ClientAuthentication_hook;
+	ClientAuthentication_hook = on_authentication;
 }

@@ -1,0 +1,491 @@
+/*-------------------------------------------------------------------------
+ *
+ * save.c
+ *	  The statistics in a file, over a restart.
+ *
+ * The postmaster writes pg_stat/pg_hone.stat when the server has been shut
+ * down and all sessions are gone: nothing is lost. The collector writes
+ * pg_stat_tmp/pg_hone.stat every hone.history_interval, for the case of a
+ * crash. At start the first is read if it is there, else the second. What was
+ * read from the first is moved to the place of the second, so that a crash
+ * right after the start finds it, and base backups, which leave pg_stat_tmp
+ * out, do not carry one server's statistics to another.
+ *
+ * Both are written under another name, flushed, and renamed. A file is: a
+ * header, entries each introduced by its kind, an end mark, and the CRC-32C
+ * of all before it. It is read twice, first for the checksum: what was not
+ * written whole by a library with this very layout is not touched.
+ *
+ * What was written to the history after the collector saved, and before a
+ * crash, must not be written there again: from a file of the collector's,
+ * numbers count as kept in the history. What it lacks is lost, at most the
+ * last interval.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <unistd.h>
+
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "port/pg_crc32c.h"
+#include "storage/fd.h"
+#include "storage/lwlock.h"
+#include "utils/memutils.h"
+
+#include "stats/save.h"
+#include "stats/shared.h"
+
+#define CLEAN_FILE		PGSTAT_STAT_PERMANENT_DIRECTORY "/pg_hone.stat"
+#define CRASH_FILE		PG_STAT_TMP_DIR "/pg_hone.stat"
+#define ASIDE_SUFFIX	".unreadable"
+
+#define SAVE_MAGIC		UINT64CONST(0x31455641534e4f48) /* "HONSAVE1" */
+#define SAVE_END		0xFFFFFFFF
+
+/* Of the layouts below; together with their sizes in the header. */
+#define SAVE_FORMAT		1
+
+typedef struct SaveHeader
+{
+	uint64		magic;
+	uint32		format;
+	uint32		server;			/* PG_VERSION_NUM / 100 */
+	uint32		key_size;
+	uint32		counters_size;
+	uint32		histogram_bits;
+	uint32		clean;
+	TimestampTz since;
+	TimestampTz saved_at;
+} SaveHeader;
+
+/* Follows the kind of an entry. */
+typedef struct SaveNode
+{
+	HoneStatsKey key;
+	TimestampTz last_seen;
+	int64		count;			/* of errors */
+	uint32		parts;			/* of queries: 1 or 2 */
+	uint32		length;			/* of texts: bytes that follow */
+	int32		encoding;
+	int32		text_length;
+	int32		sample_length;
+	uint32		unused;
+} SaveNode;
+
+/* Then 'used' buckets and as many counts. */
+typedef struct SavePart
+{
+	HoneStatsCounters counters;
+	uint32		used;
+	uint32		unused;
+} SavePart;
+
+typedef struct SaveFile
+{
+	const char *path;
+	FILE	   *file;
+	pg_crc32c	crc;
+	bool		failed;
+} SaveFile;
+
+static void
+write_bytes(SaveFile *out, const void *bytes, Size size)
+{
+	if (out->failed || size == 0)
+		return;
+	COMP_CRC32C(out->crc, bytes, size);
+	out->failed = fwrite(bytes, size, 1, out->file) != 1;
+}
+
+static bool
+read_bytes(SaveFile *in, void *bytes, Size size)
+{
+	if (!in->failed && size > 0)
+		in->failed = fread(bytes, size, 1, in->file) != 1;
+	return !in->failed;
+}
+
+static void
+put_part(StringInfo buffer, const HoneStatsPart *part)
+{
+	SavePart	saved = {.counters = part->counters, .used = part->used};
+	HoneHistogram view;
+
+	hone_stats_part_histogram(part, &view);
+	appendBinaryStringInfo(buffer, (char *) &saved, sizeof(saved));
+	if (view.used == 0)
+		return;
+	appendBinaryStringInfo(buffer, (char *) view.bucket, view.used * sizeof(uint16));
+	appendBinaryStringInfo(buffer, (char *) view.count, view.used * sizeof(uint64));
+}
+
+/* Only reads shared memory: running out of memory leaves nothing half done. */
+static void
+put_node(StringInfo buffer, const HoneStatsNode *node)
+{
+	uint32		kind = node->key.kind;
+	SaveNode	saved;
+
+	memset(&saved, 0, sizeof(saved));
+	saved.key = node->key;
+	saved.last_seen = node->last_seen;
+	appendBinaryStringInfo(buffer, (char *) &kind, sizeof(kind));
+	if (HONE_STATS_HAS_PARTS(kind))
+	{
+		const HoneStatsQuery *query = (const HoneStatsQuery *) node;
+		HoneStatsPart *kept = hone_stats_kept(query);
+
+		saved.parts = kept != NULL ? 2 : 1;
+		appendBinaryStringInfo(buffer, (char *) &saved, sizeof(saved));
+		put_part(buffer, &query->fresh);
+		if (kept != NULL)
+			put_part(buffer, kept);
+		return;
+	}
+	if (kind == HONE_STATS_ERROR)
+		saved.count = ((const HoneStatsError *) node)->count;
+	else
+	{
+		const HoneStatsText *text = (const HoneStatsText *) node;
+
+		saved.encoding = text->encoding;
+		saved.text_length = text->text_length;
+		saved.sample_length = text->sample_length;
+		saved.length = text->text_length + text->sample_length;
+	}
+	appendBinaryStringInfo(buffer, (char *) &saved, sizeof(saved));
+	if (saved.length > 0)
+		appendBinaryStringInfo(buffer, ((const HoneStatsText *) node)->bytes, saved.length);
+}
+
+/* False when a lock is held that nobody can be holding any more. */
+static bool
+write_table(SaveFile *out, bool clean)
+{
+	StringInfoData buffer;
+
+	initStringInfo(&buffer);
+	for (uint32 i = 0; i < hone_stats_shared->bucket_count; i++)
+	{
+		LWLock	   *lock = hone_stats_partition_lock(i);
+		dsa_pointer pointer;
+
+		if (!DsaPointerIsValid(*hone_stats_chain(i)))
+			continue;
+		if (!clean)
+			LWLockAcquire(lock, LW_SHARED);
+		else if (!LWLockConditionalAcquire(lock, LW_SHARED))
+			return false;
+		resetStringInfo(&buffer);
+		pointer = *hone_stats_chain(i);
+		while (DsaPointerIsValid(pointer))
+		{
+			HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
+
+			put_node(&buffer, node);
+			pointer = node->next;
+		}
+		LWLockRelease(lock);
+		write_bytes(out, buffer.data, buffer.len);
+	}
+	pfree(buffer.data);
+	return true;
+}
+
+static bool
+write_file(SaveFile *out, bool clean)
+{
+	SaveHeader	header;
+	uint32		end = SAVE_END;
+	pg_crc32c	crc;
+
+	memset(&header, 0, sizeof(header));
+	header.magic = SAVE_MAGIC;
+	header.format = SAVE_FORMAT;
+	header.server = PG_VERSION_NUM / 100;
+	header.key_size = sizeof(HoneStatsKey);
+	header.counters_size = sizeof(HoneStatsCounters);
+	header.histogram_bits = HONE_HISTOGRAM_BITS;
+	header.clean = clean;
+	header.since = hone_stats_shared->since;
+	header.saved_at = GetCurrentTimestamp();
+
+	INIT_CRC32C(out->crc);
+	write_bytes(out, &header, sizeof(header));
+	if (!write_table(out, clean))
+		return false;
+	write_bytes(out, &end, sizeof(end));
+	crc = out->crc;
+	FIN_CRC32C(crc);
+	write_bytes(out, &crc, sizeof(crc));
+	return !out->failed;
+}
+
+void
+hone_save_write(bool clean)
+{
+	const char *path = clean ? CLEAN_FILE : CRASH_FILE;
+	char		temporary[MAXPGPATH];
+	SaveFile	out = {.path = temporary};
+	bool		written;
+
+	snprintf(temporary, sizeof(temporary), "%s.tmp", path);
+	out.file = AllocateFile(temporary, PG_BINARY_W);
+	if (out.file == NULL)
+	{
+		ereport(LOG,
+				(errcode_for_file_access(),
+				 errmsg("could not write query statistics to file \"%s\": %m", temporary)));
+		return;
+	}
+	PG_TRY();
+	{
+		written = write_file(&out, clean);
+	}
+	PG_CATCH();
+	{
+		FreeFile(out.file);
+		unlink(temporary);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	if (FreeFile(out.file) != 0 || !written)
+	{
+		ereport(LOG,
+				(errcode_for_file_access(),
+				 errmsg("could not write query statistics to file \"%s\": %m", temporary)));
+		unlink(temporary);
+		return;
+	}
+	/* Makes it durable; reports what goes wrong. */
+	if (durable_rename(temporary, path, LOG) == 0)
+		pg_atomic_write_u64(&hone_stats_shared->last_save, GetCurrentTimestamp());
+}
+
+/* What is wrong with the file, or NULL. It is read to its end. */
+static const char *
+check_file(SaveFile *in, SaveHeader *header)
+{
+	char		buffer[8192];
+	pg_crc32c	crc;
+	pg_crc32c	expected;
+	off_t		size;
+
+	if (fseeko(in->file, 0, SEEK_END) != 0 || (size = ftello(in->file)) < 0)
+		return "it cannot be read";
+	if (size < (off_t) (sizeof(SaveHeader) + sizeof(uint32) + sizeof(crc)))
+		return "it is too short";
+	rewind(in->file);
+	INIT_CRC32C(crc);
+	for (off_t left = size - sizeof(expected); left > 0;)
+	{
+		Size		part = Min(left, (off_t) sizeof(buffer));
+
+		if (!read_bytes(in, buffer, part))
+			return "it cannot be read";
+		COMP_CRC32C(crc, buffer, part);
+		left -= part;
+	}
+	FIN_CRC32C(crc);
+	if (!read_bytes(in, &expected, sizeof(expected)))
+		return "it cannot be read";
+	if (!EQ_CRC32C(crc, expected))
+		return "its checksum is wrong";
+	rewind(in->file);
+	if (!read_bytes(in, header, sizeof(*header)))
+		return "it cannot be read";
+	if (header->magic != SAVE_MAGIC || header->format != SAVE_FORMAT ||
+		header->server != PG_VERSION_NUM / 100 ||
+		header->key_size != sizeof(HoneStatsKey) ||
+		header->counters_size != sizeof(HoneStatsCounters) ||
+		header->histogram_bits != HONE_HISTOGRAM_BITS)
+		return "it is of another version";
+	return NULL;
+}
+
+/* Add a part of an entry; query NULL: there was no room, skip it. */
+static bool
+read_part(SaveFile *in, HoneStatsQuery *query, bool to_kept)
+{
+	static uint16 bucket[HONE_HISTOGRAM_BUCKETS];
+	static uint64 count[HONE_HISTOGRAM_BUCKETS];
+	SavePart	saved;
+	HoneHistogram histogram = {0, bucket, count};
+	HoneStatsPart *part;
+
+	if (!read_bytes(in, &saved, sizeof(saved)) || saved.used > HONE_HISTOGRAM_BUCKETS ||
+		!read_bytes(in, bucket, saved.used * sizeof(uint16)) ||
+		!read_bytes(in, count, saved.used * sizeof(uint64)))
+		return false;
+	for (uint32 i = 0; i < saved.used; i++)
+		if (bucket[i] >= HONE_HISTOGRAM_BUCKETS || (i > 0 && bucket[i] <= bucket[i - 1]))
+			return false;
+	histogram.used = saved.used;
+	if (query == NULL)
+		return true;
+	part = to_kept ? hone_stats_make_kept(query) : &query->fresh;
+	if (part != NULL)
+		hone_stats_part_add(part, &saved.counters, &histogram);
+	return true;
+}
+
+static bool
+read_query(SaveFile *in, const SaveNode *saved, HoneStatsQuery *query, bool clean)
+{
+	if (query != NULL)
+		query->node.last_seen = saved->last_seen;
+	for (uint32 part = 0; part < saved->parts; part++)
+		if (!read_part(in, query, part > 0 || !clean))
+			return false;
+	return true;
+}
+
+static bool
+read_text(SaveFile *in, const SaveNode *saved, HoneStatsText *text)
+{
+	char		skipped[1024];
+
+	if (text != NULL)
+	{
+		text->node.last_seen = saved->last_seen;
+		text->encoding = saved->encoding;
+		text->text_length = saved->text_length;
+		text->sample_length = saved->sample_length;
+		return read_bytes(in, text->bytes, saved->length);
+	}
+	for (uint32 left = saved->length; left > 0;)
+	{
+		uint32		part = Min(left, sizeof(skipped));
+
+		if (!read_bytes(in, skipped, part))
+			return false;
+		left -= part;
+	}
+	return true;
+}
+
+/* Is what follows believable? The checksum was right; this is the belt. */
+static bool
+is_sound(uint32 kind, const SaveNode *saved)
+{
+	if (kind != saved->key.kind)
+		return false;
+	if (HONE_STATS_HAS_PARTS(kind))
+		return saved->parts >= 1 && saved->parts <= 2;
+	if (kind == HONE_STATS_ERROR)
+		return true;
+	return kind == HONE_STATS_TEXT && saved->text_length > 0 &&
+		saved->sample_length >= 0 && saved->length <= MaxAllocSize &&
+		saved->length == (uint32) saved->text_length + (uint32) saved->sample_length;
+}
+
+/* One entry; false at the end and at what makes no sense. */
+static bool
+read_node(SaveFile *in, const SaveHeader *header, int64 *left_out)
+{
+	uint32		kind;
+	SaveNode	saved;
+	uint32		bucket;
+	HoneStatsNode *node;
+	Size		size;
+
+	if (!read_bytes(in, &kind, sizeof(kind)) || kind == SAVE_END)
+		return false;
+	if (!read_bytes(in, &saved, sizeof(saved)) || !is_sound(kind, &saved))
+	{
+		in->failed = true;
+		return false;
+	}
+	size = HONE_STATS_HAS_PARTS(kind) ? sizeof(HoneStatsQuery) :
+		kind == HONE_STATS_ERROR ? sizeof(HoneStatsError) :
+		offsetof(HoneStatsText, bytes) + saved.length;
+	bucket = hone_stats_bucket(saved.key.dbid, saved.key.queryid);
+	node = hone_stats_find(bucket, &saved.key);
+	if (node == NULL)
+		node = hone_stats_insert(bucket, &saved.key, size);
+	if (node == NULL)
+		(*left_out)++;
+	if (HONE_STATS_HAS_PARTS(kind))
+		in->failed |= !read_query(in, &saved, (HoneStatsQuery *) node, header->clean);
+	else if (kind == HONE_STATS_TEXT)
+		in->failed |= !read_text(in, &saved, (HoneStatsText *) node);
+	else if (node != NULL)
+	{
+		((HoneStatsError *) node)->count = saved.count;
+		node->last_seen = saved.last_seen;
+	}
+	return !in->failed;
+}
+
+/* What is wrong with the file, or NULL when all of it was read. */
+static const char *
+read_file(SaveFile *in)
+{
+	SaveHeader	header;
+	const char *problem = check_file(in, &header);
+	int64		left_out = 0;
+
+	if (problem != NULL)
+		return problem;
+	while (read_node(in, &header, &left_out))
+		;
+	if (in->failed)
+		return "its contents are damaged";
+	hone_stats_shared->since = header.since;
+	if (left_out > 0)
+		ereport(LOG,
+				(errmsg("pg_hone: " INT64_FORMAT " entries of the saved statistics found no room",
+						left_out),
+				 errhint("Raise hone.max_memory.")));
+	return NULL;
+}
+
+static void
+put_aside(const char *path, const char *problem)
+{
+	char		aside[MAXPGPATH];
+
+	snprintf(aside, sizeof(aside), "%s%s", path, ASIDE_SUFFIX);
+	if (rename(path, aside) != 0)
+		unlink(path);
+	ereport(WARNING,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("pg_hone: the saved statistics in file \"%s\" were not loaded: %s",
+					path, problem),
+			 errdetail("The file was set aside as \"%s\"; statistics start anew.", aside)));
+}
+
+/* False when there is no such file. */
+static bool
+read_path(const char *path)
+{
+	SaveFile	in = {.path = path};
+	const char *problem;
+
+	in.file = AllocateFile(path, PG_BINARY_R);
+	if (in.file == NULL)
+	{
+		if (errno != ENOENT)
+			ereport(LOG,
+					(errcode_for_file_access(),
+					 errmsg("could not read query statistics from file \"%s\": %m", path)));
+		return false;
+	}
+	problem = read_file(&in);
+	FreeFile(in.file);
+	if (problem != NULL)
+		put_aside(path, problem);
+	return problem == NULL;
+}
+
+void
+hone_save_read(void)
+{
+	if (!read_path(CLEAN_FILE))
+		(void) read_path(CRASH_FILE);
+	else if (rename(CLEAN_FILE, CRASH_FILE) != 0)
+		unlink(CLEAN_FILE);
+}
