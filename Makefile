@@ -15,15 +15,20 @@ COMMON_OBJS = \
 	src/common/procedure.o \
 	src/common/script.o \
 	src/common/sqltext.o \
+	src/common/task.o \
 	src/common/toplevel.o \
 	src/common/worker.o \
 	src/compat/compat.o
 
 STATS_OBJS = \
 	src/stats/collector.o \
+	src/stats/encoding.o \
 	src/stats/flush.o \
 	src/stats/functions.o \
 	src/stats/histogram.o \
+	src/stats/history.o \
+	src/stats/history_read.o \
+	src/stats/history_write.o \
 	src/stats/housekeeping.o \
 	src/stats/pending.o \
 	src/stats/save.o \
@@ -127,7 +132,7 @@ OBJS = src/pg_hone.o $(COMMON_OBJS) $(STATS_OBJS) $(CAPTURE_OBJS) \
 # The install script is these fragments, in this order.
 SQL_FRAGMENTS = \
 	sql/install/00_schema.sql \
-	sql/install/20_stats.sql \
+	sql/install/20_stats.sql sql/install/25_history.sql \
 	sql/install/30_advise.sql \
 	sql/install/40_tiered.sql \
 	sql/install/50_lifecycle.sql \

@@ -12,7 +12,11 @@ CREATE TABLE hone._tier_policy (
 COMMENT ON TABLE hone._tier_policy IS 'Tier policies; see the view hone.tier_policies';
 COMMENT ON COLUMN hone._tier_policy.warm_after IS 'Compress a partition this long after its upper bound';
 SELECT pg_catalog.pg_extension_config_dump('hone._tier_policy',
-    'WHERE parent::pg_catalog.oid IN (SELECT oid FROM pg_catalog.pg_class)');
+    'WHERE parent::pg_catalog.oid IN (SELECT oid FROM pg_catalog.pg_class WHERE relnamespace <> ''hone''::pg_catalog.regnamespace)');
+
+-- The history of statistics is kept small like any other table by time.
+INSERT INTO hone._tier_policy (parent, warm_after) VALUES
+    ('hone.history_minutes', '30 minutes'), ('hone.history_hours', '1 day'), ('hone.history_days', '1 day');
 
 -- What is known of a partition beside the catalogs: failed moves and reads.
 CREATE TABLE hone._tier_state (

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * launcher.c
- *	  Starts a short-lived worker per database, every hone.naptime.
+ *	  Starts a short-lived worker per database and task, each task at its own
+ *	  interval.
  *
  * The launcher itself is connected to no database, so it stands in nobody's
  * way; it reads pg_database, which is shared. Which databases have the
@@ -63,15 +64,18 @@ typedef struct RunningWorker
 static RunningWorker running[HONE_WORKER_SLOTS];
 static HTAB *absent = NULL;
 static uint32 absent_generation = 0;
-static List *waiting = NIL;		/* databases of this round, to be visited */
-static MemoryContext round_context = NULL;	/* holds 'waiting' */
+
+/* Of each task: databases of this round to be visited, and what holds them. */
+static List *waiting[HONE_MAX_TASKS];
+static MemoryContext round_context[HONE_MAX_TASKS];
+static TimestampTz next_round[HONE_MAX_TASKS];
 static bool slots_exhausted = false;	/* reported already */
 
 /*
- * Databases that may be connected to, templates excepted; in round_context.
+ * Databases that may be connected to, templates excepted; in the context.
  */
 static List *
-database_oids(void)
+database_oids(MemoryContext context)
 {
 	List	   *result = NIL;
 	Relation	rel;
@@ -89,14 +93,14 @@ database_oids(void)
 		/* A negative limit other than -1 marks a half-dropped database. */
 		if (!form->datallowconn || form->datistemplate || form->datconnlimit < -1)
 			continue;
-		old = MemoryContextSwitchTo(round_context);
+		old = MemoryContextSwitchTo(context);
 		result = lappend_oid(result, form->oid);
 		MemoryContextSwitchTo(old);
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	CommitTransactionCommand();
-	MemoryContextSwitchTo(round_context);
+	MemoryContextSwitchTo(TopMemoryContext);
 	return result;
 }
 
@@ -151,39 +155,54 @@ refresh_absent(TimestampTz now)
 }
 
 static bool
-has_worker(Oid dbid)
+has_worker(int task, Oid dbid)
 {
 	for (int i = 0; i < HONE_WORKER_SLOTS; i++)
 	{
 		if (running[i].handle != NULL &&
+			hone_lifecycle_shared->slots[i].task == task &&
 			hone_lifecycle_shared->slots[i].dbid == dbid)
 			return true;
 	}
 	return false;
 }
 
+static int
+count_workers(int task)
+{
+	int			count = 0;
+
+	for (int i = 0; i < HONE_WORKER_SLOTS; i++)
+		count += running[i].handle != NULL && hone_lifecycle_shared->slots[i].task == task;
+	return count;
+}
+
 /*
- * Plan the next round: the databases to be visited.
+ * Plan the next round of a task: the databases to be visited. It is the list
+ * cells that the context holds.
  */
 static void
-begin_round(void)
+begin_round(int task)
 {
 	List	   *all;
 	ListCell   *lc;
+	MemoryContext old;
 
 	refresh_absent(GetCurrentTimestamp());
 
-	MemoryContextReset(round_context);
-	waiting = NIL;
-	all = database_oids();
+	MemoryContextReset(round_context[task]);
+	waiting[task] = NIL;
+	all = database_oids(round_context[task]);
+	old = MemoryContextSwitchTo(round_context[task]);
 	foreach(lc, all)
 	{
 		Oid			dbid = lfirst_oid(lc);
 
 		if (hash_search(absent, &dbid, HASH_FIND, NULL) == NULL &&
-			!has_worker(dbid))
-			waiting = lappend_oid(waiting, dbid);
+			!has_worker(task, dbid))
+			waiting[task] = lappend_oid(waiting[task], dbid);
 	}
+	MemoryContextSwitchTo(old);
 }
 
 /*
@@ -191,13 +210,14 @@ begin_round(void)
  * server has no room for one more background worker.
  */
 static bool
-start_worker(int slot, Oid dbid)
+start_worker(int slot, int task, Oid dbid)
 {
 	BackgroundWorker worker;
 	MemoryContext old;
 	bool		started;
 
 	hone_lifecycle_shared->slots[slot].dbid = dbid;
+	hone_lifecycle_shared->slots[slot].task = task;
 	pg_atomic_write_u32(&hone_lifecycle_shared->slots[slot].outcome,
 						HONE_WORKER_UNFINISHED);
 
@@ -214,33 +234,48 @@ start_worker(int slot, Oid dbid)
 	return started;
 }
 
+static int
+free_slot(void)
+{
+	for (int i = 0; i < HONE_WORKER_SLOTS; i++)
+		if (running[i].handle == NULL)
+			return i;
+	return -1;
+}
+
+static void
+report_exhaustion(void)
+{
+	if (!slots_exhausted)
+		ereport(LOG,
+				(errmsg("pg_hone: no background worker slot is free, so no partition moves and no history is written"),
+				 errhint("Raise max_worker_processes and restart the server.")));
+	slots_exhausted = true;
+}
+
 /*
- * Start workers for the waiting databases while there are free slots.
+ * Start workers for the waiting databases of a task while it may have more.
  */
 static void
-start_workers(void)
+start_workers(int task)
 {
-	for (int i = 0; i < HONE_WORKER_SLOTS && waiting != NIL; i++)
-	{
-		Oid			dbid;
+	int			slot;
 
-		if (running[i].handle != NULL)
-			continue;
-		dbid = linitial_oid(waiting);
-		waiting = list_delete_first(waiting);
+	while (waiting[task] != NIL && count_workers(task) < hone_tasks[task]->workers &&
+		   (slot = free_slot()) >= 0)
+	{
+		Oid			dbid = linitial_oid(waiting[task]);
+
+		waiting[task] = list_delete_first(waiting[task]);
 		if (database_is_claimed(dbid))
 			continue;
-		if (start_worker(i, dbid))
+		if (start_worker(slot, task, dbid))
 		{
 			slots_exhausted = false;
 			continue;
 		}
-		if (!slots_exhausted)
-			ereport(LOG,
-					(errmsg("pg_hone: no background worker slot is free, so no partition moves"),
-					 errhint("Raise max_worker_processes and restart the server.")));
-		slots_exhausted = true;
-		waiting = NIL;
+		report_exhaustion();
+		waiting[task] = NIL;
 	}
 }
 
@@ -310,25 +345,71 @@ sleep_until(TimestampTz wakeup, bool polling)
 	ResetLatch(MyLatch);
 }
 
-void
-hone_launcher_main(Datum main_arg)
+static TimestampTz
+after_interval(int task, TimestampTz now)
 {
-	TimestampTz next_round;
+	return TimestampTzPlusMilliseconds(now, *hone_tasks[task]->interval_s * INT64CONST(1000));
+}
 
+static void
+begin(void)
+{
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
-
-	round_context = AllocSetContextCreate(TopMemoryContext, "hone launcher round",
-										  ALLOCSET_SMALL_SIZES);
-	MemoryContextSwitchTo(round_context);
+	MemoryContextSwitchTo(TopMemoryContext);
 	make_absent_table();
-	next_round = GetCurrentTimestamp();
+	for (int i = 0; i < hone_task_count; i++)
+	{
+		round_context[i] = AllocSetContextCreate(TopMemoryContext, "hone launcher round",
+												 ALLOCSET_SMALL_SIZES);
+		next_round[i] = GetCurrentTimestamp();
+	}
+}
 
+static void
+reload_settings(void)
+{
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	/* a shorter nap counts at once */
+	for (int i = 0; i < hone_task_count; i++)
+		next_round[i] = Min(next_round[i], after_interval(i, GetCurrentTimestamp()));
+}
+
+/* Returns when the next round of any task begins. */
+static TimestampTz
+run_tasks(bool *any_waiting)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz wakeup = DT_NOEND;
+
+	*any_waiting = false;
+	for (int i = 0; i < hone_task_count; i++)
+	{
+		if (now >= next_round[i])
+		{
+			next_round[i] = after_interval(i, now);
+			if (hone_worker_enabled)
+				begin_round(i);
+		}
+		if (hone_worker_enabled)
+			start_workers(i);
+		*any_waiting |= waiting[i] != NIL;
+		wakeup = Min(wakeup, next_round[i]);
+	}
+	return wakeup;
+}
+
+void
+hone_launcher_main(Datum main_arg)
+{
+	begin();
 	for (;;)
 	{
-		TimestampTz now;
+		TimestampTz wakeup;
+		bool		any_waiting;
 		int			busy;
 
 		CHECK_FOR_INTERRUPTS();
@@ -340,28 +421,12 @@ hone_launcher_main(Datum main_arg)
 		if (ShutdownRequestPending)
 			proc_exit(1);
 		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-
-			ProcessConfigFile(PGC_SIGHUP);
-			/* a shorter nap counts at once */
-			next_round = Min(next_round,
-							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-														 hone_naptime * INT64CONST(1000)));
-		}
+			reload_settings();
 
 		busy = reap_workers();
 		if (busy > 0)
 			stop_workers(!hone_worker_enabled);
-		now = GetCurrentTimestamp();
-		if (now >= next_round)
-		{
-			next_round = TimestampTzPlusMilliseconds(now, hone_naptime * INT64CONST(1000));
-			if (hone_worker_enabled)
-				begin_round();
-		}
-		if (hone_worker_enabled)
-			start_workers();
-		sleep_until(next_round, busy > 0 || waiting != NIL);
+		wakeup = run_tasks(&any_waiting);
+		sleep_until(wakeup, busy > 0 || any_waiting);
 	}
 }

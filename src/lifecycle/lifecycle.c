@@ -27,6 +27,13 @@ int			hone_naptime = 60;
 bool		hone_worker_enabled = true;
 int			hone_lock_timeout = 100;
 
+static const HoneTask task = {
+	.command = "CALL hone._run_worker()",
+	.activity = "moving partitions",
+	.interval_s = &hone_naptime,
+	.workers = 3
+};
+
 static shmem_request_hook_type previous_shmem_request = NULL;
 static shmem_startup_hook_type previous_shmem_startup = NULL;
 
@@ -42,7 +49,7 @@ define_settings(void)
 							NULL, &hone_naptime, 60, 1, 86400,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomBoolVariable("hone.worker",
-							 "Moves partitions and does maintenance in the background.",
+							 "Moves partitions and writes the history of statistics in the background.",
 							 "When it is switched off, moves in progress are ended after their last committed step.",
 							 &hone_worker_enabled, true,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
@@ -105,6 +112,7 @@ hone_lifecycle_init(void)
 	shmem_request_hook = request_shmem;
 	previous_shmem_startup = shmem_startup_hook;
 	shmem_startup_hook = startup_shmem;
+	hone_task_register(&task);
 	if (!IsBinaryUpgrade)
 		register_launcher();
 }

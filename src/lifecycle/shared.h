@@ -11,9 +11,7 @@
 #include "port/atomics.h"
 
 #include "common/hone.h"
-
-/* Databases that are worked on at the same time. */
-#define HONE_WORKER_SLOTS	3
+#include "common/task.h"
 
 typedef enum HoneWorkerOutcome
 {
@@ -26,6 +24,7 @@ typedef enum HoneWorkerOutcome
 typedef struct HoneWorkerSlot
 {
 	Oid			dbid;			/* set by the launcher before it starts one */
+	int			task;			/* in hone_tasks; so is this */
 	pg_atomic_uint32 outcome;	/* a HoneWorkerOutcome, set by the worker */
 } HoneWorkerSlot;
 

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * worker.c
- *	  The worker of one database: moves what is due, and exits.
+ *	  The worker of one database: does one task (common/task.h), and exits. That
+ *	  of the lifecycle moves what is due.
  *
  * It connects as the bootstrap superuser, but every move runs as the owner of
  * the partition (move.c). SIGTERM ends it at any point: what a move has
@@ -156,8 +157,10 @@ hone_lifecycle_worker_main(Datum main_arg)
 	pin_settings();
 	if (extension_is_here())
 	{
-		pgstat_report_activity(STATE_RUNNING, "moving partitions");
-		hone_toplevel_execute("CALL hone._run_worker()");
+		const HoneTask *task = hone_tasks[slot->task];
+
+		pgstat_report_activity(STATE_RUNNING, task->activity);
+		hone_toplevel_execute(task->command);
 		pgstat_report_activity(STATE_IDLE, NULL);
 		outcome = HONE_WORKER_DONE;
 	}

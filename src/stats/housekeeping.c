@@ -68,8 +68,11 @@ hone_stats_totals(Oid dbid, uint64 queryid, HoneStatsTotals *totals)
 		{
 			HoneStatsQuery *query = (HoneStatsQuery *) node;
 			HoneStatsPart *kept = hone_stats_kept(query);
+			HoneStatsPart *writing = hone_stats_writing(query);
 
 			add_totals(totals, &query->fresh.counters);
+			if (writing != NULL)
+				add_totals(totals, &writing->counters);
 			if (kept != NULL)
 				add_totals(totals, &kept->counters);
 		}
@@ -129,10 +132,13 @@ static void
 copy_leaving(Leaving *leaving, const HoneStatsQuery *query)
 {
 	HoneStatsPart *kept = hone_stats_kept(query);
+	HoneStatsPart *writing = hone_stats_writing(query);
 
 	copy_part(&query->fresh, &leaving->fresh, leaving->fresh_histogram);
 	if (kept != NULL)
 		copy_part(kept, &leaving->kept, leaving->kept_histogram);
+	if (writing != NULL)
+		copy_part(writing, &leaving->kept, leaving->kept_histogram);
 }
 
 /* What has left counts under the <other> of its database from now on. */
@@ -375,6 +381,8 @@ reset_bucket(uint32 bucket, bool all, uint64 queryid)
 			clear_part(&other->fresh);
 			if (hone_stats_kept(other) != NULL)
 				clear_part(hone_stats_kept(other));
+			if (hone_stats_writing(other) != NULL)
+				clear_part(hone_stats_writing(other));
 			link = &node->next;
 		}
 		else
@@ -401,6 +409,7 @@ hone_stats_reset(bool all, uint64 queryid)
 	if (all)
 	{
 		pg_atomic_fetch_add_u32(&shared->text_epoch, 1);
+		shared->since = GetCurrentTimestamp();
 		pg_atomic_write_u64(&shared->evictions, 0);
 		pg_atomic_write_u64(&shared->dropped, 0);
 		pg_atomic_write_u64(&shared->other_calls, 0);

@@ -67,7 +67,7 @@ typedef struct SaveNode
 	HoneStatsKey key;
 	TimestampTz last_seen;
 	int64		count;			/* of errors */
-	uint32		parts;			/* of queries: 1 or 2 */
+	uint32		parts;			/* of queries: 1 to 3, the first is fresh */
 	uint32		length;			/* of texts: bytes that follow */
 	int32		encoding;
 	int32		text_length;
@@ -137,12 +137,15 @@ put_node(StringInfo buffer, const HoneStatsNode *node)
 	{
 		const HoneStatsQuery *query = (const HoneStatsQuery *) node;
 		HoneStatsPart *kept = hone_stats_kept(query);
+		HoneStatsPart *writing = hone_stats_writing(query);
 
-		saved.parts = kept != NULL ? 2 : 1;
+		saved.parts = 1 + (kept != NULL) + (writing != NULL);
 		appendBinaryStringInfo(buffer, (char *) &saved, sizeof(saved));
 		put_part(buffer, &query->fresh);
 		if (kept != NULL)
 			put_part(buffer, kept);
+		if (writing != NULL)
+			put_part(buffer, writing);
 		return;
 	}
 	if (kind == HONE_STATS_ERROR)
@@ -374,7 +377,7 @@ is_sound(uint32 kind, const SaveNode *saved)
 	if (kind != saved->key.kind)
 		return false;
 	if (HONE_STATS_HAS_PARTS(kind))
-		return saved->parts >= 1 && saved->parts <= 2;
+		return saved->parts >= 1 && saved->parts <= 3;
 	if (kind == HONE_STATS_ERROR)
 		return true;
 	return kind == HONE_STATS_TEXT && saved->text_length > 0 &&

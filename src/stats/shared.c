@@ -348,15 +348,12 @@ free_histogram(HoneStatsPart *part)
 }
 
 static void
-free_parts(HoneStatsQuery *query)
+free_part(dsa_pointer pointer)
 {
-	HoneStatsPart *kept = hone_stats_kept(query);
-
-	free_histogram(&query->fresh);
-	if (kept == NULL)
+	if (!DsaPointerIsValid(pointer))
 		return;
-	free_histogram(kept);
-	hone_stats_free(query->kept, sizeof(HoneStatsPart));
+	free_histogram(dsa_get_address(hone_stats_area, pointer));
+	hone_stats_free(pointer, sizeof(HoneStatsPart));
 }
 
 void
@@ -367,7 +364,11 @@ hone_stats_delete(dsa_pointer *link)
 
 	*link = node->next;
 	if (HONE_STATS_HAS_PARTS(node->key.kind))
-		free_parts((HoneStatsQuery *) node);
+	{
+		free_histogram(&((HoneStatsQuery *) node)->fresh);
+		free_part(((HoneStatsQuery *) node)->kept);
+		free_part(((HoneStatsQuery *) node)->writing);
+	}
 	if (node->key.kind == HONE_STATS_QUERY && node->key.queryid != 0)
 		pg_atomic_fetch_sub_u64(&hone_stats_shared->entries, 1);
 	else if (node->key.kind == HONE_STATS_TEXT)
@@ -425,12 +426,22 @@ hone_stats_part_histogram(const HoneStatsPart *part, HoneHistogram *view)
 	}
 }
 
+static HoneStatsPart *
+part_at(dsa_pointer pointer)
+{
+	return DsaPointerIsValid(pointer) ? dsa_get_address(hone_stats_area, pointer) : NULL;
+}
+
 HoneStatsPart *
 hone_stats_kept(const HoneStatsQuery *query)
 {
-	if (!DsaPointerIsValid(query->kept))
-		return NULL;
-	return dsa_get_address(hone_stats_area, query->kept);
+	return part_at(query->kept);
+}
+
+HoneStatsPart *
+hone_stats_writing(const HoneStatsQuery *query)
+{
+	return part_at(query->writing);
 }
 
 HoneStatsPart *
@@ -445,6 +456,39 @@ hone_stats_make_kept(HoneStatsQuery *query)
 	if (kept != NULL)
 		memset(kept, 0, sizeof(HoneStatsPart));
 	return kept;
+}
+
+bool
+hone_stats_begin_writing(HoneStatsQuery *query)
+{
+	if (DsaPointerIsValid(query->writing))
+		return false;
+	query->writing = hone_stats_allocate(sizeof(HoneStatsPart));
+	if (!DsaPointerIsValid(query->writing))
+		return false;
+	*hone_stats_writing(query) = query->fresh;
+	memset(&query->fresh, 0, sizeof(HoneStatsPart));
+	return true;
+}
+
+void
+hone_stats_end_writing(HoneStatsQuery *query, bool written)
+{
+	HoneStatsPart *writing = hone_stats_writing(query);
+	HoneStatsPart *kept = hone_stats_kept(query);
+	HoneHistogram view;
+
+	if (writing == NULL)
+		return;
+	if (written && kept == NULL)
+		query->kept = query->writing;
+	else
+	{
+		hone_stats_part_histogram(writing, &view);
+		hone_stats_part_add(written ? kept : &query->fresh, &writing->counters, &view);
+		free_part(query->writing);
+	}
+	query->writing = InvalidDsaPointer;
 }
 
 /* Room for 'needed' buckets; false when the memory is full. */

@@ -116,15 +116,18 @@ typedef struct HoneStatsPart
 } HoneStatsPart;
 
 /*
- * The sum of both parts is what readers see. 'fresh' is what has come since
- * the numbers were last written to the history; 'kept' (a HoneStatsPart, none
- * until the first time) is what has been.
+ * The sum of all parts is what readers see. 'fresh' is what has come since the
+ * numbers were last written to the history; 'kept' is what the history has;
+ * 'writing' is what a transaction is just writing there: it becomes kept when
+ * that commits, fresh again when it does not. The latter two are made when
+ * they are needed.
  */
 typedef struct HoneStatsQuery
 {
 	HoneStatsNode node;
 	HoneStatsPart fresh;
-	dsa_pointer kept;
+	dsa_pointer kept;			/* HoneStatsPart */
+	dsa_pointer writing;		/* HoneStatsPart */
 } HoneStatsQuery;
 
 typedef struct HoneStatsError
@@ -262,8 +265,16 @@ extern void hone_stats_part_add(HoneStatsPart *part,
 extern void hone_stats_part_histogram(const HoneStatsPart *part,
 									  HoneHistogram *view);
 
-/* The part that was written to the history, or NULL. */
+/* The parts that have been, or are just being, written to the history, or NULL. */
 extern HoneStatsPart *hone_stats_kept(const HoneStatsQuery *query);
+extern HoneStatsPart *hone_stats_writing(const HoneStatsQuery *query);
+
+/*
+ * Fresh becomes writing; false when there is no memory, or something is being
+ * written already. Then what was being written becomes kept, or fresh again.
+ */
+extern bool hone_stats_begin_writing(HoneStatsQuery *query);
+extern void hone_stats_end_writing(HoneStatsQuery *query, bool written);
 
 /* The same, made if need be; NULL when the memory is full. */
 extern HoneStatsPart *hone_stats_make_kept(HoneStatsQuery *query);

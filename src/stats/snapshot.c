@@ -99,10 +99,13 @@ copy_bucket(HoneSnapshot *snapshot, uint32 bucket)
 		{
 			HoneStatsQuery *query = (HoneStatsQuery *) node;
 			HoneStatsPart *kept = hone_stats_kept(query);
+			HoneStatsPart *writing = hone_stats_writing(query);
 
 			add_part(snapshot, &node->key, &query->fresh);
-			if (kept != NULL)
+			if (kept != NULL && !snapshot->filter.fresh)
 				add_part(snapshot, &node->key, kept);
+			if (writing != NULL)
+				add_part(snapshot, &node->key, writing);
 		}
 		else
 			add_error(snapshot, &node->key, ((HoneStatsError *) node)->count,

@@ -14,7 +14,9 @@
 #include "utils/guc.h"
 
 #include "common/record.h"
+#include "common/task.h"
 #include "stats/collector.h"
+#include "stats/history.h"
 #include "stats/pending.h"
 #include "stats/stats.h"
 #include "stats/texts.h"
@@ -24,6 +26,13 @@ int			hone_flush_interval_ms = 1000;
 int			hone_stats_text_size = 4096;
 int			hone_wait_sample_interval_ms = 100;
 int			hone_history_interval_s = 60;
+
+static const HoneTask history_task = {
+	.command = "CALL hone._write_history()",
+	.activity = "writing the history of statistics",
+	.interval_s = &hone_history_interval_s,
+	.workers = 1
+};
 
 static HoneClientAuthenticationHook previous_client_authentication = NULL;
 
@@ -67,6 +76,7 @@ static HoneObserver observer = {
 static void
 define_settings(void)
 {
+	hone_history_define_settings();
 	DefineCustomIntVariable("hone.flush_interval",
 							"Longest time for which a session keeps what it has counted to itself.",
 							"At the end of a statement counts that are older move to the shared statistics.",
@@ -106,6 +116,7 @@ hone_stats_init(void)
 	hone_stats_shared_init();
 	hone_observer_register(&observer);
 	hone_collector_init();
+	hone_task_register(&history_task);
 	previous_client_authentication = ClientAuthentication_hook;
 	ClientAuthentication_hook = on_authentication;
 }

@@ -312,7 +312,8 @@ hone_decompress(PG_FUNCTION_ARGS)
 /*
  * All relations of access method tiered in this database, partitioned tables
  * before others: no partition is to be made tiered meanwhile.
- * Temporary ones hold no batches, and are their sessions' alone.
+ * Temporary ones hold no batches, and are their sessions' alone; those of
+ * pg_hone's own history go with the extension.
  */
 static List *
 tiered_tables(void)
@@ -329,7 +330,8 @@ tiered_tables(void)
 
 		CHECK_FOR_INTERRUPTS();
 		if (OidIsValid(am) && form->relam == am &&
-			form->relpersistence != RELPERSISTENCE_TEMP)
+			form->relpersistence != RELPERSISTENCE_TEMP &&
+			form->relnamespace != hone_schema_oid())
 			tables = form->relkind == RELKIND_PARTITIONED_TABLE ?
 				lcons_oid(form->oid, tables) : lappend_oid(tables, form->oid);
 	}

@@ -104,8 +104,10 @@ count_tiered(char **example)
 	{
 		Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
 
+		/* pg_hone's own go with it */
 		if (!OidIsValid(am) || form->relam != am ||
-			form->relpersistence == RELPERSISTENCE_TEMP)
+			form->relpersistence == RELPERSISTENCE_TEMP ||
+			form->relnamespace == hone_schema_oid())
 			continue;
 		if (count++ == 0)
 			*example = hone_qualified_name(form->oid);

@@ -1,0 +1,34 @@
+/*-------------------------------------------------------------------------
+ *
+ * task.h
+ *	  What is to be done in every database with the extension, from time to
+ *	  time. Registered by the areas' init; the launcher starts the workers.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HONE_TASK_H
+#define HONE_TASK_H
+
+#include "common/hone.h"
+
+/* Workers of all tasks together. */
+#define HONE_WORKER_SLOTS	4
+
+typedef struct HoneTask
+{
+	const char *command;		/* SQL, run at top level as superuser */
+	const char *activity;		/* shown in pg_stat_activity */
+	const int  *interval_s;		/* a setting: time between two rounds */
+	int			workers;		/* at the same time, in different databases */
+} HoneTask;
+
+/* Static tasks, at most HONE_MAX_TASKS. */
+#define HONE_MAX_TASKS		4
+
+extern const HoneTask *hone_tasks[HONE_MAX_TASKS];
+extern int	hone_task_count;
+
+/* Called from an area's init only. */
+extern void hone_task_register(const HoneTask *task);
+
+#endif							/* HONE_TASK_H */
