@@ -22,6 +22,7 @@ COMMON_OBJS = \
 
 STATS_OBJS = \
 	src/stats/collector.o \
+	src/stats/databases.o \
 	src/stats/encoding.o \
 	src/stats/flush.o \
 	src/stats/functions.o \
@@ -145,7 +146,7 @@ DATA_built = $(EXTENSION_SCRIPT)
 STATS_REGRESS = \
 	stats_percentiles \
 	stats_capture \
-	stats_errors \
+	stats_errors stats_history \
 	stats_privileges \
 	stats_reset \
 	stats_secrets \

@@ -65,7 +65,7 @@ COMMENT ON COLUMN hone.queries.total_exec_ms IS 'execution time, without parsing
 COMMENT ON COLUMN hone.queries.cpu_user_ms IS 'extrapolated from sampled executions; NULL when none was sampled';
 COMMENT ON COLUMN hone.queries.cpu_sys_ms IS 'extrapolated from sampled executions; NULL when none was sampled';
 COMMENT ON COLUMN hone.queries.bound_by IS
-'what most of the time goes to: cpu, io (timed with track_io_timing, else inferred from blocks), temp or wait; NULL while too few executions were sampled';
+'what most of the time goes to: cpu, io, lock, client (it takes its time to fetch), temp (files) or wait (anything else), from samples of running statements, else from CPU and I/O time (inferred from blocks without track_io_timing); NULL while there are too few samples';
 
 CREATE VIEW hone.top AS
 SELECT round((100 * s.total_exec_ms / nullif(sum(s.total_exec_ms) OVER (), 0))::numeric, 1) AS share_pct,
@@ -80,7 +80,7 @@ SELECT round((100 * s.total_exec_ms / nullif(sum(s.total_exec_ms) OVER (), 0))::
        s.queryid
 FROM hone.queries AS s
 CROSS JOIN LATERAL (SELECT regexp_replace(s.query, '\s+', ' ', 'g')) AS q(line)
-WHERE s.toplevel
+WHERE s.toplevel AND (s.datname IS NOT NULL OR s.queryid = 0)
 ORDER BY s.total_exec_ms DESC
 LIMIT 20;
 COMMENT ON VIEW hone.top IS
@@ -144,7 +144,8 @@ CREATE FUNCTION hone._shared_status(
     OUT entries bigint, OUT texts bigint,
     OUT evictions bigint, OUT dropped bigint, OUT other_calls bigint,
     OUT unbucketed bigint, OUT texts_dropped bigint,
-    OUT internal_errors bigint, OUT last_flush timestamptz
+    OUT internal_errors bigint, OUT last_flush timestamptz,
+    OUT last_save timestamptz, OUT since timestamptz, OUT wait_samples bigint, OUT collects boolean
 ) RETURNS record
 LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'hone_shared_status';
@@ -162,6 +163,12 @@ AS 'MODULE_PATHNAME', 'hone_sample_text';
 COMMENT ON FUNCTION hone._sample_text(bigint) IS
 'one original text of a query of this database, with its constants';
 
+CREATE FUNCTION hone._query_text(queryid bigint) RETURNS text
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'hone_query_text';
+COMMENT ON FUNCTION hone._query_text(bigint) IS
+'the text of a query of this database, with its constants replaced';
+
 CREATE FUNCTION hone._histogram_percentile(samples_ms double precision[], fraction double precision)
 RETURNS double precision
 LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE
@@ -176,55 +183,7 @@ AS 'MODULE_PATHNAME', 'hone_sketch_merged';
 COMMENT ON FUNCTION hone._histogram_percentile(double precision[], double precision[], double precision) IS
 'percentile of two histograms merged, as the statistics would report it';
 
-CREATE VIEW hone.status AS
-SELECT i.item, i.value, i.ok, CASE WHEN NOT i.ok THEN i.hint END AS hint
-FROM hone._shared_status() AS s
-CROSS JOIN LATERAL (
-    SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity
-                   WHERE backend_type = 'pg_hone launcher') AS launcher,
-           -- others' processes are not shown to everybody
-           pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') AS all_shown,
-           coalesce(pg_catalog.current_setting('hone.enabled', true), 'off') AS enabled,
-           coalesce(pg_catalog.current_setting('hone.track', true), 'none') AS track,
-           coalesce(pg_catalog.current_setting('hone.worker', true), 'off') AS worker,
-           'Set shared_preload_libraries = ''pg_hone'' in postgresql.conf and restart the server.' AS preload
-) AS w
-CROSS JOIN LATERAL (VALUES
-    (1, 'preloaded', CASE WHEN s.preloaded THEN 'yes' ELSE 'no' END, s.preloaded, w.preload),
-    (2, 'enabled', w.enabled, w.enabled = 'on',
-     'ALTER SYSTEM SET hone.enabled = on; SELECT pg_reload_conf();'),
-    (3, 'track', w.track, w.track <> 'none',
-     'ALTER SYSTEM SET hone.track = ''top''; SELECT pg_reload_conf();'),
-    (4, 'queryid', CASE WHEN s.computes_queryid THEN 'computed' ELSE 'not computed' END, s.computes_queryid,
-     CASE WHEN s.preloaded THEN 'ALTER SYSTEM SET compute_query_id = ''auto''; SELECT pg_reload_conf();' ELSE w.preload END),
-    (5, 'worker', CASE WHEN w.launcher THEN 'running' WHEN w.worker = 'off' THEN 'switched off' WHEN w.all_shown THEN 'not running' END,
-     w.launcher OR (s.preloaded AND w.worker = 'on' AND NOT w.all_shown),
-     CASE WHEN NOT s.preloaded THEN w.preload
-          WHEN w.worker = 'off' THEN 'ALTER SYSTEM SET hone.worker = on; SELECT pg_reload_conf();'
-          ELSE 'Look for its last error in the server log; raise max_worker_processes if it cannot start.' END),
-    (6, 'memory', pg_catalog.pg_size_pretty(s.used_bytes) || ' of ' || pg_catalog.pg_size_pretty(s.limit_bytes),
-     coalesce(s.used_bytes < s.limit_bytes * 0.95, true),
-     'Raise hone.max_memory in postgresql.conf and restart the server.'),
-    (7, 'entries', s.entries::text, true, NULL),
-    (8, 'texts', s.texts::text, true, NULL),
-    (9, 'flush lag', CASE WHEN s.last_flush IS NULL THEN NULL
-                          ELSE date_trunc('milliseconds', clock_timestamp() - s.last_flush)::text END, true, NULL),
-    (10, 'evictions', s.evictions::text, true, NULL),
-    (11, 'calls counted under <other>', s.other_calls::text, coalesce(s.other_calls, 0) = 0,
-     'Raise hone.max_memory in postgresql.conf and restart the server; SELECT hone.reset() clears the counter.'),
-    (12, 'texts not kept', s.texts_dropped::text, coalesce(s.texts_dropped, 0) = 0,
-     'Raise hone.max_memory in postgresql.conf and restart the server; SELECT hone.reset() clears the counter.'),
-    (13, 'dropped records', (s.dropped + s.unbucketed)::text,
-     coalesce(s.dropped + s.unbucketed, 0) = 0,
-     'If the memory is full, raise hone.max_memory in postgresql.conf and restart the server; SELECT hone.reset() clears the counter.'),
-    (14, 'internal errors', s.internal_errors::text, coalesce(s.internal_errors, 0) = 0,
-     'Look for messages of pg_hone in the server log and report them.')
-) AS i(place, item, value, ok, hint)
-ORDER BY i.place;
-COMMENT ON VIEW hone.status IS
-'is pg_hone working: one row per item, and for what is not ok the line that mends it';
-
 REVOKE ALL ON FUNCTION hone.reset(bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION hone._evict() FROM PUBLIC;
-REVOKE ALL ON FUNCTION hone._sample_text(bigint) FROM PUBLIC;
-GRANT SELECT ON hone.queries, hone.top, hone.errors, hone.status TO PUBLIC, pg_monitor;
+REVOKE ALL ON FUNCTION hone._sample_text(bigint), hone._query_text(bigint) FROM PUBLIC;
+GRANT SELECT ON hone.queries, hone.top, hone.errors TO PUBLIC, pg_monitor;

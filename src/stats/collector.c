@@ -7,7 +7,8 @@
  *
  * It runs on a standby as well, is connected to no database, and stands in
  * nobody's way: locks that are not free at once are tried again at the next
- * turn. While no client's statement runs it wakes up once a second.
+ * turn. When no client's statement has run for a while it wakes up once a
+ * second.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,6 +32,7 @@
 #include "stats/save.h"
 
 #define IDLE_MS				1000
+#define IDLE_AFTER_US		(INT64CONST(10) * 1000000)
 #define COLLECTOR_RESTART	10	/* seconds */
 
 /*
@@ -231,13 +233,16 @@ hone_collector_main(Datum main_arg)
 {
 	TimestampTz last_take = 0;
 	TimestampTz last_save = 0;
+	TimestampTz last_busy = 0;
 
 	begin();
 	while (!ShutdownRequestPending)
 	{
 		TimestampTz now = GetCurrentTimestamp();
-		bool		busy = hone_wait_sample_interval_ms > 0 && sample_waits();
+		bool		sampling = hone_wait_sample_interval_ms > 0;
 
+		if (sampling && sample_waits())
+			last_busy = now;
 		run_guarded(make_room);
 		if (is_due(&last_take, now, Min(hone_flush_interval_ms, IDLE_MS)))
 		{
@@ -248,7 +253,8 @@ hone_collector_main(Datum main_arg)
 			run_guarded(save);
 
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 busy ? hone_wait_sample_interval_ms : IDLE_MS,
+						 sampling && now - last_busy < IDLE_AFTER_US ?
+						 hone_wait_sample_interval_ms : IDLE_MS,
 						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();

@@ -65,6 +65,15 @@ get_varint(const uint8 **from, const uint8 *end)
 	report_damage();
 }
 
+/* Nearly all are a single byte. */
+static inline uint64
+get_small_varint(const uint8 **from, const uint8 *end)
+{
+	if (likely(*from < end && **from < 0x80))
+		return *(*from)++;
+	return get_varint(from, end);
+}
+
 bytea *
 hone_histogram_encode(const HoneHistogram *histogram)
 {
@@ -82,30 +91,16 @@ hone_histogram_encode(const HoneHistogram *histogram)
 	return result;
 }
 
-/*
- * Decode into arrays that have room for as many buckets as there are bytes, or
- * for all there can be. Returns their number.
- */
-static int
-decode(const bytea *bytes, uint16 *bucket, uint64 *count)
+/* The next bucket after 'last' (-1: none before). */
+static inline int
+get_bucket(const uint8 **from, const uint8 *end, int last)
 {
-	const uint8 *from = (const uint8 *) VARDATA_ANY(bytes);
-	const uint8 *end = from + VARSIZE_ANY_EXHDR(bytes);
-	uint64		last = 0;
-	int			used = 0;
+	uint64		distance = get_small_varint(from, end);
 
-	while (from < end)
-	{
-		uint64		distance = get_varint(&from, end);
-
-		last += distance;
-		if (distance >= HONE_HISTOGRAM_BUCKETS || last >= HONE_HISTOGRAM_BUCKETS ||
-			(used > 0 && distance == 0))
-			report_damage();
-		bucket[used] = (uint16) last;
-		count[used++] = get_varint(&from, end);
-	}
-	return used;
+	if (distance >= HONE_HISTOGRAM_BUCKETS || (last >= 0 && distance == 0) ||
+		Max(last, 0) + (int) distance >= HONE_HISTOGRAM_BUCKETS)
+		report_damage();
+	return Max(last, 0) + (int) distance;
 }
 
 HoneHistogram *
@@ -113,64 +108,95 @@ hone_histogram_decode(const bytea *bytes)
 {
 	HoneHistogram *histogram = hone_histogram_create(Min(VARSIZE_ANY_EXHDR(bytes),
 														 HONE_HISTOGRAM_BUCKETS));
+	const uint8 *from = (const uint8 *) VARDATA_ANY(bytes);
+	const uint8 *end = from + VARSIZE_ANY_EXHDR(bytes);
+	int			last = -1;
 
-	histogram->used = decode(bytes, histogram->bucket, histogram->count);
+	while (from < end)
+	{
+		last = get_bucket(&from, end, last);
+		histogram->bucket[histogram->used] = last;
+		histogram->count[histogram->used++] = get_varint(&from, end);
+	}
 	return histogram;
 }
 
-/*
- * Transition function of hone._histogram_sum(bytea). The state is a histogram
- * whose arrays are kept larger than needed.
- */
-typedef struct SumState
+void
+hone_histogram_sum_init(HoneHistogramSum *sum)
 {
-	HoneHistogram sum;
-	int			capacity;
-	uint16		bucket[HONE_HISTOGRAM_BUCKETS]; /* of the one to be added */
-	uint64		count[HONE_HISTOGRAM_BUCKETS];
-} SumState;
-
-static SumState *
-create_state(void)
-{
-	SumState   *state = palloc(sizeof(SumState));
-
-	state->capacity = 128;
-	state->sum.used = 0;
-	state->sum.bucket = palloc(state->capacity * sizeof(uint16));
-	state->sum.count = palloc(state->capacity * sizeof(uint64));
-	return state;
+	sum->capacity = 64;
+	sum->histogram.used = 0;
+	sum->histogram.bucket = palloc(sum->capacity * sizeof(uint16));
+	sum->histogram.count = palloc(sum->capacity * sizeof(uint64));
 }
 
+/*
+ * Buckets that the sum has already, nearly all of them after a while, are
+ * added in one pass over the bytes; the others are merged in at its end.
+ */
+void
+hone_histogram_sum_add(HoneHistogramSum *sum, const bytea *bytes)
+{
+	static uint16 bucket[HONE_HISTOGRAM_BUCKETS];
+	static uint64 count[HONE_HISTOGRAM_BUCKETS];
+	const uint8 *from = (const uint8 *) VARDATA_ANY(bytes);
+	const uint8 *end = from + VARSIZE_ANY_EXHDR(bytes);
+	HoneHistogram *to = &sum->histogram;
+	HoneHistogram missing = {0, bucket, count};
+	int			at = 0;
+	int			last = -1;
+	int			needed;
+
+	while (from < end)
+	{
+		int			next = get_bucket(&from, end, last);
+		uint64		value = get_small_varint(&from, end);
+
+		last = next;
+		while (at < to->used && to->bucket[at] < next)
+			at++;
+		if (at < to->used && to->bucket[at] == next)
+			to->count[at] += value;
+		else
+		{
+			bucket[missing.used] = next;
+			count[missing.used++] = value;
+		}
+	}
+	if (missing.used == 0)
+		return;
+	needed = to->used + missing.used;
+	if (needed > sum->capacity)
+	{
+		sum->capacity = Min(needed * 2, HONE_HISTOGRAM_BUCKETS);
+		to->bucket = repalloc(to->bucket, sum->capacity * sizeof(uint16));
+		to->count = repalloc(to->count, sum->capacity * sizeof(uint64));
+	}
+	hone_histogram_merge(to, &missing);
+}
+
+/* Transition function of hone._histogram_sum(bytea). */
 Datum
 hone_histogram_accumulate(PG_FUNCTION_ARGS)
 {
 	MemoryContext context;
 	MemoryContext old;
-	SumState   *state;
-	HoneHistogram added;
-	int			needed;
+	HoneHistogramSum *sum;
 
 	if (!AggCheckCallContext(fcinfo, &context))
 		elog(ERROR, "hone._histogram_accumulate called outside an aggregate");
 	old = MemoryContextSwitchTo(context);
-	state = PG_ARGISNULL(0) ? create_state() : (SumState *) PG_GETARG_POINTER(0);
-	if (!PG_ARGISNULL(1))
+	if (PG_ARGISNULL(0))
 	{
-		added.bucket = state->bucket;
-		added.count = state->count;
-		added.used = decode(PG_GETARG_BYTEA_PP(1), added.bucket, added.count);
-		needed = hone_histogram_merged_size(&state->sum, &added);
-		if (needed > state->capacity)
-		{
-			state->capacity = Min(needed * 2, HONE_HISTOGRAM_BUCKETS);
-			state->sum.bucket = repalloc(state->sum.bucket, state->capacity * sizeof(uint16));
-			state->sum.count = repalloc(state->sum.count, state->capacity * sizeof(uint64));
-		}
-		hone_histogram_merge(&state->sum, &added);
+		sum = palloc(sizeof(HoneHistogramSum));
+		hone_histogram_sum_init(sum);
 	}
+	else
+		sum = (HoneHistogramSum *) PG_GETARG_POINTER(0);
+	if (!PG_ARGISNULL(1))
+		hone_histogram_sum_add(sum, PG_GETARG_BYTEA_PP(1));
 	MemoryContextSwitchTo(old);
-	PG_RETURN_POINTER(state);
+	PG_RETURN_POINTER(sum);
 }
 
 /* Final function: the sum as bytea. */
@@ -179,7 +205,7 @@ hone_histogram_result(PG_FUNCTION_ARGS)
 {
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	PG_RETURN_BYTEA_P(hone_histogram_encode(&((SumState *) PG_GETARG_POINTER(0))->sum));
+	PG_RETURN_BYTEA_P(hone_histogram_encode(&((HoneHistogramSum *) PG_GETARG_POINTER(0))->histogram));
 }
 
 static uint64

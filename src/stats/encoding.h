@@ -24,4 +24,14 @@ extern bytea *hone_histogram_encode(const HoneHistogram *histogram);
  */
 extern HoneHistogram *hone_histogram_decode(const bytea *bytes);
 
+/* A sum of many, in the memory context in which it was initialised. */
+typedef struct HoneHistogramSum
+{
+	HoneHistogram histogram;
+	int			capacity;
+} HoneHistogramSum;
+
+extern void hone_histogram_sum_init(HoneHistogramSum *sum);
+extern void hone_histogram_sum_add(HoneHistogramSum *sum, const bytea *bytes);
+
 #endif							/* HONE_STATS_ENCODING_H */

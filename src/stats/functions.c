@@ -30,6 +30,7 @@
 #define OTHER_TEXT		"<other>"
 
 /* bound_by needs this much to go by. */
+#define MIN_WAIT_SAMPLES	5
 #define MIN_SAMPLES			5
 #define MIN_SAMPLED_NS		UINT64CONST(100000)
 #define LONG_SAMPLED_NS		UINT64CONST(1000000000)
@@ -47,6 +48,7 @@ PG_FUNCTION_INFO_V1(hone_sketch_percentile);
 PG_FUNCTION_INFO_V1(hone_sketch_merged);
 PG_FUNCTION_INFO_V1(hone_evict);
 PG_FUNCTION_INFO_V1(hone_sample_text);
+PG_FUNCTION_INFO_V1(hone_query_text);
 
 static bool
 may_read_all(void)
@@ -61,10 +63,31 @@ to_ms(double ns)
 }
 
 /*
- * Name what most of a query's time went to, or NULL when too few calls were
- * sampled to say. CPU time is sampled together with the elapsed time of the
- * same calls; I/O is timed (track_io_timing) or, when it is not, inferred
- * from the blocks of a query that mostly waits.
+ * From samples of what the statement was doing, when there are enough: they
+ * are spread evenly over its time. What it did on a processor, or waiting for
+ * the disk, may have been for temporary files: those that wrote or read more
+ * blocks there than in tables are bound by temp.
+ */
+static const char *
+bound_by_samples(const HoneStatsCounters *c, bool mostly_temp)
+{
+	static const char *const names[HONE_WAIT_KINDS] = {"cpu", "io", "lock", "client", "wait"};
+	int			most = 0;
+
+	for (int i = 1; i < HONE_WAIT_KINDS; i++)
+		if (c->waits[i] > c->waits[most])
+			most = i;
+	if (mostly_temp && (most == HONE_WAIT_IO || most == HONE_WAIT_NONE))
+		return "temp";
+	return names[most];
+}
+
+/*
+ * Name what most of a query's time went to, or NULL when there are too few
+ * samples to say. Where what it waited for was not sampled often enough:
+ * CPU time is sampled together with the elapsed time of the same calls; I/O is
+ * timed (track_io_timing) or, when it is not, inferred from the blocks of a
+ * query that mostly waits.
  */
 static const char *
 bound_by(const HoneStatsCounters *c)
@@ -73,7 +96,13 @@ bound_by(const HoneStatsCounters *c)
 	double		io;
 	int64		temp = c->temp_read + c->temp_written;
 	int64		blocks = c->shared_read + c->shared_written;
+	bool		mostly_temp = temp > 0 && temp >= blocks;
+	uint64		samples = 0;
 
+	for (int i = 0; i < HONE_WAIT_KINDS; i++)
+		samples += c->waits[i];
+	if (samples >= MIN_WAIT_SAMPLES)
+		return bound_by_samples(c, mostly_temp);
 	if (c->sampled_ns < MIN_SAMPLED_NS ||
 		(c->sampled_calls < MIN_SAMPLES && c->sampled_ns < LONG_SAMPLED_NS))
 		return NULL;
@@ -81,7 +110,7 @@ bound_by(const HoneStatsCounters *c)
 	io = c->total_ns > 0 ? (double) (c->blk_read_ns + c->blk_write_ns) / c->total_ns : 0;
 	if (io >= 0.5)
 		return "io";
-	if (temp > 0 && temp >= blocks && cpu < 0.9)
+	if (mostly_temp && cpu < 0.9)
 		return "temp";
 	if (cpu >= 0.5)
 		return "cpu";
@@ -117,6 +146,15 @@ put_text(Row *row, const char *text)
 {
 	if (text != NULL)
 		put(row, CStringGetTextDatum(text));
+	else
+		put_null(row);
+}
+
+static void
+put_time(Row *row, TimestampTz at)
+{
+	if (at != 0)
+		put(row, TimestampTzGetDatum(at));
 	else
 		put_null(row);
 }
@@ -498,11 +536,25 @@ hone_shared_status(PG_FUNCTION_ARGS)
 	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->unbucketed)));
 	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->texts_dropped)));
 	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->internal_errors)));
-	if (last_flush != 0)
-		put(&row, TimestampTzGetDatum(last_flush));
-	else
-		put_null(&row);
+	put_time(&row, last_flush);
+	put_time(&row, (TimestampTz) pg_atomic_read_u64(&shared->last_save));
+	put_time(&row, shared->since);
+	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->wait_samples)));
+	put(&row, BoolGetDatum(shared->collector != NULL));
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, row.values, row.nulls)));
+}
+
+/* _query_text(queryid bigint): normalised, of this database; NULL: none. */
+Datum
+hone_query_text(PG_FUNCTION_ARGS)
+{
+	char	   *text;
+
+	hone_require_script();
+	text = hone_stats_text(MyDatabaseId, (uint64) PG_GETARG_INT64(0));
+	if (text == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(text));
 }
 
 /* A histogram of samples in ms, for the tests of the error bound. */

@@ -22,11 +22,16 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "tcop/dest.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "common/owner.h"
+#include "stats/encoding.h"
 #include "stats/history.h"
 #include "stats/shared.h"
 
@@ -40,7 +45,6 @@ PG_FUNCTION_INFO_V1(hone_history_window);
 
 #define COLUMNS		14
 #define MAX_READS	3
-#define QUERY_COLUMN	1
 
 typedef struct Range
 {
@@ -155,16 +159,7 @@ plan_window(Window *window, Range range, const Extent *extent)
  * interval at most.
  */
 static const char *const window_sql =
-"SELECT s.*, t.query FROM ("
-"SELECT w.queryid, w.userid, w.toplevel,"
-" pg_catalog.min(w.since) AS data_since, pg_catalog.max(w.until) AS data_until,"
-" pg_catalog.sum(w.calls)::bigint AS calls, pg_catalog.sum(w.errors)::bigint AS errors,"
-" pg_catalog.sum(w.rows)::bigint AS rows, pg_catalog.sum(w.total_ms) AS total_ms,"
-" pg_catalog.min(w.min_ms) AS min_ms, pg_catalog.max(w.max_ms) AS max_ms,"
-" greatest(pg_catalog.sum(w.m2 + w.total_ms * w.total_ms / w.calls)"
-"  - pg_catalog.sum(w.total_ms) * pg_catalog.sum(w.total_ms) / pg_catalog.sum(w.calls)::float8, 0) AS m2,"
-" hone._histogram_sum(w.histogram) AS histogram"
-" FROM ("
+"SELECT * FROM ("
 "SELECT " FIGURES " FROM hone.history_days WHERE kind = 'query' AND calls > 0 AND since >= $1 AND since < $2"
 " UNION ALL "
 "SELECT " FIGURES " FROM hone.history_hours WHERE kind = 'query' AND calls > 0 AND since >= $3 AND since < $4"
@@ -184,98 +179,274 @@ static const char *const window_sql =
 " UNION ALL "
 "SELECT l.queryid, l.userid, l.toplevel, $17, $18, l.calls, l.errors, l.rows, l.total_ms, l.min_ms, l.max_ms, l.m2, l.histogram"
 " FROM hone._history_live() l WHERE $16 AND l.kind = 'query' AND l.calls > 0"
-") w WHERE $19 OR w.userid = $20 GROUP BY 1, 2, 3) s"
-" LEFT JOIN hone._history_text t ON t.queryid = s.queryid";
+") w WHERE $19 OR w.userid = $20";
+
+/* A query, role and level over the window. */
+typedef struct SumKey
+{
+	int64		queryid;
+	Oid			userid;
+	uint32		toplevel;
+} SumKey;
+
+typedef struct Sum
+{
+	SumKey		key;			/* hash key */
+	TimestampTz since;
+	TimestampTz until;
+	int64		calls;
+	int64		errors;
+	int64		rows;
+	double		total_ms;
+	double		min_ms;
+	double		max_ms;
+	double		m2;
+	HoneHistogramSum histogram;
+} Sum;
+
+/*
+ * Takes the rows as they come: sorting or hashing them in the executor, each
+ * with its histogram, would take much longer than adding them up.
+ */
+typedef struct SumReceiver
+{
+	DestReceiver receiver;
+	HTAB	   *sums;
+	MemoryContext context;		/* of sums and their histograms */
+} SumReceiver;
+
+static void
+begin_sum(Sum *sum)
+{
+	SumKey		key = sum->key;
+
+	memset(sum, 0, sizeof(*sum));
+	sum->key = key;
+	hone_histogram_sum_init(&sum->histogram);
+}
+
+/* Deviations of two parts: Chan, Golub, LeVeque, Updating Formulae, 1979. */
+static void
+add_deviation(Sum *sum, int64 calls, double total_ms, double m2)
+{
+	double		delta;
+
+	sum->m2 += m2;
+	if (sum->calls == 0)
+		return;
+	delta = total_ms / calls - sum->total_ms / sum->calls;
+	sum->m2 += delta * delta * ((double) sum->calls * calls / ((double) sum->calls + calls));
+}
+
+static void
+add_row(Sum *sum, const Datum *values)
+{
+	TimestampTz since = DatumGetTimestampTz(values[3]);
+	TimestampTz until = DatumGetTimestampTz(values[4]);
+	int64		calls = DatumGetInt64(values[5]);
+	double		total_ms = DatumGetFloat8(values[8]);
+	double		min_ms = DatumGetFloat8(values[9]);
+	double		max_ms = DatumGetFloat8(values[10]);
+	bytea	   *histogram = DatumGetByteaPP(values[12]);
+
+	sum->since = sum->calls > 0 ? Min(sum->since, since) : since;
+	sum->until = sum->calls > 0 ? Max(sum->until, until) : until;
+	sum->min_ms = sum->calls > 0 ? Min(sum->min_ms, min_ms) : min_ms;
+	sum->max_ms = Max(sum->max_ms, max_ms);
+	add_deviation(sum, calls, total_ms, DatumGetFloat8(values[11]));
+	sum->calls += calls;
+	sum->errors += DatumGetInt64(values[6]);
+	sum->rows += DatumGetInt64(values[7]);
+	sum->total_ms += total_ms;
+	hone_histogram_sum_add(&sum->histogram, histogram);
+	if ((Pointer) histogram != DatumGetPointer(values[12]))
+		pfree(histogram);
+}
+
+static bool
+receive_row(TupleTableSlot *slot, DestReceiver *self)
+{
+	SumReceiver *receiver = (SumReceiver *) self;
+	MemoryContext old = MemoryContextSwitchTo(receiver->context);
+	SumKey		key;
+	Sum		   *sum;
+	bool		found;
+
+	CHECK_FOR_INTERRUPTS();
+	slot_getallattrs(slot);
+	memset(&key, 0, sizeof(key));
+	key.queryid = DatumGetInt64(slot->tts_values[0]);
+	key.userid = DatumGetObjectId(slot->tts_values[1]);
+	key.toplevel = DatumGetBool(slot->tts_values[2]);
+	sum = hash_search(receiver->sums, &key, HASH_ENTER, &found);
+	if (!found)
+		begin_sum(sum);
+	add_row(sum, slot->tts_values);
+	MemoryContextSwitchTo(old);
+	return true;
+}
+
+static void
+receiver_startup(DestReceiver *self, int operation, TupleDesc typeinfo)
+{
+}
+
+static void
+receiver_nothing(DestReceiver *self)
+{
+}
+
+static HTAB *
+create_sums(MemoryContext context)
+{
+	HASHCTL		control = {0};
+
+	control.keysize = sizeof(SumKey);
+	control.entrysize = sizeof(Sum);
+	control.hcxt = context;
+	return hash_create("hone history window", 1024, &control,
+					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
 
 #define PARAMETERS	20
 
-static void
-run_window(const Window *window, Range asked, TimestampTz minutes_until, Oid userid, bool all)
+static ParamListInfo
+window_parameters(const Window *window, Range asked, TimestampTz minutes_until,
+				  Oid userid, bool all)
 {
-	Oid			types[PARAMETERS];
-	Datum		values[PARAMETERS];
+	ParamListInfo params = makeParamList(PARAMETERS);
 	const Range *ranges[] = {&window->days, &window->hours[0], &window->hours[1],
-		&window->minutes[0], &window->minutes[1], &window->minutes[2], &window->minutes[3]};
+	&window->minutes[0], &window->minutes[1], &window->minutes[2], &window->minutes[3]};
 	TimestampTz now = GetCurrentTimestamp();
 	int			n = 0;
 
+	for (int i = 0; i < PARAMETERS; i++)
+	{
+		params->params[i].isnull = false;
+		params->params[i].pflags = PARAM_FLAG_CONST;
+		params->params[i].ptype = TIMESTAMPTZOID;
+	}
 	for (int i = 0; i < lengthof(ranges); i++)
 	{
-		values[n++] = TimestampTzGetDatum(ranges[i]->since);
-		values[n++] = TimestampTzGetDatum(ranges[i]->until);
+		params->params[n++].value = TimestampTzGetDatum(ranges[i]->since);
+		params->params[n++].value = TimestampTzGetDatum(ranges[i]->until);
 	}
-	values[n++] = TimestampTzGetDatum(asked.since);
-	for (int i = 0; i < n; i++)
-		types[i] = TIMESTAMPTZOID;
-	types[n] = BOOLOID;
-	values[n++] = BoolGetDatum(asked.until > minutes_until && asked.since <= now);
-	types[n] = TIMESTAMPTZOID;
-	values[n++] = TimestampTzGetDatum(minutes_until);
-	types[n] = TIMESTAMPTZOID;
-	values[n++] = TimestampTzGetDatum(now);
-	types[n] = BOOLOID;
-	values[n++] = BoolGetDatum(all);
-	types[n] = OIDOID;
-	values[n++] = ObjectIdGetDatum(userid);
+	params->params[n++].value = TimestampTzGetDatum(asked.since);
+	params->params[n].ptype = BOOLOID;
+	params->params[n++].value = BoolGetDatum(asked.until > minutes_until && asked.since <= now);
+	params->params[n++].value = TimestampTzGetDatum(minutes_until);
+	params->params[n++].value = TimestampTzGetDatum(now);
+	params->params[n].ptype = BOOLOID;
+	params->params[n++].value = BoolGetDatum(all);
+	params->params[n].ptype = OIDOID;
+	params->params[n++].value = ObjectIdGetDatum(userid);
 	Assert(n == PARAMETERS);
-	if (SPI_execute_with_args(window_sql, n, types, values, NULL, false, 0) != SPI_OK_SELECT)
+	return params;
+}
+
+static HTAB *
+run_window(ParamListInfo params, MemoryContext context)
+{
+	SPIExecuteOptions options = {0};
+	SumReceiver receiver = {
+		.receiver = {
+			.receiveSlot = receive_row,
+			.rStartup = receiver_startup,
+			.rShutdown = receiver_nothing,
+			.rDestroy = receiver_nothing,
+			.mydest = DestTuplestore
+		}
+	};
+
+	MemoryContextReset(context);
+	receiver.context = context;
+	receiver.sums = create_sums(context);
+	options.params = params;
+	options.dest = &receiver.receiver;
+	if (SPI_execute_extended(window_sql, &options) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the history");
+	return receiver.sums;
 }
 
 /*
  * Shared memory is not read with the snapshot of the tables. If an interval
  * was written meanwhile, it may be in both or in neither: once more.
  */
-static void
+static HTAB *
 read_consistently(Range range, Oid userid, bool all)
 {
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "hone history window",
+												  ALLOCSET_DEFAULT_SIZES);
 	Extent		before;
 	Extent		after;
 	Window		window;
-	SPITupleTable *rows;
-	uint64		count;
+	HTAB	   *sums = NULL;
 
 	read_extent(&after);
 	for (int i = 0; i < MAX_READS; i++)
 	{
 		before = after;
 		plan_window(&window, range, &before);
-		run_window(&window, range, before.minutes_until, userid, all);
-		rows = SPI_tuptable;
-		count = SPI_processed;
+		sums = run_window(window_parameters(&window, range, before.minutes_until, userid, all),
+						  context);
 		read_extent(&after);
 		if (after.minutes_until == before.minutes_until)
 			break;
 	}
-	SPI_tuptable = rows;
-	SPI_processed = count;
+	return sums;
 }
 
-/* Columns of the result of window_sql, in the order of the function's. */
-static const int source_column[COLUMNS] = {1, 14, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13};
+/* Texts of the queries, from the history or, where not there yet, live. */
+static char *
+text_of(int64 queryid)
+{
+	Oid			types[] = {INT8OID};
+	Datum		values[] = {Int64GetDatum(queryid)};
+
+	if (SPI_execute_with_args("SELECT t.query FROM hone._history_text t WHERE t.queryid = $1",
+							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the texts of the history");
+	if (SPI_processed == 1)
+		return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	return hone_stats_text(MyDatabaseId, (uint64) queryid);
+}
 
 static void
-put_rows(ReturnSetInfo *rsinfo)
+put_sum(ReturnSetInfo *rsinfo, const Sum *sum)
 {
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		Datum		values[COLUMNS];
-		bool		nulls[COLUMNS];
+	Datum		values[COLUMNS];
+	bool		nulls[COLUMNS] = {false};
+	char	   *text = text_of(sum->key.queryid);
+	int			n = 0;
 
-		CHECK_FOR_INTERRUPTS();
-		for (int column = 0; column < COLUMNS; column++)
-			values[column] = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
-										   source_column[column], &nulls[column]);
-		if (nulls[QUERY_COLUMN])
-		{
-			char	   *text = hone_stats_text(MyDatabaseId, (uint64) DatumGetInt64(values[0]));
+	values[n++] = Int64GetDatum(sum->key.queryid);
+	nulls[n] = text == NULL;
+	values[n++] = text != NULL ? CStringGetTextDatum(text) : (Datum) 0;
+	values[n++] = ObjectIdGetDatum(sum->key.userid);
+	values[n++] = BoolGetDatum(sum->key.toplevel != 0);
+	values[n++] = TimestampTzGetDatum(sum->since);
+	values[n++] = TimestampTzGetDatum(sum->until);
+	values[n++] = Int64GetDatum(sum->calls);
+	values[n++] = Int64GetDatum(sum->errors);
+	values[n++] = Int64GetDatum(sum->rows);
+	values[n++] = Float8GetDatum(sum->total_ms);
+	values[n++] = Float8GetDatum(sum->min_ms);
+	values[n++] = Float8GetDatum(sum->max_ms);
+	values[n++] = Float8GetDatum(sum->m2);
+	values[n++] = PointerGetDatum(hone_histogram_encode(&sum->histogram.histogram));
+	Assert(n == COLUMNS);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
 
-			nulls[QUERY_COLUMN] = text == NULL;
-			if (text != NULL)
-				values[QUERY_COLUMN] = CStringGetTextDatum(text);
-		}
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	}
+static void
+put_sums(ReturnSetInfo *rsinfo, HTAB *sums)
+{
+	HASH_SEQ_STATUS scan;
+	Sum		   *sum;
+
+	hash_seq_init(&scan, sums);
+	while ((sum = hash_seq_search(&scan)) != NULL)
+		put_sum(rsinfo, sum);
 }
 
 /* _history_window(since timestamptz, until timestamptz) */
@@ -307,8 +478,9 @@ hone_history_window(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	hone_become_owner(hone_relation_oid("history"), &saved);
-	read_consistently(range, userid, all);
-	put_rows(rsinfo);
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	put_sums(rsinfo, read_consistently(range, userid, all));
 	hone_restore_role(&saved);
 	SPI_finish();
 	return (Datum) 0;

@@ -180,18 +180,22 @@ make_partition(const Level *level, TimestampTz at)
 
 /* Texts of what was just written that are not known yet, or not of today. */
 static void
-write_texts(TimestampTz until)
+write_texts(TimestampTz since, TimestampTz until)
 {
-	run_at("INSERT INTO hone._history_text (queryid, query, last_used)"
-		   " SELECT q.queryid, q.query, $1"
-		   " FROM (SELECT s.queryid, pg_catalog.min(s.query) AS query FROM hone.query_stats(true) s"
-		   "       JOIN pg_catalog.pg_database d ON d.oid = s.dbid"
-		   "       WHERE d.datname = pg_catalog.current_database() AND s.last_seen > $1 - interval '2 days'"
-		   "       GROUP BY s.queryid) q"
-		   " WHERE q.query IS NOT NULL AND NOT EXISTS (SELECT FROM hone._history_text t"
-		   "  WHERE t.queryid = q.queryid AND t.last_used > $1 - interval '1 day')"
-		   " ON CONFLICT (queryid) DO UPDATE SET last_used = EXCLUDED.last_used",
-		   until, SPI_OK_INSERT);
+	Oid			types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		values[2];
+
+	values[0] = TimestampTzGetDatum(since);
+	values[1] = TimestampTzGetDatum(until);
+	if (SPI_execute_with_args("INSERT INTO hone._history_text (queryid, query, last_used)"
+							  " SELECT x.queryid, x.query, $2 FROM ("
+							  "  SELECT q.queryid, hone._query_text(q.queryid) AS query FROM ("
+							  "   SELECT DISTINCT h.queryid FROM hone.history_minutes h WHERE h.since = $1 AND h.until = $2"
+							  "   EXCEPT SELECT t.queryid FROM hone._history_text t WHERE t.last_used > $2 - interval '1 day') q) x"
+							  " WHERE x.query IS NOT NULL"
+							  " ON CONFLICT (queryid) DO UPDATE SET last_used = EXCLUDED.last_used",
+							  2, types, values, NULL, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write the texts of the history");
 }
 
 /*
@@ -239,7 +243,7 @@ write_interval(void)
 		elog(ERROR, "could not write the history");
 	hone_history_allow_take(false);
 	run_at("UPDATE hone._history_state SET minutes_until = $1", until, SPI_OK_UPDATE);
-	write_texts(until);
+	write_texts(since, until);
 }
 
 /*
