@@ -140,6 +140,13 @@ extern List *hone_compat_insert_index_tuples(ResultRelInfo *info,
 	index_beginscan(heap, index, snapshot, nkeys, norderbys)
 #endif
 
+/* 17 renamed the class of waits for buffer pins. */
+#if PG_VERSION_NUM >= 170000
+#define HONE_WAIT_CLASS_BUFFER_PIN	PG_WAIT_BUFFERPIN
+#else
+#define HONE_WAIT_CLASS_BUFFER_PIN	PG_WAIT_BUFFER_PIN
+#endif
+
 /* 18 dropped execute_once from ExecutorRun. */
 #if PG_VERSION_NUM >= 180000
 #define HONE_EXECUTOR_RUN_ARGS \

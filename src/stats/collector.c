@@ -74,7 +74,7 @@ kind_of_wait(uint32 wait_event_info)
 		case PG_WAIT_IO:
 			return HONE_WAIT_IO;
 		case PG_WAIT_LOCK:
-		case PG_WAIT_BUFFER_PIN:
+		case HONE_WAIT_CLASS_BUFFER_PIN:
 			return HONE_WAIT_LOCK;
 		case PG_WAIT_CLIENT:
 			return HONE_WAIT_CLIENT;

@@ -230,12 +230,12 @@ write_file(SaveFile *out, bool clean)
 void
 hone_save_write(bool clean)
 {
-	const char *path = clean ? CLEAN_FILE : CRASH_FILE;
+	const char *const paths[] = {CRASH_FILE, CLEAN_FILE};
 	char		temporary[MAXPGPATH];
 	SaveFile	out = {.path = temporary};
 	bool		written;
 
-	snprintf(temporary, sizeof(temporary), "%s.tmp", path);
+	snprintf(temporary, sizeof(temporary), "%s.tmp", paths[clean]);
 	out.file = AllocateFile(temporary, PG_BINARY_W);
 	if (out.file == NULL)
 	{
@@ -264,7 +264,7 @@ hone_save_write(bool clean)
 		return;
 	}
 	/* Makes it durable; reports what goes wrong. */
-	if (durable_rename(temporary, path, LOG) == 0)
+	if (durable_rename(temporary, paths[clean], LOG) == 0)
 		pg_atomic_write_u64(&hone_stats_shared->last_save, GetCurrentTimestamp());
 }
 
