@@ -201,6 +201,9 @@ identify(HoneRecord *record, const PlannedStmt *planned, char *buffer)
 		length = strlen(text);
 	else
 	{
+		/* pg_stat_statements takes it away from those inside its own hook. */
+		if (record->queryid == 0)
+			record->queryid = hone_compat_jumble_utility(planned->utilityStmt);
 		length = constantless_text(planned, record->source, buffer, &replaced);
 		only_comments = replaced == 0;
 	}
@@ -208,7 +211,7 @@ identify(HoneRecord *record, const PlannedStmt *planned, char *buffer)
 		return;
 	if (text == NULL && length == 0)
 	{
-		/* Another module took the identifier away: what it was up to 15. */
+		/* What it was up to 15. */
 		text = trimmed(record->source + Max(planned->stmt_location, 0),
 					   planned->stmt_len, &length);
 		record->queryid = text_queryid(text, length);

@@ -80,3 +80,25 @@ hone_compat_analyze_heap_block(TableScanDesc scan, BlockNumber block,
 	(void) GetHeapamTableAmRoutine()->scan_analyze_next_block(scan, block, strategy);
 #endif
 }
+
+uint64
+hone_compat_jumble_utility(Node *statement)
+{
+#if PG_VERSION_NUM >= 160000
+	Query	   *query = makeNode(Query);
+	JumbleState *jstate;
+	uint64		queryid;
+
+	query->commandType = CMD_UTILITY;
+	query->utilityStmt = statement;
+	jstate = JumbleQuery(query);
+	queryid = HONE_QUERYID(query);
+	pfree(jstate->jumble);
+	pfree(jstate->clocations);
+	pfree(jstate);
+	pfree(query);
+	return queryid;
+#else
+	return 0;
+#endif
+}

@@ -190,6 +190,9 @@ extern List *hone_compat_insert_index_tuples(ResultRelInfo *info,
 #define HONE_UTILITY_HASHES_TEXT	true
 #endif
 
+/* The identifier from a parse tree; 0 before 16. Calls palloc. */
+extern uint64 hone_compat_jumble_utility(Node *statement);
+
 /*
  * 18 made the query identifier of a Query or PlannedStmt signed: negative for
  * every other one.
