@@ -14,6 +14,8 @@
 #                           assertions on: KIND 'assert', or 'sanitize' for
 #                           the address and undefined-behaviour sanitizers;
 #                           sets PG_CONFIG and HONE_PG_BUILD (the build tree)
+#   hone_unpack PACKAGE DIR a Debian package of this machine's own release,
+#                           unpacked there and not installed
 #
 # Each returns 1 with the reason in HONE_WHY_NOT, one plain line.
 
@@ -234,6 +236,24 @@ hone_get_build() {
         hone_why_not "building PostgreSQL $major failed: $(grep -m1 -iE 'error' "$log"); see $log" || return 1
     chmod -R a+rX "$build"
     touch "$build/.complete"
+}
+
+# Without what it depends on.
+hone_unpack() {
+    local package=$1 dir=$2 kept=$HONE_CACHE/packages new
+    mkdir -p "$kept" 2>/dev/null && [ -w "$kept" ] ||
+        hone_why_not "cannot write to $HONE_CACHE; HONE_CACHE can name another folder" || return 1
+    if ! ls "$kept/$package"_*.deb >/dev/null 2>&1; then
+        command -v apt-get >/dev/null || hone_why_not "this is not a Debian-like system" || return 1
+        new=$(mktemp -d "$kept/new.XXXXXX")
+        HONE_APT_LOG=$new/log
+        (cd "$new" && apt-get -q -o APT::Sandbox::User=root download "$package" ||
+            { hone_apt update && apt-get -q -o APT::Sandbox::User=root download "$package"; }) >"$new/log" 2>&1
+        mv "$new"/*.deb "$kept/" 2>/dev/null
+        rm -rf "$new"
+    fi
+    ls "$kept/$package"_*.deb >/dev/null 2>&1 || hone_why_not "Debian's $package cannot be had here" || return 1
+    dpkg-deb -x "$(ls "$kept/$package"_*.deb | sort -V | tail -1)" "$dir"
 }
 
 hone_pg_build() {

@@ -1,5 +1,5 @@
-# A connection to PostgreSQL over its Unix socket: simple queries, COPY, errors
-# with all their fields. Written against the protocol, so that nothing but Perl
+# A connection to PostgreSQL over its Unix socket: simple and extended queries,
+# COPY, errors with all their fields. Written against the protocol, so that nothing but Perl
 # itself is needed.
 package Wire;
 use strict;
@@ -114,6 +114,23 @@ sub broken {
 sub query {
     my ($self, $sql, $copy) = @_;
     $self->send($sql, $copy);
+    return $self->receive;
+}
+
+# The extended protocol. name: of a prepared statement, parsed where there is
+# sql; values: a list of parameters for each time it is bound; rows, runs: each
+# portal is executed so many times, for so many rows (0: all of them).
+sub extended {
+    my ($self, %arg) = @_;
+    my $name = $arg{name} // '';
+    my $message = sub { $_[0] . pack('N', 4 + length $_[1]) . $_[1] };
+    my $data = defined $arg{sql} ? $message->('P', "$name\0$arg{sql}\0" . pack('n', 0)) : '';
+    for my $values (@{ $arg{values} // [ [] ] }) {
+        my $parameters = join '', map { defined $_ ? pack('N', length $_) . $_ : pack('N', 0xffffffff) } @$values;
+        $data .= $message->('B', "\0$name\0" . pack('nn', 0, scalar @$values) . $parameters . pack('n', 0));
+        $data .= $message->('E', "\0" . pack('N', $arg{rows} // 0)) for 1 .. $arg{runs} // 1;
+    }
+    $self->write_all($data . $message->('S', ''));
     return $self->receive;
 }
 
