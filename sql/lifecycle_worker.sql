@@ -68,7 +68,7 @@ DROP DATABASE hone_lw_other;
 
 -- What is known of dropped tables goes.
 DROP TABLE m;
-CALL wait_for($$NOT EXISTS (SELECT FROM hone._tier_policy) AND NOT EXISTS (SELECT FROM hone._tier_state s WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = s.partition))$$);
+CALL wait_for($$NOT EXISTS (SELECT FROM hone.tier_policies) AND NOT EXISTS (SELECT FROM hone._tier_state s WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = s.partition))$$);
 ALTER SYSTEM RESET hone.naptime;
 SELECT pg_reload_conf();
 SET client_min_messages = warning;

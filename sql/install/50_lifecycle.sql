@@ -94,7 +94,7 @@ SELECT p.parent, p.warm_after,
      WHERE l.provider = 'hone' AND l.classoid = 'pg_catalog.pg_class'::regclass AND l.objoid = p.parent AND l.objsubid = 0) AS order_by,
     p.created_at
 FROM hone._tier_policy p
-WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = p.parent AND c.relkind = 'p');
+WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = p.parent AND c.relkind = 'p' AND c.relnamespace <> 'hone'::pg_catalog.regnamespace);
 COMMENT ON VIEW hone.tier_policies IS 'Tables whose partitions are moved on their own, and when';
 
 -- Leaf partitions by time, with the policy nearest above them. From the
@@ -109,7 +109,8 @@ SELECT r.parent,
     hone._tier_due_at(r.range_end, p.warm_after) AS due_at,
     t.retry_at,
     t.last_read,
-    t.last_error
+    t.last_error,
+    c.relnamespace = 'hone'::pg_catalog.regnamespace AS own
 FROM pg_catalog.pg_class c
 LEFT JOIN LATERAL (
     SELECT y.parent, y.warm_after
@@ -143,7 +144,8 @@ SELECT a.parent,
     CASE WHEN a.last_error IS NULL
               OR pg_catalog.has_table_privilege(a.partition, 'SELECT')
               OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') THEN a.last_error
-         ELSE '<insufficient privilege>' END AS last_error
+         ELSE '<insufficient privilege>' END AS last_error,
+    a.own
 FROM hone._tier_age a
 LEFT JOIN LATERAL (
     SELECT x.batches, x.compressed_rows, x.dead_rows, x.plain_rows, x.heap_bytes
@@ -167,22 +169,29 @@ SELECT l.parent::regclass AS parent,
     CASE WHEN l.tier = 'hot' THEN greatest(l.due_at, l.retry_at) END AS next_at,
     l.last_error
 FROM hone._tier_leaf l
-CROSS JOIN LATERAL (SELECT pg_catalog.pg_total_relation_size(l.partition) AS stored) b;
+CROSS JOIN LATERAL (SELECT pg_catalog.pg_total_relation_size(l.partition) AS stored) b
+WHERE NOT l.own;
 COMMENT ON VIEW hone.partitions IS 'Every partition by time: its range, tier, size, compression, and what happens to it next';
 
 -- Partitions that are compressed already are there again for rows that came
 -- late, once there are enough to be worth a batch, and when many compressed
 -- rows are dead.
-CREATE VIEW hone.tier_plan AS
+CREATE VIEW hone._tier_plan AS
 SELECT l.parent::regclass AS parent,
     l.partition::regclass AS partition,
     l.tier AS from_tier,
     'warm'::text AS to_tier,
     l.due_at,
     l.retry_at,
-    l.due_at <= pg_catalog.now() AS due
+    l.due_at <= pg_catalog.now() AS due,
+    l.own
 FROM hone._tier_leaf l
 WHERE l.due_at IS NOT NULL AND (l.tier = 'hot' OR l.plain_rows >= 1000 OR l.dead_rows >= greatest(1000, l.compressed_rows / 10));
+COMMENT ON VIEW hone._tier_plan IS 'What the policies will move, also of pg_hone''s own tables';
+
+CREATE VIEW hone.tier_plan AS
+SELECT p.parent, p.partition, p.from_tier, p.to_tier, p.due_at, p.retry_at, p.due
+FROM hone._tier_plan p WHERE NOT p.own;
 COMMENT ON VIEW hone.tier_plan IS 'What the policies will move, and when';
 
 CREATE VIEW hone.tier_log AS

@@ -372,6 +372,7 @@ static void
 reload_settings(void)
 {
 	ConfigReloadPending = false;
+
 	ProcessConfigFile(PGC_SIGHUP);
 	/* a shorter nap counts at once */
 	for (int i = 0; i < hone_task_count; i++)

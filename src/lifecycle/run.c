@@ -30,7 +30,7 @@ PG_FUNCTION_INFO_V1(hone_run_tier_policies);
  * Partitions that may be due, the longest overdue first, as a list of OIDs in
  * the procedure's memory context. It asks the catalogs only, as the owner of
  * pg_hone's tables, so that one locked partition does not hold up the others;
- * hone_move looks closer.
+ * hone_move looks closer. Partitions of pg_hone's own are the worker's.
  */
 static List *
 due_partitions(bool by_worker)
@@ -46,7 +46,7 @@ due_partitions(bool by_worker)
 					" AND coalesce(retry_at OPERATOR(pg_catalog.<=) pg_catalog.now(), true)"
 					" ORDER BY due_at, 1"
 					: "SELECT partition FROM hone._tier_age"
-					" WHERE due_at OPERATOR(pg_catalog.<=) pg_catalog.now()"
+					" WHERE due_at OPERATOR(pg_catalog.<=) pg_catalog.now() AND NOT own"
 					" ORDER BY due_at, 1",
 					false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read hone._tier_age");

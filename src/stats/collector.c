@@ -60,6 +60,7 @@ create_samples(void)
 	control.keysize = sizeof(HoneStatsKey);
 	control.entrysize = sizeof(WaitSamples);
 	control.hcxt = TopMemoryContext;
+
 	samples = hash_create("hone wait samples", 64, &control,
 						  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
@@ -92,7 +93,7 @@ static bool
 sample_slot(int index)
 {
 	HonePending *slot = hone_pending_slot(index);
-	volatile PGPROC *proc = &ProcGlobal->allProcs[index];
+	volatile	PGPROC *proc = &ProcGlobal->allProcs[index];
 	uint64		queryid;
 	HoneStatsKey key;
 	WaitSamples *entry;
@@ -261,6 +262,7 @@ hone_collector_main(Datum main_arg)
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;
+
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 	}

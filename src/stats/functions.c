@@ -322,7 +322,7 @@ static HoneSnapshotQuery *
 merged_query(int64 queryid, const char *caller)
 {
 	bool		all = may_read_all();
-	HoneSnapshotFilter filter = {.one_query = true, .kind = HONE_STATS_QUERY};
+	HoneSnapshotFilter filter = {.one_query = true,.kind = HONE_STATS_QUERY};
 	HoneSnapshot *snapshot;
 	HoneSnapshotQuery *part;
 	HoneSnapshotQuery *whole = NULL;

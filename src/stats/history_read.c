@@ -41,7 +41,7 @@ PG_FUNCTION_INFO_V1(hone_history_window);
 #define DAY_US		(24 * HOUR_US)
 
 /* Whatever is asked for, no server with this history ran before. */
-#define BEGIN_OF_HISTORY	(INT64CONST(20) * 365 * DAY_US)	/* 2019 */
+#define BEGIN_OF_HISTORY	(INT64CONST(20) * 365 * DAY_US) /* 2019 */
 
 #define COLUMNS		14
 #define MAX_READS	3
@@ -130,21 +130,28 @@ cut(Range range, int64 unit, TimestampTz complete_until, Range ends[2])
 	return whole;
 }
 
+/*
+ * An end of the window for which there are no minutes any more moves to a
+ * whole hour, and where there are no hours either, to a whole day.
+ */
+static TimestampTz
+outwards(TimestampTz at, const Extent *extent, TimestampTz (*round) (TimestampTz, int64))
+{
+	if (at >= extent->minutes_since || extent->minutes_since == DT_NOEND)
+		return at;
+	if (at >= extent->hours_since || extent->hours_since == DT_NOEND)
+		return round(at, HOUR_US);
+	return round(at, DAY_US);
+}
+
 /* Days first, hours from what is left, minutes from what is left of that. */
 static void
 plan_window(Window *window, Range range, const Extent *extent)
 {
 	Range		around_days[2];
 
-	/* What is no longer kept in minutes grows to hours, and those to days. */
-	if (range.since < extent->minutes_since)
-		range.since = floor_to(range.since, HOUR_US);
-	if (range.since < extent->hours_since)
-		range.since = floor_to(range.since, DAY_US);
-	if (range.until < extent->minutes_since)
-		range.until = ceil_to(range.until, HOUR_US);
-	if (range.until < extent->hours_since)
-		range.until = ceil_to(range.until, DAY_US);
+	range.since = outwards(range.since, extent, floor_to);
+	range.until = outwards(range.until, extent, ceil_to);
 
 	window->days = cut(range, DAY_US, extent->days_until, around_days);
 	window->hours[0] = cut(around_days[0], HOUR_US, extent->hours_until, &window->minutes[0]);

@@ -49,9 +49,11 @@ int			hone_history_keep_days = 400 * 24 * 60;
 typedef struct Level
 {
 	const char *name;			/* as in hone.history.rollup */
-	int64		span;			/* of a partition, in us; aligned to 2000-01-01 UTC */
+	int64		span;			/* of a partition, in us; aligned to
+								 * 2000-01-01 UTC */
 	const int  *keep_minutes;
-	const char *until;			/* column of _history_state: summed up until then */
+	const char *until;			/* column of _history_state: summed up until
+								 * then */
 } Level;
 
 static const Level levels[] = {
@@ -377,6 +379,7 @@ drop_old(const Level *level)
 		SPI_OK_SELECT);
 	count = SPI_processed;
 	tables = SPI_tuptable;
+
 	for (uint64 i = 0; i < count; i++)
 	{
 		char	   *name = SPI_getvalue(tables->vals[i], tables->tupdesc, 1);

@@ -111,7 +111,7 @@ read_bytes(SaveFile *in, void *bytes, Size size)
 static void
 put_part(StringInfo buffer, const HoneStatsPart *part)
 {
-	SavePart	saved = {.counters = part->counters, .used = part->used};
+	SavePart	saved = {.counters = part->counters,.used = part->used};
 	HoneHistogram view;
 
 	hone_stats_part_histogram(part, &view);

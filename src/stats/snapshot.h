@@ -30,8 +30,8 @@ typedef struct HoneSnapshotFilter
 	bool		one_query;		/* only this (dbid, queryid) */
 	Oid			dbid;
 	uint64		queryid;
-	bool		fresh;			/* only what the history does not have, as far as
-								 * that is committed */
+	bool		fresh;			/* only what the history does not have, as far
+								 * as that is committed */
 	HoneStatsKind kind;			/* queries, sessions or errors */
 } HoneSnapshotFilter;
 

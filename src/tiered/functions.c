@@ -81,7 +81,7 @@ check_kind(Relation rel, const char *action, bool tiered_matview)
 						"Only ordinary tables and partitions of partitioned tables can be compressed.");
 	if (IsSystemRelation(rel) || IsCatalogNamespace(RelationGetNamespace(rel)) ||
 		RelationGetNamespace(rel) == get_namespace_oid("information_schema", true) ||
-		RelationGetNamespace(rel) == hone_schema_oid())
+		(RelationGetNamespace(rel) == hone_schema_oid() && !rel->rd_rel->relispartition))
 		refuse_relation(rel, action, ERRCODE_WRONG_OBJECT_TYPE, "it is a system table",
 						"Only user tables can be compressed.");
 	if (!HONE_OWNS_RELATION(RelationGetRelid(rel)))
