@@ -40,7 +40,10 @@
 #include "tiered/store.h"
 #include "tiered/tiered.h"
 
-/* Steps that may fail for a lock before it is an error. */
+/*
+ * Steps that may fail for a lock before it is an error. Between them a pause,
+ * as long as a try may take but not longer than this.
+ */
 #define MAX_ATTEMPTS		50
 #define RETRY_PAUSE_MS		100
 
@@ -176,7 +179,7 @@ run_steps(HoneFoldState *state, StepFunction step,
 		hone_progress_lock_wait();
 		next_step(next_transaction, arg);
 		state->locked = false;
-		pg_usleep(RETRY_PAUSE_MS * 1000L);
+		pg_usleep(Min(state->lock_timeout_ms, RETRY_PAUSE_MS) * 1000L);
 	}
 }
 
