@@ -3,14 +3,23 @@
 #
 #   bash test/run.sh                all of it
 #   bash test/run.sh shell crash    only scripts whose path contains one of
-#                                   these; 'regress' names make installcheck
+#                                   these; 'regress' is make installcheck
+#   HONE_JOBS=1 bash test/run.sh    one script after the other, not two at a time
 #
 # Nothing has to be installed before, no server is touched but private ones.
 set -u
 . "$(dirname "$0")/lib/prepare.sh"
 cd "$HONE_ROOT" || exit 1
 only=("$@")
+jobs=${HONE_JOBS:-$(($(nproc) < 2 ? 1 : 2))}
+[[ $jobs =~ ^[1-9][0-9]?$ ]] || { echo "HONE_JOBS is not a number of scripts: $jobs" >&2; exit 1; }
 passed=0 failed=0 skipped=0
+# scripts whose output is printed, and lines of the one after them
+shown=0 lines=0
+workers=()
+
+# The longest ones begin first, so that no core is left with one at the end.
+long="test/regress.sh test/shell/isolation_twin.sh test/shell/twin.sh test/crash/kill_compress.sh test/crash/loop.sh"
 
 wanted() {
     local part
@@ -21,60 +30,145 @@ wanted() {
     return 1
 }
 
-# Runs a script that prints the lines of lib/tap.sh, and counts them.
-run_script() {
-    local script=$1 log=$HONE_WORK/log.txt status bad
-    wanted "$script" || return 0
-    hone_say "$script"
-    bash "$script" </dev/null 2>&1 | tee "$log" | sed -u 's/^/   /'
-    status=${PIPESTATUS[0]}
-    bad=$(grep -c '^not ok - ' "$log")
-    skipped=$((skipped + $(grep -c '^ok - .*# skip' "$log")))
-    passed=$((passed + $(grep -c '^ok - ' "$log") - $(grep -c '^ok - .*# skip' "$log")))
-    failed=$((failed + bad))
-    if [ "$bad" = 0 ] && { [ "$status" != 0 ] || ! grep -q '^ok - ' "$log"; }; then
-        echo "   not ok - $script ended early (exit status $status)"
-        failed=$((failed + 1))
-    fi
+# In the order in which they begin, and in which their output is printed. A
+# script with a line "# Runs alone: REASON" runs when all others have ended.
+choose() {
+    local script
+    scripts=() alone=()
+    for script in test/check/*.sh $long test/shell/*.sh test/crash/*.sh test/replica/*.sh; do
+        wanted "$script" || continue
+        [[ " ${scripts[*]} ${alone[*]} " != *" $script "* ]] || continue
+        if grep -q '^# Runs alone: ' "$script"; then alone+=("$script"); else scripts+=("$script"); fi
+    done
+    beside=${#scripts[@]}
+    scripts+=("${alone[@]}")
 }
 
-# pg_regress prints "test NAME ... ok" up to PostgreSQL 15 and TAP since 16.
-run_installcheck() {
-    local log=$HONE_WORK/installcheck.txt good bad status
-    wanted regress || return 0
-    hone_say "make installcheck"
-    hone_server regress || { failed=$((failed + 1)); return; }
-    make -C "$HONE_SRC" installcheck 2>&1 | tee "$log" | grep --line-buffered -E '^(test|ok|not ok| +[a-z]|\#.*fail)' | sed -u 's/^/   /'
-    status=${PIPESTATUS[0]}
-    good=$(grep -cE '^(test +)?[^#]*\.\.\. ok |^ok [0-9]' "$log")
-    bad=$(grep -cE '\.\.\. FAILED|^not ok [0-9]' "$log")
-    passed=$((passed + good)) failed=$((failed + bad))
-    if [ "$status" != 0 ] || [ $((good + bad)) = 0 ]; then
-        [ "$bad" != 0 ] || { failed=$((failed + 1)); tail -20 "$log"; }
-        find "$HONE_SRC" -name regression.diffs -exec head -300 {} \;
-        echo "-- end of the server's log:"
-        tail -40 "$HONE_DATA.log"
+# ------------------------------------------------------------------------
+# Running: script number N writes $queue/N.log, and $queue/N.status at its end
+# ------------------------------------------------------------------------
+
+# run_one N PLACE: with a temporary directory that is its own and then goes
+run_one() {
+    local begin=$SECONDS
+    mkdir "$2/work"
+    chmod 755 "$2/work"
+    HONE_WORK=$2/work bash "${scripts[$1]}" </dev/null >"$queue/$1.log" 2>&1
+    echo "$? $((SECONDS - begin))" >"$queue/$1.status.new"
+    rm -rf "$2/work"
+    mv "$queue/$1.status.new" "$queue/$1.status"
+}
+
+# work NUMBER FIRST END: one of the workers, with a PostgreSQL of its own, since
+# a script may change what is installed there. It takes what none has taken.
+work() {
+    local place=$HONE_WORK/$1 n stopped=
+    trap 'stopped=yes' TERM
+    if [ ! -e "$place" ]; then
+        mkdir "$place"
+        chmod 755 "$place"
+        cp -a "$HONE_WORK/pg" "$place/pg"
     fi
-    if grep -qE 'terminated by signal|PANIC:|TRAP:' "$HONE_DATA.log"; then
-        echo "   not ok - a server process crashed"
-        grep -E -B2 -A5 'terminated by signal|PANIC:|TRAP:' "$HONE_DATA.log" | head -40
+    HONE_BIN=$place/pg${HONE_BIN#"$HONE_WORK/pg"}
+    PG_CONFIG=$HONE_BIN/pg_config
+    for ((n = $2; n < $3; n++)); do
+        [ -z "$stopped" ] || return
+        if mkdir "$queue/$n.taken" 2>/dev/null; then run_one "$n" "$place"; fi
+    done
+}
+
+# start JOBS FIRST END: each in a process group of its own, to be ended with it
+start() {
+    local number
+    set -m
+    for ((number = 1; number <= $1; number++)); do
+        work "$number" "$2" "$3" &
+        workers+=($!)
+    done
+    set +m
+}
+
+# However this ends, no server outlives it, and nothing unprinted is lost.
+finish() {
+    local worker
+    for worker in "${workers[@]}"; do kill -TERM -- "-$worker" 2>/dev/null; done
+    [ ${#workers[@]} = 0 ] || wait "${workers[@]}" 2>/dev/null
+    for ((; shown < ${#scripts[@]}; shown++)); do
+        if [ -s "$queue/$shown.log" ]; then
+            hone_say "${scripts[$shown]}, so far"
+            tail -n "+$((lines + 1))" "$queue/$shown.log" | sed 's/^/   /'
+        fi
+        lines=0
+    done
+    hone_cleanup
+}
+
+# ------------------------------------------------------------------------
+# Printing and counting the lines of lib/tap.sh
+# ------------------------------------------------------------------------
+
+# follow N: its lines as they come, until it has ended
+follow() {
+    local line rest='' ended=''
+    while [ -z "$ended" ]; do
+        sleep 0.1
+        # before the last lines are looked for
+        [ ! -e "$queue/$1.status" ] || ended=yes
+        while IFS= read -r line; do
+            printf '   %s\n' "$rest$line"
+            rest='' lines=$((lines + 1))
+        done
+        rest+=$line
+    done <"$queue/$1.log"
+    [ -z "$rest" ] || printf '   %s\n' "$rest"
+}
+
+show() {
+    local log=$queue/$1.log status seconds bad skips
+    hone_say "${scripts[$1]}"
+    follow "$1"
+    read -r status seconds <"$queue/$1.status"
+    bad=$(grep -c '^not ok - ' "$log")
+    skips=$(grep -c '^ok - .*# skip' "$log")
+    skipped=$((skipped + skips))
+    passed=$((passed + $(grep -c '^ok - ' "$log") - skips))
+    failed=$((failed + bad))
+    if [ "$bad" = 0 ] && { [ "$status" != 0 ] || ! grep -q '^ok - ' "$log"; }; then
+        echo "   not ok - ${scripts[$1]} ended early (exit status $status)"
         failed=$((failed + 1))
     fi
-    hone_stop "$HONE_DATA"
+    echo "   # $seconds seconds in all"
+}
+
+# run JOBS FIRST END
+run() {
+    start "$@"
+    while [ "$shown" -lt "$3" ]; do
+        show "$shown"
+        shown=$((shown + 1)) lines=0
+    done
+    wait "${workers[@]}"
+    workers=()
 }
 
 begin=$SECONDS
-hone_prepare
-for script in test/check/*.sh; do run_script "$script"; done
-run_installcheck
-for script in test/shell/*.sh test/crash/*.sh test/replica/*.sh; do
-    [ ! -e "$script" ] || run_script "$script"
-done
-hone_say "$((SECONDS - begin)) seconds"
-if [ $((passed + failed)) = 0 ]; then
+choose
+if [ ${#scripts[@]} = 0 ]; then
     echo "nothing is called ${only[*]}" >&2
-    failed=1
+    echo "0 passed, 1 failed"
+    exit 1
 fi
+hone_prepare
+queue=$HONE_WORK/queue
+mkdir "$queue" "$HONE_WORK/template"
+chmod 755 "$HONE_WORK/template"
+trap finish EXIT
+hone_bare_initdb "$HONE_WORK/template/data" || exit 1
+export HONE_TEMPLATE=$HONE_WORK/template/data
+for ((n = 0; n < ${#scripts[@]}; n++)); do : >"$queue/$n.log"; done
+run "$jobs" 0 "$beside"
+run 1 "$beside" ${#scripts[@]}
+hone_say "$((SECONDS - begin)) seconds"
 if [ "$skipped" -gt 0 ]; then
     echo "$passed passed, $failed failed, $skipped skipped"
 else

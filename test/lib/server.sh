@@ -6,7 +6,9 @@
 #
 #   hone_private_pg DIR     copy of the PostgreSQL that PG_CONFIG names -> DIR;
 #                           sets HONE_BIN and PG_CONFIG
-#   hone_initdb DATA        new cluster
+#   hone_initdb DATA        new cluster: a copy of the one in HONE_TEMPLATE where
+#                           that is set, as by run.sh
+#   hone_bare_initdb DATA   what initdb makes, with none of our settings
 #   hone_start DATA [opts]  start it; sets PGHOST PGPORT PGUSER
 #   hone_stop DATA [mode]   stop it
 #   hone_kill DATA          kill -9 the server and every process of it
@@ -68,11 +70,22 @@ hone_private_pg() {
     export PG_CONFIG HONE_BIN
 }
 
-hone_initdb() {
+hone_bare_initdb() {
     mkdir -p "$1"
     [ "$(id -u)" != 0 ] || chown "$(hone_user)" "$1" "$(dirname "$1")"
     hone_as "$HONE_BIN/initdb" -D "$1" -U postgres -A trust -N --locale=C.UTF-8 -E UTF8 >"$1.initdb.log" 2>&1 \
         || { cat "$1.initdb.log" >&2; return 1; }
+}
+
+# Copies have one system identifier; no test tells servers apart by it.
+hone_initdb() {
+    if [ -n "${HONE_TEMPLATE:-}" ]; then
+        mkdir -p "$1"
+        [ "$(id -u)" != 0 ] || chown "$(hone_user)" "$(dirname "$1")"
+        cp -a "$HONE_TEMPLATE/." "$1/" || return 1
+    else
+        hone_bare_initdb "$1" || return 1
+    fi
     cat >>"$1/postgresql.conf" <<CONF
 listen_addresses = ''
 unix_socket_directories = '$(dirname "$1")'

@@ -28,7 +28,8 @@ chmod 1777 "$reports"
 export ASAN_OPTIONS="abort_on_error=1:disable_coredump=1:detect_leaks=0:detect_stack_use_after_return=0:print_stacktrace=1:log_path=$reports/address"
 export UBSAN_OPTIONS="abort_on_error=1:disable_coredump=1:print_stacktrace=1:log_path=$reports/undefined"
 
-bash "$HONE_ROOT/test/run.sh" "$@" 2>&1 </dev/null | tee "$reports/.log" | sed -u '/^[0-9]* passed, [0-9]* failed/d'
+# one script at a time: as slow as it is, some wait for as long as they do
+HONE_JOBS=${HONE_JOBS:-1} bash "$HONE_ROOT/test/run.sh" "$@" 2>&1 </dev/null | tee "$reports/.log" | sed -u '/^[0-9]* passed, [0-9]* failed/d'
 counts=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$reports/.log" | tail -1)
 read -r passed _ failed _ <<<"${counts:-0 passed, 1 failed}"
 skipped=$(sed -nE 's/.*failed, ([0-9]+ skipped)/, \1/p' <<<"$counts")

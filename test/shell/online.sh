@@ -2,6 +2,8 @@
 # Compressing while others work: it gives way to a transaction that is open on
 # the table, never queues for a lock, loses no change of a concurrent writer,
 # and shows its progress. Latencies are printed, not judged.
+#
+# Runs alone: so that the latencies mean something.
 set -u
 . "$(dirname "$0")/../lib/prepare.sh"
 . "$HONE_ROOT/test/lib/rows.sh"
