@@ -101,8 +101,13 @@ hone_suite_of() {
 
 # Runs a program with proc, dev and the checkout mounted in the folder, in
 # mounts of its own: nothing is left mounted, however it ends. Signals reach
-# the program, which keeps its process group.
+# the program, which keeps its process group. Of the environment it gets what
+# says how much is to be tested.
 hone_in_folder() {
+    local name settings=()
+    for name in HONE_JOBS ${!HONE_TWIN_@} ${!HONE_ISOLATION_@} ${!HONE_CONCURRENT_@} HONE_KILLS HONE_CRASH_SEED; do
+        [ -z "${!name:-}" ] || settings+=("$name=${!name}")
+    done
     mkdir -p "$HONE_FOLDER$HONE_INSIDE"/{main,shared,cache}
     HONE_IN=$HONE_FOLDER HONE_MAIN=$HONE_ROOT HONE_INSIDE=$HONE_INSIDE HONE_CACHE=$HONE_CACHE \
         unshare --mount --propagation private bash -c '
@@ -111,7 +116,7 @@ hone_in_folder() {
         [ ! -d "$HONE_MAIN/../shared" ] || mount --bind "$HONE_MAIN/../shared" "$HONE_IN$HONE_INSIDE/shared" || exit 1
         [ ! -d "$HONE_CACHE" ] || mount --bind "$HONE_CACHE" "$HONE_IN$HONE_INSIDE/cache" || exit 1
         exec chroot "$HONE_IN" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
-            DEBIAN_FRONTEND=noninteractive HONE_CACHE="$HONE_INSIDE/cache" ${CI:+CI="$CI"} "$@"' bash "$@"
+            DEBIAN_FRONTEND=noninteractive HONE_CACHE="$HONE_INSIDE/cache" ${CI:+CI="$CI"} "$@"' bash "${settings[@]}" "$@"
 }
 
 hone_make_folder() {
