@@ -317,6 +317,10 @@ CREATE TABLE hone.slo (
 ) USING heap;
 COMMENT ON TABLE hone.slo IS
 'targets for latency and errors of this database, of a role or of a query; hone.slo_report says how they are met';
+COMMENT ON COLUMN hone.slo.name IS 'of the target, as hone.slo_report shows it';
+COMMENT ON COLUMN hone.slo.role IS 'only statements of this role; NULL: of all';
+COMMENT ON COLUMN hone.slo.queryid IS 'only this query; NULL: all';
+COMMENT ON COLUMN hone.slo.target_ms IS 'longest time for the percentile of the calls; NULL: only errors count';
 COMMENT ON COLUMN hone.slo.percentile IS 'this fraction of the calls is to be within target_ms';
 COMMENT ON COLUMN hone.slo.max_error_pct IS 'at most this part of the calls may fail, in per cent';
 COMMENT ON COLUMN hone.slo.period IS 'the time that counts, until now';

@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Statistics under load: what readers see while sessions count, flush, end and
+# are evicted. Each call once, never more, never fewer; memory within its
+# limit; what was waited for; nobody's burst lost.
+set -u
+. "$(dirname "$0")/../lib/prepare.sh"
+. "$HONE_ROOT/test/lib/rows.sh"
+hone_prepare
+hone_server load "-c hone.max_memory=2MB -c max_connections=40 -c hone.flush_interval=100ms -c hone.history_interval=1h" || exit 1
+sql "CREATE EXTENSION pg_hone; CREATE TABLE l (id int PRIMARY KEY, v text); INSERT INTO l SELECT g, 'x' FROM generate_series(1, 1000) AS g"
+bench() { "$HONE_BIN/pgbench" -n "$@" postgres >"$HONE_WORK/pgbench.log" 2>&1 || cat "$HONE_WORK/pgbench.log"; }
+status() { sql "SELECT value FROM hone.status WHERE item = '$1'"; }
+
+# A reader never sees fewer calls than before, nor more than were made.
+cat >"$HONE_WORK/counted.sql" <<SQL
+\set id random(1, 1000)
+SELECT v AS counted FROM l WHERE id = :id;
+UPDATE l SET v = 'y' WHERE id = :id;
+SQL
+cat >"$HONE_WORK/watch.sql" <<SQL
+DO \$\$
+DECLARE
+    before bigint := 0;
+    calls bigint;
+    reads int := 0;
+BEGIN
+    LOOP
+        SELECT sum(q.calls) INTO calls FROM hone.queries AS q WHERE q.query LIKE 'SELECT v AS counted%';
+        IF calls < before THEN RAISE EXCEPTION '% calls after %', calls, before USING ERRCODE = 'data_exception'; END IF;
+        EXIT WHEN calls >= 16000 OR reads > 100000;
+        before := coalesce(calls, 0);
+        reads := reads + 1;
+    END LOOP;
+    RAISE NOTICE 'read % times', reads;
+END \$\$;
+SQL
+sql "SELECT hone.reset()" >/dev/null
+"$HONE_BIN/psql" -Xq -d postgres -f "$HONE_WORK/watch.sql" >"$HONE_WORK/watch.log" 2>&1 &
+watcher=$!
+bench -c 8 -j 2 -t 2000 -M prepared -f "$HONE_WORK/counted.sql"
+wait $watcher
+like "counts only grow under a reader's eyes" "$(cat "$HONE_WORK/watch.log")" "NOTICE:  read [0-9]{2,} times"
+is "each call once, by 8 sessions that have ended" \
+    "$(sql "SELECT regexp_replace(query, ' .*', ''), sum(calls), sum(rows) FROM hone.queries WHERE query ~ '^SELECT v AS counted|^UPDATE l' GROUP BY 1 ORDER BY 1")" "SELECT|16000|16000
+UPDATE|16000|16000"
+is "the database's sum has them, by kind" \
+    "$(sql "SELECT calls >= 32000, round(read_pct), round(write_pct), connections_ended >= 8, connection_p95_s > 0 FROM hone.databases WHERE datname = 'postgres'")" "t|50|50|t|t"
+
+# More different statements than there is room for.
+mkdir -p "$HONE_WORK/many"
+# queries differ by the types of their constants
+awk -v dir="$HONE_WORK/many" 'BEGIN { for (n = 0; n < 12000; n++) {
+    line = "SELECT 1 AS of_many"
+    for (bit = 1; bit < 16384; bit *= 2) line = line ", " (int(n / bit) % 2 ? "1" : "true")
+    print line ";" > (dir "/" n % 4 ".sql") } }'
+sql "SELECT hone.reset()" >/dev/null
+for file in 0 1 2 3; do
+    "$HONE_BIN/psql" -XAtq -d postgres -f "$HONE_WORK/many/$file.sql" >/dev/null 2>&1 &
+done
+wait
+isnt "the collector evicts at once, without a nap" "$(status evictions)" 0
+is "the memory is kept" "$(sql "SELECT used_bytes <= limit_bytes FROM hone._shared_status()")" t
+is "no call is lost by it: what is gone counts under <other>" \
+    "$(sql "SELECT sum(calls) FROM hone.queries WHERE datname = 'postgres' AND query ~ ' AS of_many|^<other>'")" 12000
+is "nor by those who found no room" "$(status "dropped records")" 0
+is "the view for everybody" "$(sql "SELECT count(*) FROM hone.queries WHERE query = '<other>'")" 1
+is "the sum of the database has all of them" "$(sql "SELECT calls >= 12000 FROM hone.databases WHERE datname = 'postgres'")" t
+is "the history has them too" "$(sql "CALL hone._write_history()"; sql "SELECT sum(calls) FROM hone.history WHERE kind = 'query' AND
+    (queryid = 0 OR queryid IN (SELECT queryid FROM hone._history_text WHERE query ~ ' AS of_many'))")" 12000
+is "texts go with their queries" "$(sql "SELECT entries >= texts FROM hone._shared_status()")" t
+
+# What the collector samples.
+sql "CREATE TABLE w (id int)"
+"$HONE_BIN/psql" -XAtq -d postgres -c "BEGIN; LOCK TABLE w; SELECT pg_sleep(3); COMMIT" >/dev/null &
+"$HONE_BIN/psql" -XAtq -d postgres -c "SELECT 1 AS client_slow, repeat('x', 10000) FROM generate_series(1, 3000)" | (sleep 2.5; cat >/dev/null) &
+wait_until 10 "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'w'::regclass AND mode = 'AccessExclusiveLock' AND granted"
+sql "SELECT count(*) AS waits_for_lock FROM w" >/dev/null
+sql "SELECT sum(a.g * b.g) AS burns FROM generate_series(1, 3000) AS a(g), generate_series(1, 4000) AS b(g)" >/dev/null
+wait
+sleep 1.5
+is "what it was bound by" "$(sql "SELECT substring(query FROM 'waits_for_lock|client_slow|burns') AS what, bound_by FROM hone.queries
+    WHERE query ~ '^SELECT (count\\(\\*\\) AS waits_for_lock|\\\$1 AS client_slow|sum\\(.*burns)' ORDER BY 1")" "burns|cpu
+client_slow|client
+waits_for_lock|lock"
+
+# A burst of a session that then does nothing is in the table, and so in what is
+# saved and in the history.
+mkfifo "$HONE_WORK/idle"
+"$HONE_BIN/psql" -XAtq -d postgres <"$HONE_WORK/idle" >/dev/null &
+idler=$!
+exec 9>"$HONE_WORK/idle"
+echo "SET hone.flush_interval = '1h'; SELECT 1 AS of_idler \\; SELECT 2 AS of_idler \\; SELECT 3 AS of_idler;" >&9
+wait_until 10 "SELECT sum(calls) = 3 FROM hone.queries WHERE query LIKE '%of\\_idler'"
+sleep 2.5
+sql "CALL hone._write_history()"
+is "a burst of an idle session reaches the history" \
+    "$(sql "SELECT sum(h.calls) FROM hone.history AS h JOIN hone._history_text AS t USING (queryid) WHERE t.query LIKE '%of\\_idler'")" 3
+echo "SELECT 4 AS of_idler;" >&9
+wait_until 10 "SELECT sum(calls) = 4 FROM hone.queries WHERE query LIKE '%of\\_idler'"
+is "and it goes on counting" "$(sql "SELECT calls FROM hone.latency_between(now() - interval '1 hour') WHERE query LIKE '%of\\_idler'")" 4
+exec 9>&-
+wait $idler
+is "each once when it has ended" "$(sql "SELECT calls FROM hone.queries WHERE query LIKE '%of\\_idler'")" 4
+is "connections that say nothing count" "$(before=$(sql "SELECT connections_ended FROM hone.databases WHERE datname = 'postgres'")
+    for _ in 1 2 3; do "$HONE_BIN/psql" -XAtq -d postgres -c "" >/dev/null; done
+    sql "SELECT connections_ended - $before FROM hone.databases WHERE datname = 'postgres'")" 4
+is "nothing went wrong inside" "$(status "internal errors")" 0
+hone_done
