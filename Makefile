@@ -42,6 +42,7 @@ CAPTURE_OBJS = \
 	src/capture/capture.o \
 	src/capture/errors.o \
 	src/capture/executor.o \
+	src/capture/parallel.o \
 	src/capture/utility.o
 
 ADVISE_OBJS = \
@@ -146,7 +147,9 @@ DATA_built = $(EXTENSION_SCRIPT)
 STATS_REGRESS = \
 	stats_percentiles \
 	stats_capture \
-	stats_errors stats_history \
+	stats_errors \
+	stats_history \
+	stats_parallel \
 	stats_privileges \
 	stats_reset \
 	stats_secrets \

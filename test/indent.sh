@@ -27,7 +27,7 @@ trap 'rm -rf "$work"' EXIT
         bytea varlena regproc slock_t pg_time_t dsa_pointer dsa_area dshash_table \
         dsa_handle dshash_table_handle dshash_seq_status instr_time rb_node slist_head slist_node \
         dlist_head dlist_node dlist_iter dlist_mutable_iter shmem_request_hook_type \
-        ZSTD_CCtx ZSTD_DCtx ZSTD_CDict ZSTD_DDict FILE HTAB LOCKTAG va_list off_t time_t ssize_t size_t
+        ZSTD_CCtx ZSTD_DCtx ZSTD_CDict ZSTD_DDict FILE HTAB LOCKTAG PGPROC va_list off_t time_t ssize_t size_t
 } | sort -u | grep -vxE 'return|else|case|if|while|switch|goto' >"$work/typedefs"
 
 status=0

@@ -32,6 +32,13 @@ extern int	hone_nest_level;
  */
 extern int	hone_capture_level(void);
 
+/* CPU time that parallel workers of this session have used, ever. */
+typedef struct HoneWorkersCpu
+{
+	uint64		user_us;
+	uint64		sys_us;
+} HoneWorkersCpu;
+
 /*
  * Where a stretch of execution began. A client's statement may run another one
  * of its own: the next FETCH of a cursor, from a function.
@@ -45,6 +52,7 @@ typedef struct HoneStretch
 	WalUsage	wal;
 	bool		has_rusage;
 	struct rusage rusage;
+	HoneWorkersCpu workers;
 } HoneStretch;
 
 /* Are statements at the current nest level to be recorded here and now? */
@@ -65,6 +73,15 @@ extern bool hone_capture_sample_rusage(const HoneRecord *record);
 extern void hone_stretch_begin(HoneStretch *stretch, HoneRecord *record);
 extern void hone_stretch_end(HoneStretch *stretch, HoneRecord *record);
 
+/* Read this session's cell (parallel.c). */
+extern void hone_parallel_read(HoneWorkersCpu *cpu);
+
+/*
+ * In a parallel worker, whose part of a plan has ended or failed: add to the
+ * leader's cell. Takes no lock.
+ */
+extern void hone_parallel_tell(void);
+
 /* Tell the observers. A failed one at nest level 0 marks its error as told. */
 extern void hone_capture_finish(HoneRecord *record);
 
@@ -84,5 +101,6 @@ extern void hone_errors_close(HoneStretch *stretch);
 extern void hone_executor_init(void);
 extern void hone_utility_init(void);
 extern void hone_errors_init(void);
+extern void hone_parallel_init(void);
 
 #endif							/* HONE_CAPTURE_CALL_H */

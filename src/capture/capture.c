@@ -5,7 +5,8 @@
  *
  * executor.c makes one record per executed plan, utility.c one per utility
  * statement, both also for planning and failures; errors.c counts errors that
- * belong to no statement. Records go to the observers in common/record.h.
+ * belong to no statement; parallel.c brings the CPU time of parallel workers.
+ * Records go to the observers in common/record.h.
  *
  * Nothing here allocates, locks, or throws. Errors of the user's statement
  * pass through: they are noted in PG_CATCH blocks and thrown again.
@@ -122,6 +123,8 @@ void
 hone_stretch_begin(HoneStretch *stretch, HoneRecord *record)
 {
 	stretch->has_rusage = record->has_rusage && getrusage(RUSAGE_SELF, &stretch->rusage) == 0;
+	if (stretch->has_rusage)
+		hone_parallel_read(&stretch->workers);
 	stretch->buffers = pgBufferUsage;
 	stretch->wal = pgWalUsage;
 	INSTR_TIME_SET_CURRENT(stretch->clock);
@@ -151,8 +154,13 @@ hone_stretch_end(HoneStretch *stretch, HoneRecord *record)
 	WalUsageAccumDiff(&record->wal, &pgWalUsage, &stretch->wal);
 	if (stretch->has_rusage && getrusage(RUSAGE_SELF, &rusage) == 0)
 	{
-		record->cpu_user_us += timeval_us(&stretch->rusage.ru_utime, &rusage.ru_utime);
-		record->cpu_sys_us += timeval_us(&stretch->rusage.ru_stime, &rusage.ru_stime);
+		HoneWorkersCpu workers;
+
+		hone_parallel_read(&workers);
+		record->cpu_user_us += timeval_us(&stretch->rusage.ru_utime, &rusage.ru_utime) +
+			workers.user_us - stretch->workers.user_us;
+		record->cpu_sys_us += timeval_us(&stretch->rusage.ru_stime, &rusage.ru_stime) +
+			workers.sys_us - stretch->workers.sys_us;
 	}
 	if (record->nest_level == 0)
 		hone_errors_close(stretch);
@@ -199,4 +207,5 @@ hone_capture_init(void)
 	hone_executor_init();
 	hone_utility_init();
 	hone_errors_init();
+	hone_parallel_init();
 }

@@ -16,6 +16,7 @@
  */
 #include "postgres.h"
 
+#include "access/parallel.h"
 #include "executor/executor.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
@@ -306,6 +307,8 @@ run_hook(HONE_EXECUTOR_RUN_ARGS)
 	{
 		hone_nest_level = level;
 		fail_call(call, &stretch);
+		if (level == 0 && IsParallelWorker())
+			hone_parallel_tell();
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
@@ -316,6 +319,8 @@ run_hook(HONE_EXECUTOR_RUN_ARGS)
 		call->record.rows += query_desc->estate->es_processed;
 		call->runs++;
 	}
+	else if (level == 0 && IsParallelWorker())
+		hone_parallel_tell();
 }
 
 static void

@@ -106,11 +106,13 @@ extern List *hone_compat_insert_index_tuples(ResultRelInfo *info,
 	"statement_timeout", "idle_in_transaction_session_timeout"
 #endif
 
-/* 17 numbers backends from 0 in MyProcNumber. */
+/* 17 numbers backends by their place in the array, no longer in each PGPROC. */
 #if PG_VERSION_NUM >= 170000
 #define HONE_MY_PROC_INDEX	(MyProcNumber)
+#define HONE_PROC_INDEX(process)	GetNumberFromPGProc(process)
 #else
 #define HONE_MY_PROC_INDEX	(MyProc->pgprocno)
+#define HONE_PROC_INDEX(process)	((process)->pgprocno)
 #endif
 
 /* 17 split the block timings of BufferUsage into shared and local. */
