@@ -32,6 +32,8 @@ STATS_OBJS = \
 	src/stats/history_write.o \
 	src/stats/housekeeping.o \
 	src/stats/pending.o \
+	src/stats/sample_view.o \
+	src/stats/samples.o \
 	src/stats/save.o \
 	src/stats/shared.o \
 	src/stats/snapshot.o \
@@ -152,6 +154,7 @@ STATS_REGRESS = \
 	stats_parallel \
 	stats_privileges \
 	stats_reset \
+	stats_samples \
 	stats_secrets \
 	stats_switches
 ADVISE_REGRESS = \

@@ -1,5 +1,5 @@
 -- CPU time of parallel workers is their leader's statement's.
-CREATE TABLE stats_work AS SELECT g AS id FROM generate_series(1, 20000) AS g;
+CREATE TABLE stats_work AS SELECT g AS id FROM generate_series(1, 8000) AS g;
 ANALYZE stats_work;
 CREATE FUNCTION stats_workers(statement text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
@@ -40,7 +40,7 @@ SELECT count(id) AS idle FROM stats_work WHERE id < 0;
 SELECT cpu_user_ms + cpu_sys_ms < :alone / 2 AS idle FROM hone.queries WHERE query LIKE '%AS idle FROM%';
 -- a worker's failure: its time until then, and the leader's error
 SELECT hone.reset();
-SELECT count(md5(repeat(id::text, 1000)) || 1 / (id - 20000)) AS failing FROM stats_work;
+SELECT count(md5(repeat(id::text, 1000)) || 1 / (id - 8000)) AS failing FROM stats_work;
 SELECT errors, cpu_user_ms + cpu_sys_ms > :alone / 8 AS counted FROM hone.queries WHERE query LIKE '%AS failing FROM%';
 -- inside a utility statement it is that statement's
 SELECT hone.reset();

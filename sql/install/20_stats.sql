@@ -105,6 +105,34 @@ COMMENT ON VIEW hone.errors IS
 COMMENT ON COLUMN hone.errors.toplevel IS
 'true: the client saw it; false: a statement inside another one failed, which may have handled it';
 
+CREATE FUNCTION hone._query_samples(
+    OUT queryid bigint, OUT userid oid, OUT toplevel boolean,
+    OUT sampled_at timestamptz, OUT exec_ms double precision, OUT slow boolean,
+    OUT parameters text[], OUT parameter_types regtype[], OUT left_out integer[],
+    OUT query text, OUT truncated boolean
+) RETURNS SETOF record
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'hone_query_samples';
+COMMENT ON FUNCTION hone._query_samples() IS 'behind the view hone.query_samples';
+
+CREATE VIEW hone.query_samples AS
+SELECT s.queryid, s.sampled_at, r.rolname, s.toplevel, s.exec_ms, s.slow,
+       s.parameters, s.parameter_types, s.left_out, s.query, s.truncated
+FROM hone._query_samples() AS s
+LEFT JOIN pg_catalog.pg_roles AS r ON r.oid = s.userid;
+COMMENT ON VIEW hone.query_samples IS
+'calls of this database''s queries with what they were called with: of each query the slowest three and the last three sampled; one''s own, or all for members of pg_read_all_data and pg_read_all_stats';
+COMMENT ON COLUMN hone.query_samples.sampled_at IS 'when the call ended';
+COMMENT ON COLUMN hone.query_samples.slow IS 'kept as one of the slowest calls, not as one of the last';
+COMMENT ON COLUMN hone.query_samples.parameters IS
+'bound parameters as text, at most 32; NULL for NULL and for those in left_out';
+COMMENT ON COLUMN hone.query_samples.left_out IS
+'numbers of the parameters whose values were not kept: longer than 128 bytes, or of a type that is not built in';
+COMMENT ON COLUMN hone.query_samples.query IS
+'the statement with its constants; NULL when it has none, only parameters';
+COMMENT ON COLUMN hone.query_samples.truncated IS
+'the statement was cut at 1 kB or hone.stats_text_size, or there were more than 32 parameters';
+
 CREATE FUNCTION hone.percentile(queryid bigint, fraction double precision)
 RETURNS double precision
 LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED
@@ -186,4 +214,4 @@ COMMENT ON FUNCTION hone._histogram_percentile(double precision[], double precis
 REVOKE ALL ON FUNCTION hone.reset(bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION hone._evict() FROM PUBLIC;
 REVOKE ALL ON FUNCTION hone._sample_text(bigint), hone._query_text(bigint) FROM PUBLIC;
-GRANT SELECT ON hone.queries, hone.top, hone.errors TO PUBLIC, pg_monitor;
+GRANT SELECT ON hone.queries, hone.query_samples, hone.top, hone.errors TO PUBLIC, pg_monitor;

@@ -281,7 +281,8 @@ hone_sql_mentions(const char *text, int length, const char *word)
 	int			word_length = strlen(word);
 
 	for (int pos = 0; pos + word_length <= length; pos++)
-		if (pg_strncasecmp(text + pos, word, word_length) == 0)
+		if (pg_tolower((unsigned char) text[pos]) == (unsigned char) word[0] &&
+			pg_strncasecmp(text + pos, word, word_length) == 0)
 			return true;
 	return false;
 }

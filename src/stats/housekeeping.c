@@ -285,7 +285,7 @@ note_all(CandidateList *list)
 			HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
 
 			if (node->key.queryid != 0 &&
-				!(HONE_STATS_IS_TEXT(node->key.kind) && node->last_seen > young))
+				!(node->key.kind == HONE_STATS_TEXT && node->last_seen > young))
 				note_candidate(list, node);
 			pointer = node->next;
 		}

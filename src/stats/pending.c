@@ -26,6 +26,7 @@
 #include "utils/memutils.h"
 
 #include "stats/pending.h"
+#include "stats/samples.h"
 
 /* Filled beyond this, it is handed on at the next opportunity. */
 #define QUERIES_NEARLY_FULL	(HONE_PENDING_QUERIES * 3 / 4)
@@ -44,6 +45,7 @@ static bool pending_is_shared = false;
 static bool slot_refused = false;	/* asked for again after a flush */
 static uint64 last_flush_ns = 0;	/* monotonic clock */
 static int	last_query = -1;	/* found by the previous record */
+static uint32 seen_moves = 0;	/* of pending, when samples were last in step */
 
 /*
  * Keep the collector from taking what is pending, until release(). An error
@@ -74,6 +76,7 @@ void
 hone_pending_clear(HonePending *of)
 {
 	hone_pending_begin_change(of);
+	of->moves++;
 	of->query_count = 0;
 	of->cell_count = 0;
 	of->error_count = 0;
@@ -442,6 +445,7 @@ hone_pending_compact(HonePending *of)
 	int			kept = 0;
 
 	hone_pending_begin_change(of);
+	of->moves++;
 	of->partitions = 0;
 	memset(of->index, 0, sizeof(of->index));
 	for (int i = 0; i < of->query_count; i++)
@@ -471,6 +475,18 @@ hone_pending_compact(HonePending *of)
 	hone_pending_end_change(of);
 }
 
+/* Samples are held by the numbers of queries: they go when those change. */
+static void
+hand_samples_on(void)
+{
+	if (LWLockConditionalAcquire(hone_stats_flush_lock(), LW_SHARED))
+	{
+		hone_samples_flush(pending->reset_epoch);
+		LWLockRelease(hone_stats_flush_lock());
+	}
+	hone_samples_forget();
+}
+
 /*
  * Hand everything on. What was pending before a reset goes through the
  * epoch; it can move on when nothing is left.
@@ -482,12 +498,14 @@ flush_now(bool wait)
 
 	if (!hone_stats_attach())
 		return;
+	hand_samples_on();
 	epoch = pg_atomic_read_u32(&hone_stats_shared->reset_epoch);
 	if (hone_pending_move(pending, wait))
 	{
 		pending->reset_epoch = epoch;
 		slot_refused = false;
 	}
+	seen_moves = pending->moves;
 }
 
 void
@@ -540,6 +558,11 @@ hone_pending_record(const HoneRecord *record)
 		return;
 	claim();
 	follow_resets(safe);
+	if (unlikely(pending->moves != seen_moves) && safe && hone_stats_attach())
+	{
+		hand_samples_on();
+		seen_moves = pending->moves;
+	}
 
 	hone_pending_begin_change(pending);
 	counted = count_record(record);
@@ -549,6 +572,8 @@ hone_pending_record(const HoneRecord *record)
 
 	if (safe)
 	{
+		if (counted && pending->moves == seen_moves)
+			hone_samples_record(last_query, record);
 		/* What nobody else could see goes at once. */
 		if (!pending_is_shared ||
 			now_ns - last_flush_ns >= (uint64) hone_flush_interval_ms * 1000000)

@@ -64,6 +64,8 @@ typedef struct HonePending
 	int			query_count;
 	int			cell_count;
 	int			error_count;
+	uint32		moves;			/* how often queries have left: their numbers
+								 * are given anew then */
 	uint64		partitions;		/* a bit per partition that has queries or
 								 * errors here */
 

@@ -35,6 +35,7 @@
 #include "storage/lwlock.h"
 #include "utils/memutils.h"
 
+#include "stats/samples.h"
 #include "stats/save.h"
 #include "stats/shared.h"
 
@@ -67,13 +68,21 @@ typedef struct SaveNode
 	HoneStatsKey key;
 	TimestampTz last_seen;
 	int64		count;			/* of errors */
-	uint32		parts;			/* of queries: 1 to 3, the first is fresh */
+	uint32		parts;			/* of queries: 1 to 3, the first is fresh; of
+								 * samples: how many follow */
 	uint32		length;			/* of texts: bytes that follow */
 	int32		encoding;
 	int32		text_length;
 	int32		sample_length;
 	uint32		unused;
 } SaveNode;
+
+/* Of a sample, which follows. */
+typedef struct SaveSample
+{
+	uint32		place;
+	uint32		size;
+} SaveSample;
 
 /* Then 'used' buckets and as many counts. */
 typedef struct SavePart
@@ -122,6 +131,26 @@ put_part(StringInfo buffer, const HoneStatsPart *part)
 	appendBinaryStringInfo(buffer, (char *) view.count, view.used * sizeof(uint64));
 }
 
+static void
+put_samples(StringInfo buffer, SaveNode *saved, const HoneStatsSamples *samples)
+{
+	for (int i = 0; i < HONE_STATS_SAMPLES; i++)
+		saved->parts += DsaPointerIsValid(samples->places[i].sample);
+	appendBinaryStringInfo(buffer, (char *) saved, sizeof(*saved));
+	for (uint32 i = 0; i < HONE_STATS_SAMPLES; i++)
+	{
+		HoneSample *sample;
+		SaveSample	head = {.place = i};
+
+		if (!DsaPointerIsValid(samples->places[i].sample))
+			continue;
+		sample = dsa_get_address(hone_stats_area, samples->places[i].sample);
+		head.size = sample->size;
+		appendBinaryStringInfo(buffer, (char *) &head, sizeof(head));
+		appendBinaryStringInfo(buffer, (char *) sample, sample->size);
+	}
+}
+
 /* Only reads shared memory: running out of memory leaves nothing half done. */
 static void
 put_node(StringInfo buffer, const HoneStatsNode *node)
@@ -146,6 +175,11 @@ put_node(StringInfo buffer, const HoneStatsNode *node)
 			put_part(buffer, kept);
 		if (writing != NULL)
 			put_part(buffer, writing);
+		return;
+	}
+	if (kind == HONE_STATS_SAMPLE)
+	{
+		put_samples(buffer, &saved, (const HoneStatsSamples *) node);
 		return;
 	}
 	if (kind == HONE_STATS_ERROR)
@@ -370,6 +404,39 @@ read_text(SaveFile *in, const SaveNode *saved, HoneStatsText *text)
 	return true;
 }
 
+/* samples NULL: there was no room, skip them. */
+static bool
+read_samples(SaveFile *in, const SaveNode *saved, HoneStatsSamples *samples)
+{
+	union
+	{
+		HoneSample	sample;
+		char		bytes[HONE_SAMPLE_LARGEST];
+	}			buffer;
+	SaveSample	head;
+
+	if (samples != NULL)
+		samples->node.last_seen = saved->last_seen;
+	for (uint32 i = 0; i < saved->parts; i++)
+	{
+		HoneStatsSamplePlace *place;
+
+		if (!read_bytes(in, &head, sizeof(head)) || head.place >= HONE_STATS_SAMPLES ||
+			head.size > sizeof(buffer) || !read_bytes(in, &buffer, head.size) ||
+			!hone_sample_is_sound(&buffer.sample, head.size))
+			return false;
+		place = samples != NULL ? &samples->places[head.place] : NULL;
+		if (place == NULL || DsaPointerIsValid(place->sample))
+			continue;
+		place->sample = hone_stats_allocate(head.size);
+		if (!DsaPointerIsValid(place->sample))
+			continue;
+		place->capacity = head.size;
+		memcpy(dsa_get_address(hone_stats_area, place->sample), &buffer, head.size);
+	}
+	return true;
+}
+
 /* Is what follows believable? The checksum was right; this is the belt. */
 static bool
 is_sound(uint32 kind, const SaveNode *saved)
@@ -380,6 +447,8 @@ is_sound(uint32 kind, const SaveNode *saved)
 		return saved->parts >= 1 && saved->parts <= 3;
 	if (kind == HONE_STATS_ERROR)
 		return true;
+	if (kind == HONE_STATS_SAMPLE)
+		return saved->parts <= HONE_STATS_SAMPLES;
 	return kind == HONE_STATS_TEXT && saved->text_length > 0 &&
 		saved->sample_length >= 0 && saved->length <= MaxAllocSize &&
 		saved->length == (uint32) saved->text_length + (uint32) saved->sample_length;
@@ -404,6 +473,7 @@ read_node(SaveFile *in, const SaveHeader *header, int64 *left_out)
 	}
 	size = HONE_STATS_HAS_PARTS(kind) ? sizeof(HoneStatsQuery) :
 		kind == HONE_STATS_ERROR ? sizeof(HoneStatsError) :
+		kind == HONE_STATS_SAMPLE ? sizeof(HoneStatsSamples) :
 		offsetof(HoneStatsText, bytes) + saved.length;
 	bucket = hone_stats_bucket(saved.key.dbid, saved.key.queryid);
 	node = hone_stats_find(bucket, &saved.key);
@@ -413,6 +483,8 @@ read_node(SaveFile *in, const SaveHeader *header, int64 *left_out)
 		(*left_out)++;
 	if (HONE_STATS_HAS_PARTS(kind))
 		in->failed |= !read_query(in, &saved, (HoneStatsQuery *) node, header->clean);
+	else if (kind == HONE_STATS_SAMPLE)
+		in->failed |= !read_samples(in, &saved, (HoneStatsSamples *) node);
 	else if (kind == HONE_STATS_TEXT)
 		in->failed |= !read_text(in, &saved, (HoneStatsText *) node);
 	else if (node != NULL)

@@ -11,8 +11,8 @@
  * "no" instead of raising an error.
  *
  * The hash table is chained and of fixed width. Its bucket is chosen by
- * (database, query) alone, so that a query's entries of all roles, its errors
- * and its text are neighbours and one lock covers them. Lock order and rules:
+ * (database, query) alone, so that a query's entries of all roles, its errors,
+ * its text and its samples are neighbours and one lock covers them. Lock order and rules:
  * shared.h.
  *
  * A backend that is killed makes the server restart and this memory be built
@@ -356,6 +356,14 @@ free_part(dsa_pointer pointer)
 	hone_stats_free(pointer, sizeof(HoneStatsPart));
 }
 
+static void
+free_samples(HoneStatsSamples *samples)
+{
+	for (int i = 0; i < HONE_STATS_SAMPLES; i++)
+		if (DsaPointerIsValid(samples->places[i].sample))
+			hone_stats_free(samples->places[i].sample, samples->places[i].capacity);
+}
+
 void
 hone_stats_delete(dsa_pointer *link)
 {
@@ -373,6 +381,8 @@ hone_stats_delete(dsa_pointer *link)
 		pg_atomic_fetch_sub_u64(&hone_stats_shared->entries, 1);
 	else if (node->key.kind == HONE_STATS_TEXT)
 		pg_atomic_fetch_sub_u64(&hone_stats_shared->texts, 1);
+	else if (node->key.kind == HONE_STATS_SAMPLE)
+		free_samples((HoneStatsSamples *) node);
 	hone_stats_free(pointer, node->bytes);
 }
 

@@ -27,11 +27,13 @@ typedef enum HoneStatsKind
 	HONE_STATS_QUERY = 1,
 	HONE_STATS_ERROR,
 	HONE_STATS_TEXT,
-	HONE_STATS_SESSION			/* ended sessions: calls, and their length */
+	HONE_STATS_SESSION,			/* ended sessions: calls, and their length */
+	HONE_STATS_SAMPLE			/* calls with their parameters */
 } HoneStatsKind;
 
 /*
- * Zeroed before use: compared with memcmp. A text has neither user nor level.
+ * Zeroed before use: compared with memcmp. Texts and samples have neither user
+ * nor level.
  * A query with queryid 0 is the <other> of its database (or, with database 0,
  * of all that have none): calls that found no room, and evicted entries.
  */
@@ -50,7 +52,8 @@ typedef struct HoneStatsKey
 	((kind) == HONE_STATS_QUERY || (kind) == HONE_STATS_SESSION)
 
 /* Nodes that only say what a query is. */
-#define HONE_STATS_IS_TEXT(kind)	((kind) == HONE_STATS_TEXT)
+#define HONE_STATS_IS_TEXT(kind) \
+	((kind) == HONE_STATS_TEXT || (kind) == HONE_STATS_SAMPLE)
 
 /* What a running statement was found doing; see hone_collector_main(). */
 typedef enum HoneWaitKind
@@ -146,6 +149,23 @@ typedef struct HoneStatsText
 	char		bytes[FLEXIBLE_ARRAY_MEMBER];
 } HoneStatsText;
 
+#define HONE_STATS_SLOW_SAMPLES		3
+#define HONE_STATS_RECENT_SAMPLES	3
+#define HONE_STATS_SAMPLES	(HONE_STATS_SLOW_SAMPLES + HONE_STATS_RECENT_SAMPLES)
+
+typedef struct HoneStatsSamplePlace
+{
+	dsa_pointer sample;			/* a HoneSample (samples.h), or invalid */
+	Size		capacity;		/* bytes it was allocated with */
+} HoneStatsSamplePlace;
+
+/* Calls of a query: the slow ones first, then the recent ones. */
+typedef struct HoneStatsSamples
+{
+	HoneStatsNode node;
+	HoneStatsSamplePlace places[HONE_STATS_SAMPLES];
+} HoneStatsSamples;
+
 typedef struct HoneStatsReset
 {
 	uint32		epoch;			/* the one this reset began */
@@ -184,7 +204,7 @@ typedef struct HoneStatsShared
 	pg_atomic_uint64 dropped;	/* records lost: no room even in pending */
 	pg_atomic_uint64 other_calls;	/* counted under <other> */
 	pg_atomic_uint64 unbucketed;	/* calls missing from a histogram */
-	pg_atomic_uint64 texts_dropped; /* no room for a text */
+	pg_atomic_uint64 texts_dropped; /* no room for a text or a sample */
 	pg_atomic_uint64 internal_errors;
 	pg_atomic_uint64 last_flush;	/* TimestampTz of anybody's last flush */
 	pg_atomic_uint64 last_save; /* TimestampTz of the last saved file; 0 */

@@ -13,6 +13,9 @@
 #ifndef HONE_STATS_H
 #define HONE_STATS_H
 
+#include "nodes/pg_list.h"
+#include "utils/timestamp.h"
+
 #include "common/hone.h"
 
 /* Sums over a query's entries of all roles and levels. Times in ms. */
@@ -43,6 +46,39 @@ extern char *hone_stats_text(Oid dbid, uint64 queryid);
  * tables in it.
  */
 extern char *hone_stats_sample_text(Oid dbid, uint64 queryid);
+
+/*
+ * One sampled call of a query: what it was called with. Values are of built-in
+ * types; text holds the constants, NULL where the statement has none.
+ */
+typedef struct HoneStatsValue
+{
+	Oid			type;
+	bool		left_out;		/* too long, or not of a type that is kept */
+	bool		isnull;			/* also when it was left out */
+	Datum		value;
+} HoneStatsValue;
+
+typedef struct HoneStatsCall
+{
+	Oid			userid;
+	bool		toplevel;
+	bool		slow;			/* one of the slowest, else one of the last */
+	bool		truncated;		/* the text was cut, or there were more
+								 * parameters */
+	double		exec_ms;
+	TimestampTz finished;
+	int			nparams;
+	HoneStatsValue *params;
+	char	   *text;
+} HoneStatsCall;
+
+/*
+ * The sampled calls of a query of the current database, a list of palloc'd
+ * HoneStatsCall. Values and texts are to be shown only to the role that ran
+ * the call, and to those who may read all data.
+ */
+extern List *hone_stats_samples(uint64 queryid);
 
 /* Hand this backend's own pending counts on now. No LWLock may be held. */
 extern void hone_stats_flush(void);

@@ -239,6 +239,22 @@ hone_texts_analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
 	pfree(constants);
 }
 
+bool
+hone_texts_statement(const HoneRecord *record, const char **text, int *length)
+{
+	int			location = record->location;
+	int			prefix;
+
+	*length = record->length;
+	if (!find_statement(record->source, &location, length))
+		return false;
+	*text = record->source + location;
+	prefix = record->cmd != CMD_UTILITY ? hone_sql_skip_prefix(*text, *length) : 0;
+	*text += prefix;
+	*length -= prefix;
+	return true;
+}
+
 /*
  * Utility statements, and queries that were analysed before anybody looked:
  * their constants are not known by place, so all of them go out, but for DO
@@ -247,8 +263,7 @@ hone_texts_analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
 void
 hone_texts_seen(const HoneRecord *record)
 {
-	int			location = record->location;
-	int			length = record->length;
+	int			length;
 	HoneStatsKey key;
 	const char *text;
 	int			end;
@@ -261,16 +276,8 @@ hone_texts_seen(const HoneRecord *record)
 	hone_stats_key_init(&key, HONE_STATS_TEXT, record->dbid, InvalidOid,
 						record->queryid, false, 0);
 	remember(record->dbid, record->queryid);
-	if (is_stored(&key) || !find_statement(record->source, &location, &length))
+	if (is_stored(&key) || !hone_texts_statement(record, &text, &length))
 		return;
-	text = record->source + location;
-	if (record->cmd != CMD_UTILITY)
-	{
-		int			prefix = hone_sql_skip_prefix(text, length);
-
-		text += prefix;
-		length -= prefix;
-	}
 	is_do = record->cmd == CMD_UTILITY &&
 		hone_sql_token(text, length, 0, &end) == HONE_SQL_WORD &&
 		hone_sql_is_word(text, 0, end, "do");

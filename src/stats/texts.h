@@ -21,4 +21,11 @@ extern void hone_texts_analyzed(ParseState *pstate, Query *query,
  */
 extern void hone_texts_seen(const HoneRecord *record);
 
+/*
+ * Where a record's statement stands in its source, without what else was sent
+ * with it and without PREPARE or DECLARE. False when it has no text.
+ */
+extern bool hone_texts_statement(const HoneRecord *record, const char **text,
+								 int *length);
+
 #endif							/* HONE_STATS_TEXTS_H */

@@ -39,6 +39,9 @@ two|5"
             WHERE query LIKE '%FROM only\\_in%ORDER BY%' ORDER BY 1")" "bare|bare
 one|one
 two|two"
+    is "$db: sampled calls are the database's own" \
+        "$(in_db $db "SELECT DISTINCT query FROM hone.query_samples WHERE query ~ '^SELECT id FROM only_in'")" \
+        "SELECT id FROM only_in_$db ORDER BY id OFFSET 3000 LIMIT 10"
     is "$db: recommendations are the database's own" \
         "$(in_db $db "SELECT DISTINCT relation FROM hone.recommendations WHERE kind = 'offset_pagination'")" "only_in_$db"
 done
