@@ -218,6 +218,11 @@ PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Wno-cast-function-type \
 	-Wno-declaration-after-statement
 SHLIB_LINK = $(ZSTD_LIBS)
+# Calls within the library are direct, also where PostgreSQL (15) does not hide
+# its symbols: a statement makes two dozen of them.
+ifeq ($(shell uname -s),Linux)
+SHLIB_LINK += -Wl,-Bsymbolic
+endif
 
 PG_CONFIG ?= pg_config
 
