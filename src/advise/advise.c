@@ -32,7 +32,7 @@ int			hone_advise_sample_every = 100;
 int			hone_advise_star_bytes = 1024;
 int			hone_advise_wide_column = 256;
 
-static bool exit_registered = false;
+static bool ready = false;
 
 int
 hone_recommendation_ttl_ms(void)
@@ -54,10 +54,31 @@ flush_at_exit(int code, Datum arg)
 	hone_advise_flush();
 }
 
-static bool
+/* Clients' sessions only: capture/ sees to that. */
+static inline bool
 is_watching(void)
 {
-	return hone_detectors && !hone_recommending && MyBackendType == B_BACKEND;
+	return hone_detectors && !hone_recommending;
+}
+
+/*
+ * What a session needs once. Before the executor of its first statement has
+ * allocated anything, so that what stays is not in the midst of what goes.
+ */
+static pg_noinline bool
+make_ready(void)
+{
+	if (!hone_window_make())
+		return false;
+	before_shmem_exit(flush_at_exit, (Datum) 0);
+	ready = true;
+	return true;
+}
+
+static inline bool
+is_ready(void)
+{
+	return likely(ready) || make_ready();
 }
 
 static void
@@ -72,44 +93,38 @@ advise_analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
 static int
 advise_starting(QueryDesc *query_desc, int eflags, int nest_level)
 {
-	if (!is_watching() || (eflags & EXEC_FLAG_EXPLAIN_ONLY))
+	if (!is_watching() || !is_ready())
 		return 0;
+	hone_keys_starting(query_desc);
 	return hone_plans_wanted(query_desc) ? INSTRUMENT_ROWS : 0;
-}
-
-static void
-advise_started(QueryDesc *query_desc, int eflags, int nest_level)
-{
-	if (!is_watching() || (eflags & EXEC_FLAG_EXPLAIN_ONLY))
-		return;
-	hone_keys_started(query_desc);
 }
 
 static void
 advise_finished(const HoneRecord *record)
 {
-	HoneCallKeys keys;
+	const HoneCallKeys *keys = NULL;
 
 	if (!is_watching() || record->kind != HONE_RECORD_EXEC ||
-		record->sqlstate != 0 || record->in_abort)
+		record->sqlstate != 0 || record->in_abort || !is_ready())
 		return;
-	if (!exit_registered)
+	if (record->query_desc == NULL)
 	{
-		before_shmem_exit(flush_at_exit, (Datum) 0);
-		exit_registered = true;
+		hone_window_finished(record, NULL);
+		return;
 	}
-	keys.n = 0;
-	if (record->query_desc)
-		hone_keys_finished(record->query_desc, &keys);
-	hone_window_finished(record, &keys);
+	if (record->cmd == CMD_SELECT)
+		keys = hone_keys_finished(record->query_desc);
+	hone_window_finished(record, keys);
+	if (record->queryid == 0)
+		return;
 	hone_plans_finished(record);
-	hone_star_finished(record);
+	if (record->cmd == CMD_SELECT)
+		hone_star_finished(record);
 }
 
 static HoneObserver advise_observer = {
 	.analyzed = advise_analyzed,
 	.starting = advise_starting,
-	.started = advise_started,
 	.finished = advise_finished
 };
 

@@ -53,11 +53,14 @@ typedef struct HoneCallKeys
 extern void hone_keys_analyzed(ParseState *pstate, Query *query,
 							   JumbleState *jstate);
 
-/* At ExecutorStart: remember the keys of this run. */
-extern void hone_keys_started(QueryDesc *query_desc);
+/* Before ExecutorStart: remember the keys of this run. */
+extern void hone_keys_starting(QueryDesc *query_desc);
 
-/* At the end of the run: its keys (n = 0 if unknown); forgets them. */
-extern void hone_keys_finished(QueryDesc *query_desc, HoneCallKeys *keys);
+/*
+ * At the end of the run: its keys (n = 0 if unknown); forgets them. Valid
+ * until the next run starts.
+ */
+extern const HoneCallKeys *hone_keys_finished(QueryDesc *query_desc);
 
 /* ---- sample.c ---- */
 
@@ -71,6 +74,9 @@ extern bool hone_sample_mentions(PlannedStmt *stmt, Oid relid);
 extern void hone_sample_take(HoneSample *sample, const HoneRecord *record);
 
 /* ---- window.c: N+1 loops ---- */
+
+/* Once, before the first statement; false if there is no memory. */
+extern bool hone_window_make(void);
 extern void hone_window_finished(const HoneRecord *record,
 								 const HoneCallKeys *keys);
 extern void hone_window_flush(void);
@@ -79,11 +85,15 @@ extern void hone_window_flush(void);
 
 /* True if this execution is one of the few that count rows per node. */
 extern bool hone_plans_wanted(QueryDesc *query_desc);
+
+/* Of a record with a queryid and an executor state. */
 extern void hone_plans_finished(const HoneRecord *record);
 extern void hone_plans_flush(void);
 
 /* ---- star.c: SELECT * ---- */
 extern void hone_star_analyzed(ParseState *pstate, Query *query);
+
+/* Of a SELECT with a queryid and an executor state. */
 extern void hone_star_finished(const HoneRecord *record);
 extern void hone_star_flush(void);
 

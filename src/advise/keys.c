@@ -9,9 +9,10 @@
  * them, without walking the tree. Nothing here throws: values are never
  * detoasted, only built-in types are looked at, and at most 64 bytes of each.
  *
- * Runs are remembered under the address of their QueryDesc in a small ring.
- * An aborted run leaves its slot behind; it is overwritten when the address
- * or the slot comes round again.
+ * Runs are remembered under the address of their QueryDesc in a small ring,
+ * which grows and shrinks like a stack: a run mostly ends before the one that
+ * it is part of does. An aborted run leaves its slot behind; a later run at its
+ * address is found before it, and it is overwritten when the ring comes round.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,9 +44,11 @@ typedef struct AnalyzedKeys
 } AnalyzedKeys;
 
 static RunKeys runs[RUNS];
-static int	next_run = 0;
+static uint32 next_run = 0;		/* modulo RUNS; behind the latest */
+static const HoneCallKeys no_keys = {0};
 static AnalyzedKeys analyzed[ANALYZED];
 static int	next_analyzed = 0;
+static int	waiting = 0;		/* of the analyzed, not free */
 
 /* Hash of a constant as it stands in the text. */
 static uint32
@@ -85,6 +88,8 @@ hone_keys_analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
 
 	slot = &analyzed[next_analyzed];
 	next_analyzed = (next_analyzed + 1) % ANALYZED;
+	if (slot->queryid == 0)
+		waiting++;
 	slot->queryid = HONE_QUERYID(query);
 	slot->location = start;
 	slot->keys.n = 0;
@@ -98,6 +103,17 @@ hone_keys_analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
 		slot->keys.hash[slot->keys.n] = hash_constant(source + location);
 		slot->keys.n++;
 	}
+}
+
+/* The finalizer of MurmurHash3: a change of any bit changes all. */
+static inline uint32
+hash_bits(uint64 bits)
+{
+	bits ^= bits >> 33;
+	bits *= UINT64CONST(0xff51afd7ed558ccd);
+	bits ^= bits >> 33;
+	bits *= UINT64CONST(0xc4ceb9fe1a85ec53);
+	return (uint32) (bits ^ (bits >> 33));
 }
 
 /* Hash of one value; false for types and forms that are not looked at. */
@@ -159,8 +175,33 @@ hash_value(Oid type, Datum value, uint32 *hash)
 		default:
 			return false;
 	}
-	*hash = hash_bytes((unsigned char *) &number, sizeof(number));
+	*hash = hash_bits((uint64) number);
 	return true;
+}
+
+static void
+add_param(HoneCallKeys *keys, int number, const ParamExternData *param)
+{
+	if (param->isnull ||
+		!hash_value(param->ptype, param->value, &keys->hash[keys->n]))
+		return;
+	keys->id[keys->n++] = number;
+}
+
+/* Parameters that are to be asked for: variables of PL/pgSQL. */
+static void
+fetch_params(ParamListInfo params, HoneCallKeys *keys)
+{
+	int			n = Min(params->numParams, MAX_PARAMS);
+
+	for (int i = 0; i < n && keys->n < HONE_CALL_KEYS; i++)
+	{
+		ParamExternData workspace;
+		ParamExternData *param = params->paramFetch(params, i + 1, true, &workspace);
+
+		if (param != NULL)
+			add_param(keys, i + 1, param);
+	}
 }
 
 static void
@@ -169,24 +210,11 @@ hash_params(ParamListInfo params, HoneCallKeys *keys)
 	int			n = Min(params->numParams, MAX_PARAMS);
 
 	for (int i = 0; i < n && keys->n < HONE_CALL_KEYS; i++)
-	{
-		ParamExternData workspace;
-		ParamExternData *param;
-
-		if (params->paramFetch)
-			param = params->paramFetch(params, i + 1, true, &workspace);
-		else
-			param = &params->params[i];
-		if (param == NULL || param->isnull || !OidIsValid(param->ptype))
-			continue;
-		if (!hash_value(param->ptype, param->value, &keys->hash[keys->n]))
-			continue;
-		keys->id[keys->n++] = i + 1;
-	}
+		add_param(keys, i + 1, &params->params[i]);
 }
 
-/* Take over the constants remembered for a statement; false if there are none. */
-static bool
+/* Take over the constants remembered for a statement, if there are any. */
+static pg_noinline void
 take_analyzed(PlannedStmt *stmt, HoneCallKeys *keys)
 {
 	for (int i = 0; i < ANALYZED; i++)
@@ -198,58 +226,81 @@ take_analyzed(PlannedStmt *stmt, HoneCallKeys *keys)
 			continue;
 		*keys = slot->keys;
 		slot->queryid = 0;
-		return true;
+		waiting--;
+		return;
 	}
-	return false;
+}
+
+static pg_noinline void
+find_keys(QueryDesc *query_desc, HoneCallKeys *keys)
+{
+	ParamListInfo params = query_desc->params;
+
+	keys->n = 0;
+	if (waiting > 0)
+		take_analyzed(query_desc->plannedstmt, keys);
+	if (params == NULL || params->numParams == 0)
+		return;
+	keys->n = 0;
+	if (params->paramFetch != NULL)
+		fetch_params(params, keys);
+	else
+		hash_params(params, keys);
+}
+
+/*
+ * The most frequent case, without a call: one number, and no statement that
+ * was analysed waits to be run.
+ */
+static inline bool
+find_one_number(QueryDesc *query_desc, HoneCallKeys *keys)
+{
+	ParamListInfo params = query_desc->params;
+	Datum		value;
+	Oid			type;
+
+	if (waiting > 0 || params == NULL || params->numParams != 1 ||
+		params->paramFetch != NULL || params->params[0].isnull)
+		return false;
+	value = params->params[0].value;
+	type = params->params[0].ptype;
+	if (type != INT4OID && type != INT8OID)
+		return false;
+	keys->n = 1;
+	keys->id[0] = 1;
+	keys->hash[0] = hash_bits((uint64) (type == INT4OID ? DatumGetInt32(value) :
+										DatumGetInt64(value)));
+	return true;
 }
 
 void
-hone_keys_started(QueryDesc *query_desc)
+hone_keys_starting(QueryDesc *query_desc)
 {
-	RunKeys    *run = NULL;
-	HoneCallKeys keys;
+	RunKeys    *run;
 
 	if (query_desc->operation != CMD_SELECT)
 		return;
-	keys.n = 0;
-	take_analyzed(query_desc->plannedstmt, &keys);
-	if (query_desc->params != NULL && query_desc->params->numParams > 0)
-	{
-		keys.n = 0;
-		hash_params(query_desc->params, &keys);
-	}
-	for (int i = 0; i < RUNS; i++)
-	{
-		if (runs[i].query_desc == query_desc)
-			run = &runs[i];
-	}
-	if (keys.n == 0)
-	{
-		/* what an aborted run at this address left is not this one's */
-		if (run)
-			run->query_desc = NULL;
-		return;
-	}
-	if (run == NULL)
-	{
-		run = &runs[next_run];
-		next_run = (next_run + 1) % RUNS;
-	}
+
+	/* also without keys: else what an aborted run left would be this one's */
+	run = &runs[next_run++ % RUNS];
 	run->query_desc = query_desc;
-	run->keys = keys;
+	if (!find_one_number(query_desc, &run->keys))
+		find_keys(query_desc, &run->keys);
 }
 
-void
-hone_keys_finished(QueryDesc *query_desc, HoneCallKeys *keys)
+const HoneCallKeys *
+hone_keys_finished(QueryDesc *query_desc)
 {
-	keys->n = 0;
-	for (int i = 0; i < RUNS; i++)
+	for (uint32 back = 1; back <= RUNS; back++)
 	{
-		if (runs[i].query_desc == query_desc)
-		{
-			*keys = runs[i].keys;
-			runs[i].query_desc = NULL;
-			return;
-		}
+		RunKeys    *run = &runs[(next_run - back) % RUNS];
+
+		if (run->query_desc != query_desc)
+			continue;
+		run->query_desc = NULL;
+		if (back == 1)
+			next_run--;
+		return &run->keys;
 	}
+	return &no_keys;
 }

@@ -140,16 +140,12 @@ may_sample(void)
 	return true;
 }
 
-bool
-hone_plans_wanted(QueryDesc *query_desc)
+/* Is it this query's turn? */
+static pg_noinline bool
+is_turn_of(PlannedStmt *stmt)
 {
-	PlannedStmt *stmt = query_desc->plannedstmt;
 	SampledQuery *query = &sampled[HONE_QUERYID(stmt) % SAMPLED_QUERIES];
 
-	if (HONE_QUERYID(stmt) == 0 || query_desc->operation == CMD_UTILITY ||
-		stmt->planTree == NULL ||
-		(stmt->planTree->total_cost < CHEAP_PLAN && !IsA(stmt->planTree, Limit)))
-		return false;
 	if (query->queryid != HONE_QUERYID(stmt))
 	{
 		write_pending(query);
@@ -166,6 +162,18 @@ hone_plans_wanted(QueryDesc *query_desc)
 	query->weight = query->unsampled;
 	query->unsampled = 0;
 	return true;
+}
+
+bool
+hone_plans_wanted(QueryDesc *query_desc)
+{
+	PlannedStmt *stmt = query_desc->plannedstmt;
+
+	if (stmt->planTree == NULL ||
+		(stmt->planTree->total_cost < CHEAP_PLAN && !IsA(stmt->planTree, Limit)) ||
+		HONE_QUERYID(stmt) == 0 || query_desc->operation == CMD_UTILITY)
+		return false;
+	return is_turn_of(stmt);
 }
 
 /*
@@ -436,15 +444,12 @@ report_filter(const HoneRecord *record, const FilteredTable *table,
 	query->removed_share = table->removed / (table->removed + table->kept);
 }
 
-static void
-look_at_filters(const HoneRecord *record)
+static pg_noinline void
+look_at_filters(const HoneRecord *record, SampledQuery *query)
 {
 	static FilterWalk walk;
-	SampledQuery *query = &sampled[record->queryid % SAMPLED_QUERIES];
 	bool		found = false;
 
-	if (query->queryid != record->queryid)
-		return;
 	if (query->weight == 0 || record->query_desc->planstate->instrument == NULL)
 	{
 		count_unsampled(query, record);
@@ -470,25 +475,27 @@ look_at_filters(const HoneRecord *record)
 	query->weight = 0;
 }
 
-static void
-look_at_limit(const HoneRecord *record)
+/* The Limit node at the top of a plan, or NULL. */
+static inline LimitState *
+find_limit(PlanState *node)
 {
-	PlanState  *node = record->query_desc->planstate;
-	LimitState *limit;
+	for (int depth = 0; node != NULL && !IsA(node, LimitState); depth++)
+	{
+		if (depth == LIMIT_DEPTH)
+			return NULL;
+		node = IsA(node, SubqueryScanState) ?
+			((SubqueryScanState *) node)->subplan : outerPlanState(node);
+	}
+	return (LimitState *) node;
+}
+
+static pg_noinline void
+look_at_limit(const HoneRecord *record, const LimitState *limit)
+{
 	Oid			relid;
 	int64		skipped;
 	double		ms = record->elapsed_ns / 1e6;
 
-	for (int depth = 0; node != NULL && !IsA(node, LimitState); depth++)
-	{
-		if (depth == LIMIT_DEPTH)
-			return;
-		node = IsA(node, SubqueryScanState) ?
-			((SubqueryScanState *) node)->subplan : outerPlanState(node);
-	}
-	if (node == NULL)
-		return;
-	limit = (LimitState *) node;
 	if (limit->limitOffset == NULL || limit->lstate == LIMIT_INITIAL)
 		return;
 	skipped = Min(limit->offset, limit->position);
@@ -519,10 +526,14 @@ look_at_limit(const HoneRecord *record)
 void
 hone_plans_finished(const HoneRecord *record)
 {
-	if (record->query_desc == NULL || record->queryid == 0 ||
-		record->query_desc->planstate == NULL)
+	PlanState  *top = record->query_desc->planstate;
+	SampledQuery *query = &sampled[record->queryid % SAMPLED_QUERIES];
+	LimitState *limit;
+
+	if (top == NULL)
 		return;
-	if (record->cmd == CMD_SELECT)
-		look_at_limit(record);
-	look_at_filters(record);
+	if (record->cmd == CMD_SELECT && (limit = find_limit(top)) != NULL)
+		look_at_limit(record, limit);
+	if (query->queryid == record->queryid)
+		look_at_filters(record, query);
 }

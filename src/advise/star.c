@@ -50,6 +50,7 @@ typedef struct StarQuery
 
 static uint64 examined[EXAMINED];
 static StarQuery stars[STAR_SETS][WAYS];
+static bool any_stars = false;	/* has there ever been one? */
 static int64 parses_left = STAR_PARSES;
 static TimestampTz parses_since = 0;
 static HoneFinding delta;		/* too large for the stack */
@@ -208,6 +209,7 @@ star_add(uint64 queryid)
 		if (examined[slot->queryid % EXAMINED] == slot->queryid)
 			examined[slot->queryid % EXAMINED] = 0;
 	}
+	any_stars = true;
 	slot->queryid = queryid;
 	slot->total = slot->calls = 0;
 	slot->written = slot->used = 0;
@@ -241,14 +243,13 @@ hone_star_analyzed(ParseState *pstate, Query *query)
 	*seen = HONE_QUERYID(query);
 }
 
-void
-hone_star_finished(const HoneRecord *record)
+static pg_noinline void
+star_count(const HoneRecord *record)
 {
-	StarQuery  *query;
+	StarQuery  *query = star_find(record->queryid);
 	TimestampTz now;
 
-	if (record->cmd != CMD_SELECT || record->query_desc == NULL ||
-		record->queryid == 0 || (query = star_find(record->queryid)) == NULL)
+	if (query == NULL)
 		return;
 	if (query->sample == NULL)
 		query->sample = MemoryContextAllocExtended(TopMemoryContext,
@@ -277,6 +278,13 @@ hone_star_finished(const HoneRecord *record)
 		query->written = now;
 		star_write(query);
 	}
+}
+
+void
+hone_star_finished(const HoneRecord *record)
+{
+	if (any_stars)
+		star_count(record);
 }
 
 void

@@ -24,7 +24,6 @@
  */
 #include "postgres.h"
 
-#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
 #include "utils/guc.h"
@@ -38,6 +37,9 @@
 #define DISTINCT_SHARE	0.8		/* of the calls with another key */
 #define LOOP_CALLS		3		/* of the child for each call of its parent */
 #define LOST_SHAPE		(-1)
+
+/* Room for the samples of most bursts, which stays when they go. */
+#define SAMPLE_SPACE	(32 * 1024)
 
 /* One position that may hold the key of a loop. */
 typedef struct ShapeKey
@@ -55,14 +57,14 @@ typedef struct Shape
 	int64		calls;
 	int64		rows;			/* of all calls */
 	int64		most_rows;		/* of one call */
-	int64		elapsed_us;
-	int64		gap_us;			/* between the statement before and a call */
-	int64		first_start_us; /* monotonic */
+	int64		elapsed_ns;
+	int64		gap_ns;			/* between the statement before and a call */
+	int64		first_start_ns; /* monotonic */
 	int64		written;		/* calls that were followed by a write there */
 	ShapeKey	keys[HONE_CALL_KEYS];
 	int64		told_calls;		/* of these, already in the finding */
-	int64		told_elapsed_us;
-	int64		told_gap_us;
+	int64		told_elapsed_ns;
+	int64		told_gap_ns;
 	HoneSample *sample;			/* in burst_context, or NULL */
 	int32		sample_ids[HONE_CALL_KEYS]; /* where the sample has its keys */
 } Shape;
@@ -73,10 +75,12 @@ typedef struct Burst
 	bool		in_block;
 	uint32		lxid;
 	Oid			userid;
-	uint32		application;	/* hash */
-	int64		last_end_us;	/* monotonic end of the last statement */
+	char		application[NAMEDATALEN];
+	const char *application_name;	/* whose value this was */
+	int64		last_end_ns;	/* monotonic end of the last statement */
 	int			last_shape[2];	/* of the last SELECT, top level and nested */
 	int64		since_first;	/* other SELECTs since the first shape's last */
+	int			latest;			/* shape found last, if there are any */
 	Shape		shapes[SHAPES];
 } Burst;
 
@@ -84,15 +88,16 @@ static Burst *burst = NULL;
 static MemoryContext burst_context = NULL;
 static HoneFinding delta;		/* too large for the stack */
 
-static bool
-burst_make(void)
+bool
+hone_window_make(void)
 {
 	if (burst == NULL)
 	{
 		if (burst_context == NULL)
 			burst_context = AllocSetContextCreate(TopMemoryContext,
 												  "hone burst samples",
-												  ALLOCSET_SMALL_SIZES);
+												  SAMPLE_SPACE, SAMPLE_SPACE,
+												  8 * SAMPLE_SPACE);
 		burst = MemoryContextAllocExtended(TopMemoryContext, sizeof(Burst),
 										   MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
 		if (burst != NULL)
@@ -155,7 +160,7 @@ shape_parent(const Shape *child)
 
 		if (shape == child || shape->nest_level != child->nest_level ||
 			shape->sample == NULL ||
-			shape->first_start_us > child->first_start_us ||
+			shape->first_start_ns > child->first_start_ns ||
 			shape->rows < hone_n_plus_one_threshold ||
 			child->calls < LOOP_CALLS * shape->calls)
 			continue;
@@ -165,7 +170,7 @@ shape_parent(const Shape *child)
 		if (ratio < 1)
 			ratio = 1 / ratio;
 		if (best == NULL || ratio < best_distance ||
-			(ratio == best_distance && shape->first_start_us > best->first_start_us))
+			(ratio == best_distance && shape->first_start_ns > best->first_start_ns))
 		{
 			best = shape;
 			best_distance = ratio;
@@ -203,8 +208,8 @@ shape_report(Shape *shape)
 	delta.key.queryid = shape->queryid;
 	delta.calls = calls;
 	delta.times = first ? 1 : 0;
-	delta.gap_ms = (shape->gap_us - shape->told_gap_us) / 1000.0;
-	delta.cost_ms = (shape->elapsed_us - shape->told_elapsed_us) / 1000.0 +
+	delta.gap_ms = (shape->gap_ns - shape->told_gap_ns) / 1e6;
+	delta.cost_ms = (shape->elapsed_ns - shape->told_elapsed_ns) / 1e6 +
 		delta.gap_ms;
 	/* one call remains of each burst */
 	delta.saving_ms = delta.cost_ms * (first ? (double) (calls - 1) / calls : 1);
@@ -221,43 +226,63 @@ shape_report(Shape *shape)
 	hone_finding_add(&delta);
 
 	shape->told_calls = shape->calls;
-	shape->told_elapsed_us = shape->elapsed_us;
-	shape->told_gap_us = shape->gap_us;
+	shape->told_elapsed_ns = shape->elapsed_ns;
+	shape->told_gap_ns = shape->gap_ns;
 }
 
-static void
+static pg_noinline void
 burst_end(void)
 {
 	for (int i = 0; i < burst->nshapes; i++)
 		shape_report(&burst->shapes[i]);
 	burst->nshapes = 0;
+	burst->latest = 0;
 	burst->since_first = 0;
 	burst->last_shape[0] = burst->last_shape[1] = LOST_SHAPE;
 	MemoryContextReset(burst_context);
 }
 
-/* Begin a new burst if this statement does not belong to the current one. */
-static void
-burst_join(const HoneRecord *record, int64 start_us)
+/* The longest pause within a burst, in nanoseconds. */
+static inline int64
+burst_gap(void)
 {
-	uint32		application = 0;
+	return (int64) hone_n_plus_one_gap * 1000000;
+}
+
+/*
+ * Is it no longer the application's? What gives the setting another value,
+ * also gives it another place, so that a look at the text is rarely needed.
+ */
+static inline bool
+application_changed(void)
+{
+	if (likely(application_name == burst->application_name))
+		return false;
+	burst->application_name = application_name;
+	return strcmp(application_name ? application_name : "", burst->application) != 0;
+}
+
+/* Begin a new burst if this statement does not belong to the current one. */
+static inline void
+burst_join(const HoneRecord *record, int64 gap_ns)
+{
 	bool		boundary;
 
-	if (application_name)
-		application = hash_bytes((const unsigned char *) application_name,
-								 strlen(application_name));
 	if (record->in_xact_block || burst->in_block || record->nest_level > 0)
 		boundary = record->lxid != burst->lxid;
 	else
-		boundary = start_us - burst->last_end_us >
-			(int64) hone_n_plus_one_gap * 1000;
-	if (boundary || record->userid != burst->userid ||
-		application != burst->application)
+		boundary = gap_ns > burst_gap();
+	boundary |= record->userid != burst->userid;
+	boundary |= application_changed();
+	if (boundary)
+	{
 		burst_end();
+		burst->userid = record->userid;
+		strlcpy(burst->application, application_name ? application_name : "",
+				sizeof(burst->application));
+	}
 	burst->in_block = record->in_xact_block;
 	burst->lxid = record->lxid;
-	burst->userid = record->userid;
-	burst->application = application;
 }
 
 /*
@@ -265,31 +290,53 @@ burst_join(const HoneRecord *record, int64 start_us)
  * query that began the burst, come again after a good many others, begins the
  * next request.
  */
-static void
-burst_divide(const HoneRecord *record)
+static inline bool
+burst_divides(const HoneRecord *record, const Shape *shape)
 {
-	bool		first = burst->nshapes > 0 &&
-	burst->shapes[0].queryid == record->queryid &&
-	burst->shapes[0].nest_level == record->nest_level;
-
-	if (first && !record->in_xact_block && record->nest_level == 0 &&
-		burst->since_first >= hone_n_plus_one_threshold)
-		burst_end();
-	burst->since_first = first ? 0 : burst->since_first + 1;
+	if (shape != &burst->shapes[0])
+	{
+		burst->since_first++;
+		return false;
+	}
+	if (burst->since_first >= hone_n_plus_one_threshold &&
+		!record->in_xact_block && record->nest_level == 0)
+		return true;
+	burst->since_first = 0;
+	return false;
 }
 
-/* The record's shape; a new one may take the place of an idle one. */
-static Shape *
-shape_find(const HoneRecord *record, Oid relid, int64 start_us)
+static inline bool
+is_shape_of(const Shape *shape, const HoneRecord *record)
+{
+	return shape->queryid == record->queryid &&
+		shape->nest_level == record->nest_level;
+}
+
+/* The record's shape, or NULL. */
+static inline Shape *
+shape_find(const HoneRecord *record)
+{
+	if (burst->nshapes == 0)
+		return NULL;
+	if (is_shape_of(&burst->shapes[burst->latest], record))
+		return &burst->shapes[burst->latest];
+	for (int i = 0; i < burst->nshapes; i++)
+	{
+		if (is_shape_of(&burst->shapes[i], record))
+		{
+			burst->latest = i;
+			return &burst->shapes[i];
+		}
+	}
+	return NULL;
+}
+
+/* A new shape, which may take the place of an idle one; NULL if none is. */
+static pg_noinline Shape *
+shape_make(const HoneRecord *record, Oid relid, int64 start_ns)
 {
 	Shape	   *shape = NULL;
 
-	for (int i = 0; i < burst->nshapes; i++)
-	{
-		if (burst->shapes[i].queryid == record->queryid &&
-			burst->shapes[i].nest_level == record->nest_level)
-			return &burst->shapes[i];
-	}
 	if (burst->nshapes < SHAPES)
 		shape = &burst->shapes[burst->nshapes++];
 	else
@@ -300,7 +347,7 @@ shape_find(const HoneRecord *record, Oid relid, int64 start_us)
 			Shape	   *other = &burst->shapes[i];
 
 			if (other->sample == NULL &&
-				(shape == NULL || other->first_start_us < shape->first_start_us))
+				(shape == NULL || other->first_start_ns < shape->first_start_ns))
 				shape = other;
 		}
 		if (shape == NULL)
@@ -310,7 +357,35 @@ shape_find(const HoneRecord *record, Oid relid, int64 start_us)
 	shape->queryid = record->queryid;
 	shape->nest_level = record->nest_level;
 	shape->relid = relid;
-	shape->first_start_us = start_us;
+	shape->first_start_ns = start_ns;
+	burst->latest = shape - burst->shapes;
+	return shape;
+}
+
+/*
+ * The record's shape in the burst that it belongs to; NULL if the query is
+ * nobody's concern.
+ */
+static inline Shape *
+shape_enter(const HoneRecord *record, int64 start_ns)
+{
+	Shape	   *shape = shape_find(record);
+	Oid			relid;
+
+	if (shape == NULL)
+	{
+		relid = hone_sample_relation(record->query_desc->plannedstmt);
+		if (!OidIsValid(relid))
+			return NULL;
+		burst->since_first++;
+		return shape_make(record, relid, start_ns);
+	}
+	if (burst_divides(record, shape))
+	{
+		relid = shape->relid;
+		burst_end();
+		return shape_make(record, relid, start_ns);
+	}
 	return shape;
 }
 
@@ -363,47 +438,46 @@ is_session_reset(const HoneRecord *record)
 		pg_strncasecmp(text, "reset all", 9) == 0;
 }
 
-static void
-count_select(const HoneRecord *record, const HoneCallKeys *keys, int64 start_us)
+/* Keep a copy of the statement, if memory is to be had. */
+static pg_noinline void
+shape_sample(Shape *shape, const HoneRecord *record, const HoneCallKeys *keys)
 {
-	Oid			relid = hone_sample_relation(record->query_desc->plannedstmt);
-	int			nested = record->nest_level > 0;
-	Shape	   *shape;
-	int64		gap_us = start_us - burst->last_end_us;
-
-	if (!OidIsValid(relid))
+	shape->sample = MemoryContextAllocExtended(burst_context, sizeof(HoneSample),
+											   MCXT_ALLOC_NO_OOM);
+	if (shape->sample == NULL)
 		return;
-	burst_divide(record);
-	shape = shape_find(record, relid, start_us);
+	hone_sample_take(shape->sample, record);
+	for (int i = 0; i < keys->n; i++)
+		shape->sample_ids[i] = keys->id[i];
+}
+
+static inline void
+count_select(const HoneRecord *record, const HoneCallKeys *keys,
+			 int64 start_ns, int64 gap_ns)
+{
+	Shape	   *shape = shape_enter(record, start_ns);
+
 	if (shape == NULL)
 		return;
 
 	shape->calls++;
 	shape->rows += record->rows;
-	shape->most_rows = Max(shape->most_rows, (int64) record->rows);
-	shape->elapsed_us += record->elapsed_ns / 1000;
-	if (shape->calls > 1 && gap_us > 0)
-		shape->gap_us += Min(gap_us, (int64) hone_n_plus_one_gap * 1000);
-	shape->first_start_us = Min(shape->first_start_us, start_us);
+	if (shape->most_rows < (int64) record->rows)
+		shape->most_rows = record->rows;
+	shape->elapsed_ns += record->elapsed_ns;
+	if (shape->calls > 1 && gap_ns > 0)
+		shape->gap_ns += Min(gap_ns, burst_gap());
+	if (shape->first_start_ns > start_ns)
+		shape->first_start_ns = start_ns;
 	shape_add_keys(shape, keys);
-	burst->last_shape[nested] = shape - burst->shapes;
+	burst->last_shape[record->nest_level > 0] = burst->latest;
 
 	if (shape->sample == NULL &&
 		(shape->most_rows >= hone_n_plus_one_threshold ||
 		 shape->calls >= hone_n_plus_one_threshold - 1))
-	{
-		shape->sample = MemoryContextAllocExtended(burst_context,
-												   sizeof(HoneSample),
-												   MCXT_ALLOC_NO_OOM);
-		if (shape->sample)
-		{
-			hone_sample_take(shape->sample, record);
-			for (int i = 0; i < keys->n; i++)
-				shape->sample_ids[i] = keys->id[i];
-		}
-	}
-	if (shape->calls == hone_n_plus_one_threshold ||
-		(shape->calls > hone_n_plus_one_threshold &&
+		shape_sample(shape, record, keys);
+	if (shape->calls >= hone_n_plus_one_threshold &&
+		(shape->calls == hone_n_plus_one_threshold ||
 		 (shape->calls & (shape->calls - 1)) == 0))
 		shape_report(shape);
 }
@@ -411,11 +485,11 @@ count_select(const HoneRecord *record, const HoneCallKeys *keys, int64 start_us)
 void
 hone_window_finished(const HoneRecord *record, const HoneCallKeys *keys)
 {
-	int64		start_us = INSTR_TIME_GET_MICROSEC(record->start_clock);
+	int64		start_ns = record->start_ns;
+	int64		end_ns = start_ns + (int64) record->elapsed_ns;
+	int64		gap_ns = start_ns - burst->last_end_ns;
 
-	if (!burst_make())
-		return;
-	burst_join(record, start_us);
+	burst_join(record, gap_ns);
 
 	if (record->cmd == CMD_UTILITY)
 	{
@@ -425,10 +499,10 @@ hone_window_finished(const HoneRecord *record, const HoneCallKeys *keys)
 	else if (record->cmd != CMD_SELECT)
 		note_write(record);
 	else if (record->query_desc != NULL && record->queryid != 0)
-		count_select(record, keys, start_us);
+		count_select(record, keys, start_ns, gap_ns);
 
-	burst->last_end_us = Max(burst->last_end_us,
-							 start_us + (int64) (record->elapsed_ns / 1000));
+	if (burst->last_end_ns < end_ns)
+		burst->last_end_ns = end_ns;
 }
 
 void

@@ -38,41 +38,17 @@ static const struct config_enum_entry track_options[] = {
 	{NULL, 0, false}
 };
 
-int
-hone_capture_level(void)
-{
-	LOCAL_FCINFO(fcinfo, 0);
-
-	if (hone_nest_level > 0)
-		return hone_nest_level;
-	InitFunctionCallInfoData(*fcinfo, NULL, 0, InvalidOid, NULL, NULL);
-	return DatumGetInt32(pg_trigger_depth(fcinfo));
-}
-
-bool
-hone_capture_active(void)
-{
-	if (!hone_enabled || MyBackendType != B_BACKEND)
-		return false;
-	if (hone_track == HONE_TRACK_NONE ||
-		(hone_track == HONE_TRACK_TOP && hone_capture_level() > 0))
-		return false;
-
-	/* Only referential integrity triggers run queries in this state. */
-	return !InNoForceRLSOperation();
-}
-
 /*
  * Wall clock at a monotonic time. The wall clock is read once a second; in
  * between its distance from the monotonic one is taken as constant.
  */
-static TimestampTz
+static inline TimestampTz
 wall_clock_at(uint64 ns)
 {
 	static uint64 anchor_ns = 0;
 	static TimestampTz anchor = 0;
 
-	if (anchor == 0 || ns - anchor_ns > UINT64CONST(1000000000))
+	if (unlikely(ns - anchor_ns > UINT64CONST(1000000000) || anchor == 0))
 	{
 		anchor = GetCurrentTimestamp();
 		anchor_ns = ns;
@@ -82,24 +58,47 @@ wall_clock_at(uint64 ns)
 
 void
 hone_capture_begin(HoneRecord *record, HoneRecordKind kind, uint64 queryid,
-				   CmdType cmd, const char *source, int location, int length)
+				   CmdType cmd, int level,
+				   const char *source, int location, int length)
 {
 	memset(record, 0, sizeof(*record));
 	record->kind = kind;
-	record->dbid = MyDatabaseId;
-
-	record->userid = GetUserId();
 	record->queryid = queryid;
-	record->nest_level = hone_capture_level();
-	record->toplevel = record->nest_level == 0;
 	record->cmd = cmd;
-	record->lxid = HONE_MY_LXID;
-	record->in_xact_block = IsTransactionBlock();
 	record->source = source;
 	record->location = location;
 	record->length = length;
-	INSTR_TIME_SET_CURRENT(record->start_clock);
-	record->started = wall_clock_at(HONE_INSTR_NS(record->start_clock));
+	hone_capture_renew(record, level);
+}
+
+/* Zeroes what a call has left in it, which is little. */
+void
+hone_capture_renew(HoneRecord *record, int level)
+{
+	record->dbid = MyDatabaseId;
+
+	record->userid = GetUserId();
+	record->toplevel = level == 0;
+	record->nest_level = level;
+	record->sqlstate = 0;
+	record->in_abort = false;
+	record->lxid = HONE_MY_LXID;
+	record->in_xact_block = IsTransactionBlock();
+	record->elapsed_ns = 0;
+	record->rows = 0;
+	record->buffers.shared_blks_hit = 0;
+	if (record->has_io)
+	{
+		memset(&record->buffers, 0, sizeof(record->buffers));
+		memset(&record->wal, 0, sizeof(record->wal));
+		record->has_io = false;
+	}
+	record->has_rusage = false;
+	record->cpu_user_us = 0;
+	record->cpu_sys_us = 0;
+	record->query_desc = NULL;
+	record->start_ns = hone_clock_ns();
+	record->started = wall_clock_at(record->start_ns);
 }
 
 /*
@@ -110,7 +109,7 @@ bool
 hone_capture_sample_rusage(const HoneRecord *record)
 {
 	static uint64 last_ns = 0;
-	uint64		now_ns = HONE_INSTR_NS(record->start_clock);
+	uint64		now_ns = record->start_ns;
 
 	if (hone_rusage_interval_ms < 0 ||
 		now_ns - last_ns < (uint64) hone_rusage_interval_ms * 1000000)
@@ -120,17 +119,10 @@ hone_capture_sample_rusage(const HoneRecord *record)
 }
 
 void
-hone_stretch_begin(HoneStretch *stretch, HoneRecord *record)
+hone_stretch_begin_cpu(HoneStretch *stretch)
 {
-	stretch->has_rusage = record->has_rusage && getrusage(RUSAGE_SELF, &stretch->rusage) == 0;
-	if (stretch->has_rusage)
-		hone_parallel_read(&stretch->workers);
-	stretch->buffers = pgBufferUsage;
-	stretch->wal = pgWalUsage;
-	INSTR_TIME_SET_CURRENT(stretch->clock);
-	stretch->record = record;
-	if (record->nest_level == 0)
-		hone_errors_open(stretch);
+	stretch->has_rusage = getrusage(RUSAGE_SELF, &stretch->rusage) == 0;
+	hone_parallel_read(&stretch->workers);
 }
 
 static uint64
@@ -143,38 +135,36 @@ timeval_us(const struct timeval *before, const struct timeval *after)
 }
 
 void
-hone_stretch_end(HoneStretch *stretch, HoneRecord *record)
+hone_stretch_end_cpu(const HoneStretch *stretch, HoneRecord *record)
 {
-	instr_time	now;
 	struct rusage rusage;
+	HoneWorkersCpu workers;
 
-	INSTR_TIME_SET_CURRENT(now);
-	record->elapsed_ns += HONE_INSTR_NS(now) - HONE_INSTR_NS(stretch->clock);
+	if (getrusage(RUSAGE_SELF, &rusage) != 0)
+		return;
+	hone_parallel_read(&workers);
+	record->cpu_user_us += timeval_us(&stretch->rusage.ru_utime, &rusage.ru_utime) +
+		workers.user_us - stretch->workers.user_us;
+	record->cpu_sys_us += timeval_us(&stretch->rusage.ru_stime, &rusage.ru_stime) +
+		workers.sys_us - stretch->workers.sys_us;
+}
+
+void
+hone_stretch_add_io(const HoneStretch *stretch, HoneRecord *record)
+{
+	record->has_io = true;
 	BufferUsageAccumDiff(&record->buffers, &pgBufferUsage, &stretch->buffers);
 	WalUsageAccumDiff(&record->wal, &pgWalUsage, &stretch->wal);
-	if (stretch->has_rusage && getrusage(RUSAGE_SELF, &rusage) == 0)
-	{
-		HoneWorkersCpu workers;
-
-		hone_parallel_read(&workers);
-		record->cpu_user_us += timeval_us(&stretch->rusage.ru_utime, &rusage.ru_utime) +
-			workers.user_us - stretch->workers.user_us;
-		record->cpu_sys_us += timeval_us(&stretch->rusage.ru_stime, &rusage.ru_stime) +
-			workers.sys_us - stretch->workers.sys_us;
-	}
-	if (record->nest_level == 0)
-		hone_errors_close(stretch);
 }
 
 void
 hone_capture_finish(HoneRecord *record)
 {
 	record->in_abort |= record->sqlstate != 0;
-	for (HoneObserver *observer = hone_observers; observer; observer = observer->next)
-		if (observer->finished)
-			observer->finished(record);
+	for (HoneFinished *finished = hone_observers.finished; *finished; finished++)
+		(*finished) (record);
 	if (record->sqlstate != 0 && record->nest_level == 0)
-		hone_errors_told();
+		hone_error_told = true;
 }
 
 static void

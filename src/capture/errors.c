@@ -26,56 +26,20 @@
 
 static emit_log_hook_type previous_emit_log = NULL;
 
-static bool error_told = false;
+bool		hone_error_told = false;
+HoneStretch *hone_open_stretch = NULL;
+
 static bool in_hook = false;
-static HoneStretch *open_stretch = NULL;
-
-void
-hone_errors_statement(void)
-{
-	error_told = false;
-}
-
-void
-hone_errors_told(void)
-{
-	error_told = true;
-}
-
-static void
-tell_running(void)
-{
-	for (HoneObserver *observer = hone_observers; observer; observer = observer->next)
-		if (observer->running)
-			observer->running(open_stretch != NULL ? open_stretch->record : NULL);
-}
-
-void
-hone_errors_open(HoneStretch *stretch)
-{
-	stretch->outer = open_stretch;
-	open_stretch = stretch;
-	tell_running();
-}
-
-void
-hone_errors_close(HoneStretch *stretch)
-{
-	open_stretch = stretch->outer;
-	tell_running();
-}
 
 /* The session is terminated in the middle of a statement. */
 static void
 close_open_stretch(int sqlstate)
 {
-	HoneStretch *stretch = open_stretch;
+	HoneStretch *stretch = hone_open_stretch;
 	HoneRecord *record = stretch->record;
-	instr_time	now;
 
-	INSTR_TIME_SET_CURRENT(now);
-	open_stretch = stretch->outer;
-	record->elapsed_ns += HONE_INSTR_NS(now) - HONE_INSTR_NS(stretch->clock);
+	hone_open_stretch = stretch->outer;
+	record->elapsed_ns += hone_clock_ns() - stretch->start_ns;
 	record->has_rusage = false;
 	record->query_desc = NULL;
 	record->sqlstate = sqlstate;
@@ -88,17 +52,15 @@ count_error(ErrorData *edata)
 	HoneRecord	record;
 
 	if (edata->elevel == FATAL)
-		while (open_stretch != NULL)
+		while (hone_open_stretch != NULL)
 			close_open_stretch(edata->sqlerrcode);
-	if (!error_told)
+	if (!hone_error_told)
 	{
-		hone_capture_begin(&record, HONE_RECORD_EXEC, 0, CMD_UNKNOWN, NULL, -1, 0);
-		record.nest_level = 0;
-		record.toplevel = true;
+		hone_capture_begin(&record, HONE_RECORD_EXEC, 0, CMD_UNKNOWN, 0, NULL, -1, 0);
 		record.sqlstate = edata->sqlerrcode;
 		hone_capture_finish(&record);
 	}
-	error_told = false;
+	hone_error_told = false;
 }
 
 /* Early in a session's life there is no role or database to count for. */

@@ -4,10 +4,12 @@
  *	  Hooks of parse analysis, planner and executor: one record per plan
  *	  executed.
  *
- * A call's state lives in the memory context of its executor state and in a
- * list of the calls that are open. It ends in ExecutorEnd; in a PG_CATCH when
- * it fails; or, when a rollback drops an open cursor, with that memory
- * context. A cursor is one call, the sum of its runs.
+ * A call's state is in a list of the calls that are open. It ends in
+ * ExecutorEnd; in a PG_CATCH when it fails; or, when a rollback drops an open
+ * cursor, with the memory context of its executor state, which a callback
+ * tells us. A cursor is one call, the sum of its runs. The state's memory is
+ * used for call after call: taken before the executor starts, given back when
+ * that memory context goes.
  *
  * Planner and parse hooks are not run for generic plans: nothing that a call
  * needs comes from them.
@@ -18,7 +20,6 @@
 
 #include "access/parallel.h"
 #include "executor/executor.h"
-#include "lib/ilist.h"
 #include "miscadmin.h"
 #include "nodes/plannodes.h"
 #include "optimizer/planner.h"
@@ -31,7 +32,8 @@
 
 typedef struct HoneCall
 {
-	dlist_node	node;			/* in open_calls */
+	struct HoneCall *next;		/* in open_calls or free_calls */
+	struct HoneCall **link;		/* what points to an open one */
 	QueryDesc  *query_desc;
 	int			runs;
 	bool		finished;
@@ -39,7 +41,11 @@ typedef struct HoneCall
 	MemoryContextCallback on_reset;
 } HoneCall;
 
-static dlist_head open_calls = DLIST_STATIC_INIT(open_calls);
+#define FREE_CALLS	16			/* kept for calls to come */
+
+static HoneCall *open_calls = NULL; /* the latest first */
+static HoneCall *free_calls = NULL;
+static int	free_count = 0;
 
 static post_parse_analyze_hook_type previous_post_parse_analyze = NULL;
 static planner_hook_type previous_planner = NULL;
@@ -51,9 +57,8 @@ static ExecutorEnd_hook_type previous_end = NULL;
 static void
 tell_analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
 {
-	for (HoneObserver *observer = hone_observers; observer; observer = observer->next)
-		if (observer->analyzed)
-			observer->analyzed(pstate, query, jstate);
+	for (HoneAnalyzed *analyzed = hone_observers.analyzed; *analyzed; analyzed++)
+		(*analyzed) (pstate, query, jstate);
 }
 
 /* Give a cursor's query the identifier that some server versions do not. */
@@ -79,12 +84,14 @@ analyze_cursor(ParseState *pstate, Query *declare)
 static void
 analyze_hook(ParseState *pstate, Query *query, JumbleState *jstate)
 {
+	int			level;
+
 	if (previous_post_parse_analyze)
 		previous_post_parse_analyze(pstate, query, jstate);
 
 	if (hone_nest_level == 0)
-		hone_errors_statement();
-	if (HONE_QUERYID(query) == 0 || !hone_capture_active())
+		hone_error_told = false;
+	if (HONE_QUERYID(query) == 0 || !hone_capture_active(&level))
 		return;
 	hone_utility_locate(pstate, query);
 	tell_analyzed(pstate, query, jstate);
@@ -108,18 +115,19 @@ static PlannedStmt *
 planner_hook_function(Query *parse, const char *query_string,
 					  int cursor_options, ParamListInfo params)
 {
-	int			level = hone_nest_level;
+	int			nest_level = hone_nest_level;
+	int			level;
 	PlannedStmt *result;
 	HoneRecord	record;
 	HoneStretch stretch;
 
-	if (level == 0)
-		hone_errors_statement();
-	if (HONE_QUERYID(parse) == 0 || !hone_capture_active())
+	if (nest_level == 0)
+		hone_error_told = false;
+	if (HONE_QUERYID(parse) == 0 || !hone_capture_active(&level))
 		return plan(parse, query_string, cursor_options, params);
 
 	hone_capture_begin(&record, HONE_RECORD_PLAN, HONE_QUERYID(parse),
-					   parse->commandType, query_string,
+					   parse->commandType, level, query_string,
 					   parse->stmt_location, parse->stmt_len);
 	hone_stretch_begin(&stretch, &record);
 	hone_nest_level++;
@@ -129,7 +137,7 @@ planner_hook_function(Query *parse, const char *query_string,
 	}
 	PG_CATCH();
 	{
-		hone_nest_level = level;
+		hone_nest_level = nest_level;
 		hone_stretch_end(&stretch, &record);
 		record.kind = HONE_RECORD_EXEC;
 		record.sqlstate = geterrcode();
@@ -137,25 +145,28 @@ planner_hook_function(Query *parse, const char *query_string,
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	hone_nest_level = level;
+	hone_nest_level = nest_level;
 	hone_stretch_end(&stretch, &record);
 	hone_capture_finish(&record);
 	return result;
 }
 
-static HoneCall *
+static pg_noinline HoneCall *
+search_call(const QueryDesc *query_desc)
+{
+	HoneCall   *call = open_calls;
+
+	while (call != NULL && call->query_desc != query_desc)
+		call = call->next;
+	return call;
+}
+
+static inline HoneCall *
 find_call(const QueryDesc *query_desc)
 {
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &open_calls)
-	{
-		HoneCall   *call = dlist_container(HoneCall, node, iter.cur);
-
-		if (call->query_desc == query_desc)
-			return call;
-	}
-	return NULL;
+	if (likely(open_calls != NULL && open_calls->query_desc == query_desc))
+		return open_calls;
+	return search_call(query_desc);
 }
 
 static void
@@ -164,44 +175,109 @@ finish_call(HoneCall *call)
 	if (call->finished)
 		return;
 	call->finished = true;
-	dlist_delete(&call->node);
+	*call->link = call->next;
+	if (call->next != NULL)
+		call->next->link = call->link;
 	if (call->runs > 0 || call->record.sqlstate != 0)
 		hone_capture_finish(&call->record);
 }
 
-/* The executor state goes without ExecutorEnd: a rollback. */
+/* Zeroed, or used before; NULL when there is no memory. */
+static HoneCall *
+take_call(void)
+{
+	HoneCall   *call = free_calls;
+
+	if (call == NULL)
+		return MemoryContextAllocExtended(TopMemoryContext, sizeof(HoneCall),
+										  MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
+	free_calls = call->next;
+	free_count--;
+	return call;
+}
+
+static void
+give_back(HoneCall *call)
+{
+	if (free_count == FREE_CALLS)
+	{
+		pfree(call);
+		return;
+	}
+	call->next = free_calls;
+	free_calls = call;
+	free_count++;
+}
+
+/* The executor state goes; without ExecutorEnd it is a rollback. */
 static void
 call_reset(void *arg)
 {
 	HoneCall   *call = arg;
 
-	if (call->finished)
-		return;
-	if (proc_exit_inprogress)
-		call->runs = 0;
-	call->query_desc = NULL;
-	call->record.query_desc = NULL;
-	call->record.source = NULL;
-	call->record.in_abort = true;
-	finish_call(call);
+	if (!call->finished)
+	{
+		if (proc_exit_inprogress)
+			call->runs = 0;
+		call->query_desc = NULL;
+		call->record.query_desc = NULL;
+		call->record.source = NULL;
+		call->record.in_abort = true;
+		finish_call(call);
+	}
+	give_back(call);
+}
+
+/* A call that is about to start, not yet among the open ones. */
+static HoneCall *
+begin_call(QueryDesc *query_desc, int level)
+{
+	PlannedStmt *planned = query_desc->plannedstmt;
+	HoneCall   *call = take_call();
+	HoneRecord *record;
+
+	if (call == NULL)
+		return NULL;
+	record = &call->record;
+	call->query_desc = query_desc;
+	call->runs = 0;
+	call->finished = false;
+	record->kind = HONE_RECORD_EXEC;
+	record->queryid = HONE_QUERYID(planned);
+	record->cmd = query_desc->operation;
+	record->source = query_desc->sourceText;
+	record->location = planned->stmt_location;
+	record->length = planned->stmt_len;
+	hone_capture_renew(record, level);
+	return call;
 }
 
 static void
-open_call(QueryDesc *query_desc, const HoneRecord *record)
+open_call(HoneCall *call)
 {
-	MemoryContext context = query_desc->estate->es_query_cxt;
-	HoneCall   *call = MemoryContextAllocExtended(context, sizeof(HoneCall),
-												  MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
+	MemoryContext context = call->query_desc->estate->es_query_cxt;
 
-	if (call == NULL)
-		return;
-	call->query_desc = query_desc;
-	call->record = *record;
-	call->record.has_rusage = hone_capture_sample_rusage(record);
+	call->record.has_rusage = hone_capture_sample_rusage(&call->record);
 	call->on_reset.func = call_reset;
 	call->on_reset.arg = call;
 	MemoryContextRegisterResetCallback(context, &call->on_reset);
-	dlist_push_head(&open_calls, &call->node);
+	call->next = open_calls;
+	call->link = &open_calls;
+	if (open_calls != NULL)
+		open_calls->link = &call->next;
+	open_calls = call;
+}
+
+/* The executor could not be started. */
+static void
+fail_start(HoneCall *call)
+{
+	HoneRecord *record = &call->record;
+
+	record->elapsed_ns = hone_clock_ns() - record->start_ns;
+	record->sqlstate = geterrcode();
+	hone_capture_finish(record);
+	give_back(call);
 }
 
 static void
@@ -216,26 +292,22 @@ start(QueryDesc *query_desc, int eflags)
 static void
 start_hook(QueryDesc *query_desc, int eflags)
 {
-	int			level = hone_nest_level;
-	HoneRecord	record;
-	PlannedStmt *planned = query_desc->plannedstmt;
+	int			nest_level = hone_nest_level;
+	int			level;
+	HoneCall   *call;
 
-	if (level == 0)
-		hone_errors_statement();
-	if (HONE_QUERYID(planned) == 0 || (eflags & EXEC_FLAG_EXPLAIN_ONLY) ||
-		!hone_capture_active())
+	if (nest_level == 0)
+		hone_error_told = false;
+	if (HONE_QUERYID(query_desc->plannedstmt) == 0 ||
+		(eflags & EXEC_FLAG_EXPLAIN_ONLY) || !hone_capture_active(&level) ||
+		(call = begin_call(query_desc, level)) == NULL)
 	{
 		start(query_desc, eflags);
 		return;
 	}
 
-	hone_capture_begin(&record, HONE_RECORD_EXEC, HONE_QUERYID(planned),
-					   query_desc->operation, query_desc->sourceText,
-					   planned->stmt_location, planned->stmt_len);
-	for (HoneObserver *observer = hone_observers; observer; observer = observer->next)
-		if (observer->starting)
-			query_desc->instrument_options |=
-				observer->starting(query_desc, eflags, record.nest_level);
+	for (HoneStarting *starting = hone_observers.starting; *starting; starting++)
+		query_desc->instrument_options |= (*starting) (query_desc, eflags, level);
 
 	/* Pruning partitions may run functions. */
 	hone_nest_level++;
@@ -245,22 +317,14 @@ start_hook(QueryDesc *query_desc, int eflags)
 	}
 	PG_CATCH();
 	{
-		instr_time	now;
-
-		hone_nest_level = level;
-		INSTR_TIME_SET_CURRENT(now);
-		record.elapsed_ns = HONE_INSTR_NS(now) - HONE_INSTR_NS(record.start_clock);
-		record.sqlstate = geterrcode();
-		hone_capture_finish(&record);
+		hone_nest_level = nest_level;
+		fail_start(call);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	hone_nest_level = level;
+	hone_nest_level = nest_level;
 
-	open_call(query_desc, &record);
-	for (HoneObserver *observer = hone_observers; observer; observer = observer->next)
-		if (observer->started)
-			observer->started(query_desc, eflags, record.nest_level);
+	open_call(call);
 }
 
 static void
@@ -290,7 +354,7 @@ run_hook(HONE_EXECUTOR_RUN_ARGS)
 	HoneCall   *call;
 	HoneStretch stretch;
 
-	if (!hone_enabled && dlist_is_empty(&open_calls))
+	if (!hone_enabled && open_calls == NULL)
 	{
 		run(HONE_EXECUTOR_RUN_PASS);
 		return;
@@ -333,20 +397,12 @@ finish(QueryDesc *query_desc)
 }
 
 /* AFTER triggers fire here. */
-static void
-finish_hook(QueryDesc *query_desc)
+static pg_noinline void
+finish_and_measure(QueryDesc *query_desc, HoneCall *call)
 {
 	int			level = hone_nest_level;
-	HoneCall   *call;
 	HoneStretch stretch;
 
-	if ((!hone_enabled && dlist_is_empty(&open_calls)) ||
-		(query_desc->operation == CMD_SELECT && !query_desc->plannedstmt->hasModifyingCTE))
-	{
-		finish(query_desc);
-		return;
-	}
-	call = find_call(query_desc);
 	if (call)
 		hone_stretch_begin(&stretch, &call->record);
 	hone_nest_level++;
@@ -367,9 +423,19 @@ finish_hook(QueryDesc *query_desc)
 }
 
 static void
+finish_hook(QueryDesc *query_desc)
+{
+	if ((query_desc->operation == CMD_SELECT && !query_desc->plannedstmt->hasModifyingCTE) ||
+		(!hone_enabled && open_calls == NULL))
+		finish(query_desc);
+	else
+		finish_and_measure(query_desc, find_call(query_desc));
+}
+
+static void
 end_hook(QueryDesc *query_desc)
 {
-	HoneCall   *call = dlist_is_empty(&open_calls) ? NULL : find_call(query_desc);
+	HoneCall   *call = find_call(query_desc);
 
 	if (call)
 	{

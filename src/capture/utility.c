@@ -293,12 +293,13 @@ utility_hook(PlannedStmt *planned, const char *source, bool read_only_tree,
 {
 	bool		transparent = is_transparent(planned->utilityStmt);
 	int			inner_level = hone_nest_level + (transparent ? 0 : 1);
+	int			level;
 	HoneRecord	record;
 	HoneStretch stretch;
 	char		buffer[UTILITY_TEXT_SIZE];
 
 	if (hone_nest_level == 0)
-		hone_errors_statement();
+		hone_error_told = false;
 	if (!hone_enabled)
 	{
 		process(planned, source, read_only_tree, context, params,
@@ -306,7 +307,7 @@ utility_hook(PlannedStmt *planned, const char *source, bool read_only_tree,
 		return;
 	}
 	if (transparent || context == PROCESS_UTILITY_SUBCOMMAND ||
-		!IsQueryIdEnabled() || !hone_capture_active())
+		!IsQueryIdEnabled() || !hone_capture_active(&level))
 	{
 		process_unrecorded(planned, source, read_only_tree, context, params,
 						   environment, dest, completion, inner_level);
@@ -315,11 +316,10 @@ utility_hook(PlannedStmt *planned, const char *source, bool read_only_tree,
 
 	/* The tree may be gone when the statement has run. */
 	hone_capture_begin(&record, HONE_RECORD_EXEC, HONE_QUERYID(planned),
-					   CMD_UTILITY, source, planned->stmt_location, planned->stmt_len);
+					   CMD_UTILITY, level, source, planned->stmt_location, planned->stmt_len);
 	identify(&record, planned, buffer);
-	for (HoneObserver *observer = hone_observers; observer; observer = observer->next)
-		if (observer->identified)
-			observer->identified(&record);
+	for (HoneIdentified *identified = hone_observers.identified; *identified; identified++)
+		(*identified) (&record);
 	record.has_rusage = hone_capture_sample_rusage(&record);
 	hone_stretch_begin(&stretch, &record);
 	PG_TRY();

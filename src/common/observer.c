@@ -9,15 +9,27 @@
 
 #include "common/record.h"
 
-HoneObserver *hone_observers = NULL;
+HoneObservers hone_observers;
+
+#define ADD(list, callback) \
+do { \
+	if ((callback) != NULL) \
+	{ \
+		int			n = 0; \
+\
+		while ((list)[n] != NULL) \
+			n++; \
+		Assert(n < HONE_OBSERVERS); \
+		(list)[n] = (callback); \
+	} \
+} while (0)
 
 void
-hone_observer_register(HoneObserver *observer)
+hone_observer_register(const HoneObserver *observer)
 {
-	HoneObserver **tail = &hone_observers;
-
-	while (*tail != NULL)
-		tail = &(*tail)->next;
-	observer->next = NULL;
-	*tail = observer;
+	ADD(hone_observers.analyzed, observer->analyzed);
+	ADD(hone_observers.identified, observer->identified);
+	ADD(hone_observers.starting, observer->starting);
+	ADD(hone_observers.running, observer->running);
+	ADD(hone_observers.finished, observer->finished);
 }

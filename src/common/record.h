@@ -43,11 +43,13 @@ typedef struct HoneRecord
 	uint32		lxid;			/* local transaction id, for grouping */
 	bool		in_xact_block;	/* inside BEGIN ... COMMIT */
 	TimestampTz started;		/* wall clock at the start of the call */
-	instr_time	start_clock;	/* monotonic clock at the start */
+	uint64		start_ns;		/* monotonic clock at the start */
 	uint64		elapsed_ns;		/* execution (or planning) time */
 	uint64		rows;			/* rows returned or affected */
 	BufferUsage buffers;		/* deltas of this call */
 	WalUsage	wal;
+	bool		has_io;			/* else buffers has nothing but
+								 * shared_blks_hit, and wal nothing */
 	bool		has_rusage;		/* cpu_* were sampled for this call */
 	uint64		cpu_user_us;
 	uint64		cpu_sys_us;
@@ -67,27 +69,45 @@ typedef struct HoneRecord
  *		and what, without figures.
  * starting: before the executor starts. Returns instrument_options to add
  *		(0 = none): rows only (INSTRUMENT_ROWS), never timers.
- * started: after the executor started; the plan state tree exists.
  * running: the client's own statement begins to execute, or with NULL has
  *		stopped, be it for good or until a cursor's next FETCH. Also in abort.
  * finished: after a call ended or failed. With in_abort LWLocks may still be
  *		held: the observer then takes none, and reads no catalog.
  */
+typedef void (*HoneAnalyzed) (ParseState *pstate, Query *query, JumbleState *jstate);
+typedef void (*HoneIdentified) (const HoneRecord *record);
+typedef int (*HoneStarting) (QueryDesc *query_desc, int eflags, int nest_level);
+typedef void (*HoneRunning) (const HoneRecord *record);
+typedef void (*HoneFinished) (const HoneRecord *record);
+
 typedef struct HoneObserver
 {
-	void		(*analyzed) (ParseState *pstate, Query *query, JumbleState *jstate);
-	void		(*identified) (const HoneRecord *record);
-	int			(*starting) (QueryDesc *query_desc, int eflags, int nest_level);
-	void		(*started) (QueryDesc *query_desc, int eflags, int nest_level);
-	void		(*running) (const HoneRecord *record);
-	void		(*finished) (const HoneRecord *record);
-	struct HoneObserver *next;
+	HoneAnalyzed analyzed;
+	HoneIdentified identified;
+	HoneStarting starting;
+	HoneRunning running;
+	HoneFinished finished;
 } HoneObserver;
 
-/* First of the registered observers, in the order of registration. */
-extern HoneObserver *hone_observers;
+#define HONE_OBSERVERS	4		/* at most */
 
-/* Add a static observer; called from an area's init only. */
-extern void hone_observer_register(HoneObserver *observer);
+/*
+ * The callbacks of those that are registered, in the order of registration,
+ * a list for each event so that nobody is asked who does not want to know. A
+ * NULL ends each list.
+ */
+typedef struct HoneObservers
+{
+	HoneAnalyzed analyzed[HONE_OBSERVERS + 1];
+	HoneIdentified identified[HONE_OBSERVERS + 1];
+	HoneStarting starting[HONE_OBSERVERS + 1];
+	HoneRunning running[HONE_OBSERVERS + 1];
+	HoneFinished finished[HONE_OBSERVERS + 1];
+} HoneObservers;
+
+extern HoneObservers hone_observers;
+
+/* Add an observer; called from an area's init only. */
+extern void hone_observer_register(const HoneObserver *observer);
 
 #endif							/* HONE_RECORD_H */

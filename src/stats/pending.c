@@ -551,7 +551,7 @@ void
 hone_pending_record(const HoneRecord *record)
 {
 	bool		safe = !record->in_abort;
-	uint64		now_ns = HONE_INSTR_NS(record->start_clock) + record->elapsed_ns;
+	uint64		now_ns = record->start_ns + record->elapsed_ns;
 	bool		counted;
 
 	if (!have_pending(safe))
