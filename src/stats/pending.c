@@ -33,6 +33,13 @@
 #define CELLS_NEARLY_FULL	(HONE_PENDING_CELLS * 3 / 4)
 #define ERRORS_NEARLY_FULL	(HONE_PENDING_ERRORS / 2)
 
+/* Of a 32-bit product, the upper bits number a cell. */
+#define GOLDEN_RATIO		0x9E3779B9u /* 2^32 divided by it */
+#define CELL_SHIFT			22
+
+StaticAssertDecl(HONE_PENDING_CELLS == 1 << (32 - CELL_SHIFT),
+				 "no cell, or several, for a number");
+
 /* Of hone.max_memory, at most this part goes into slots. */
 #define SLOT_SHARE			4
 
@@ -44,19 +51,17 @@ static HonePending *pending = NULL;
 static bool pending_is_shared = false;
 static bool slot_refused = false;	/* asked for again after a flush */
 static uint64 last_flush_ns = 0;	/* monotonic clock */
-static int	last_query = -1;	/* found by the previous record */
+static int	last_query = 0;		/* found by the previous record */
 static uint32 seen_moves = 0;	/* of pending, when samples were last in step */
 
 /*
  * Keep the collector from taking what is pending, until release(). An error
  * in between leaves it so until the next statement, which does no harm.
  */
-static inline void
-claim(void)
+static pg_noinline void
+wait_for_collector(void)
 {
-	pending->busy = true;
-	pg_memory_barrier();
-	for (int i = 0; unlikely(pending->taken); i++)
+	for (int i = 0; pending->taken; i++)
 	{
 		if (i < TAKEN_SPINS)
 			pg_spin_delay();
@@ -66,10 +71,19 @@ claim(void)
 }
 
 static inline void
-release(void)
+claim(HonePending *to)
+{
+	to->busy = true;
+	pg_memory_barrier();
+	if (unlikely(to->taken))
+		wait_for_collector();
+}
+
+static inline void
+release(HonePending *to)
 {
 	pg_write_barrier();
-	pending->busy = false;
+	to->busy = false;
 }
 
 void
@@ -179,45 +193,58 @@ hone_pending_slot(int index)
 }
 
 /*
- * Make sure that there is somewhere to count. safe: locks may be taken.
- * Local memory is used until, or unless, a slot can be had.
+ * Local memory is used until, or unless, a slot can be had. False when there
+ * is neither.
  */
-static bool
-have_pending(bool safe)
+static pg_noinline bool
+make_pending(bool safe)
 {
 	HonePending *slot;
 
-	if (pending != NULL && (pending_is_shared || slot_refused || !safe))
-		return true;
+	if (pending == NULL && (hone_stats_shared == NULL || proc_exit_inprogress))
+		return false;
+	if (safe && hone_stats_attach() &&
+		(pending == NULL || hone_pending_move(pending, false)))
+	{
+		hone_stats_create_other(MyDatabaseId);
+		slot = obtain_slot();
+		slot_refused = slot == NULL;
+		if (slot != NULL)
+		{
+			if (pending != NULL)
+				pfree(pending);
+			pending = slot;
+			pending_is_shared = true;
+			return true;
+		}
+	}
 	if (pending == NULL)
 	{
-		if (hone_stats_shared == NULL || proc_exit_inprogress)
-			return false;
 		pending = MemoryContextAllocExtended(TopMemoryContext, sizeof(HonePending),
 											 MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
-		if (pending == NULL)
-			return false;
-		pending->reset_epoch = pg_atomic_read_u32(&hone_stats_shared->reset_epoch);
+		if (pending != NULL)
+			pending->reset_epoch = pg_atomic_read_u32(&hone_stats_shared->reset_epoch);
 	}
-	if (!safe || !hone_stats_attach() || !hone_pending_move(pending, false))
-		return true;
-	hone_stats_create_other(MyDatabaseId);
-	slot = obtain_slot();
-	slot_refused = slot == NULL;
-	if (slot != NULL)
-	{
-		pfree(pending);
-		pending = slot;
-		pending_is_shared = true;
-		last_query = -1;
-	}
-	return true;
+	return pending != NULL;
 }
 
-static inline uint32
-cell_hash(int query, int bucket)
+/* Make sure that there is somewhere to count. safe: locks may be taken. */
+static inline bool
+have_pending(bool safe)
 {
-	return murmurhash32(((uint32) query << 16) | bucket);
+	if (pending_is_shared || (pending != NULL && (slot_refused || !safe)))
+		return true;
+	return make_pending(safe);
+}
+
+/*
+ * Where the search for a cell begins: the upper bits of a product, which
+ * spreads neighbouring buckets, as latencies are, as well as any hash.
+ */
+static inline uint32
+first_cell(int query, int bucket)
+{
+	return (((uint32) query << 16 | bucket) * GOLDEN_RATIO) >> CELL_SHIFT;
 }
 
 static uint32
@@ -239,45 +266,72 @@ add_to_index(HonePending *to, int number)
 	to->partitions |= UINT64CONST(1) << (to->queries[number].bucket % HONE_STATS_PARTITIONS);
 }
 
-/* Number of the query with this key, new if need be; -1 when full. */
-static int
-find_query(const HoneStatsKey *key)
+/* Is this pending query the record's? */
+static inline bool
+is_query_of(const HonePendingQuery *query, const HoneRecord *record)
 {
+	const HoneStatsKey *key = &query->key;
+
+	return key->queryid == record->queryid && key->userid == record->userid &&
+		key->dbid == record->dbid && key->toplevel == record->toplevel;
+}
+
+static pg_noinline HonePendingQuery *
+look_up_query(const HoneRecord *record)
+{
+	HoneStatsKey key;
+	HonePendingQuery *query;
 	uint32		at;
 	int			number;
 
-	if (last_query >= 0 && last_query < pending->query_count &&
-		memcmp(&pending->queries[last_query].key, key, sizeof(*key)) == 0)
-		return last_query;
-	at = key_hash(key) % HONE_PENDING_INDEX;
+	hone_stats_key_init(&key, HONE_STATS_QUERY, record->dbid, record->userid,
+						record->queryid, record->toplevel, 0);
+	at = key_hash(&key) % HONE_PENDING_INDEX;
 	while (pending->index[at] != 0)
 	{
 		number = pending->index[at] - 1;
-		if (memcmp(&pending->queries[number].key, key, sizeof(*key)) == 0)
-			return last_query = number;
+		if (is_query_of(&pending->queries[number], record))
+		{
+			last_query = number;
+			return &pending->queries[number];
+		}
 		at = (at + 1) % HONE_PENDING_INDEX;
 	}
 	if (pending->query_count >= HONE_PENDING_QUERIES)
-		return -1;
+		return NULL;
 	number = pending->query_count++;
-	memset(&pending->queries[number], 0, sizeof(HonePendingQuery));
-	pending->queries[number].key = *key;
-	pending->queries[number].bucket = hone_stats_bucket(key->dbid, key->queryid);
+	query = &pending->queries[number];
+	memset(query, 0, sizeof(HonePendingQuery));
+	query->key = key;
+	query->bucket = hone_stats_bucket(key.dbid, key.queryid);
+	query->counters.first_seen = record->started;
 	add_to_index(pending, number);
-	return last_query = number;
+	last_query = number;
+	return query;
+}
+
+/* The record's query, new if need be; NULL when full. */
+static inline HonePendingQuery *
+find_query(HonePending *in, const HoneRecord *record)
+{
+	HonePendingQuery *query = &in->queries[last_query];
+
+	if (likely(last_query < in->query_count && is_query_of(query, record)))
+		return query;
+	return look_up_query(record);
 }
 
 /* Count a latency; false when there is no cell for it. */
-static bool
-count_latency(int query, uint64 ns)
+static inline bool
+count_latency(HonePending *to, int query, uint64 ns)
 {
 	int			bucket = hone_histogram_bucket(ns);
-	uint32		at = cell_hash(query, bucket) % HONE_PENDING_CELLS;
+	uint32		at = first_cell(query, bucket);
 	HonePendingCell *cell;
 
 	for (;;)
 	{
-		cell = &pending->cells[at];
+		cell = &to->cells[at];
 		if (cell->count == 0)
 			break;
 		if (cell->query == query && cell->bucket == bucket)
@@ -287,16 +341,16 @@ count_latency(int query, uint64 ns)
 		}
 		at = (at + 1) % HONE_PENDING_CELLS;
 	}
-	if (pending->cell_count >= HONE_PENDING_CELLS - 1)
+	if (to->cell_count >= HONE_PENDING_CELLS - 1)
 		return false;
 	cell->query = query;
 	cell->bucket = bucket;
 	cell->count = 1;
-	pending->cell_count++;
+	to->cell_count++;
 	return true;
 }
 
-static void
+static pg_noinline void
 count_error(const HoneRecord *record)
 {
 	HoneStatsKey key;
@@ -329,12 +383,11 @@ count_error(const HoneRecord *record)
 	}
 }
 
-static void
-count_resources(HoneStatsCounters *counters, const HoneRecord *record)
+static pg_noinline void
+count_io(HoneStatsCounters *counters, const HoneRecord *record)
 {
 	const BufferUsage *buffers = &record->buffers;
 
-	counters->shared_hit += buffers->shared_blks_hit;
 	counters->shared_read += buffers->shared_blks_read;
 	counters->shared_dirtied += buffers->shared_blks_dirtied;
 	counters->shared_written += buffers->shared_blks_written;
@@ -343,6 +396,14 @@ count_resources(HoneStatsCounters *counters, const HoneRecord *record)
 	counters->blk_read_ns += HONE_INSTR_NS(HONE_BLK_READ_TIME(buffers));
 	counters->blk_write_ns += HONE_INSTR_NS(HONE_BLK_WRITE_TIME(buffers));
 	counters->wal_bytes += record->wal.wal_bytes;
+}
+
+static inline void
+count_resources(HoneStatsCounters *counters, const HoneRecord *record)
+{
+	counters->shared_hit += record->buffers.shared_blks_hit;
+	if (record->has_io)
+		count_io(counters, record);
 	if (record->has_rusage)
 	{
 		counters->sampled_calls++;
@@ -352,10 +413,10 @@ count_resources(HoneStatsCounters *counters, const HoneRecord *record)
 	}
 }
 
-static void
+static inline void
 count_call(HoneStatsCounters *counters, const HoneRecord *record)
 {
-	double		ns = (double) record->elapsed_ns;
+	double		ns = (double) (int64) record->elapsed_ns;
 	double		delta = ns - counters->mean_ns;
 
 	counters->calls++;
@@ -363,7 +424,8 @@ count_call(HoneStatsCounters *counters, const HoneRecord *record)
 	counters->total_ns += record->elapsed_ns;
 	if (counters->calls == 1 || record->elapsed_ns < counters->min_ns)
 		counters->min_ns = record->elapsed_ns;
-	counters->max_ns = Max(counters->max_ns, record->elapsed_ns);
+	if (record->elapsed_ns > counters->max_ns)
+		counters->max_ns = record->elapsed_ns;
 	counters->mean_ns += delta / (double) counters->calls;
 	counters->m2_ns += delta * (ns - counters->mean_ns);
 	if (record->sqlstate != 0)
@@ -376,28 +438,24 @@ count_call(HoneStatsCounters *counters, const HoneRecord *record)
 }
 
 /* With the change protocol entered. False when there was no room. */
-static bool
-count_record(const HoneRecord *record)
+static inline bool
+count_record(HonePending *to, const HoneRecord *record)
 {
-	HoneStatsKey key;
+	HonePendingQuery *query;
 	HoneStatsCounters *counters;
 	TimestampTz end = record->started + record->elapsed_ns / 1000;
-	int			query;
 
 	if (record->sqlstate != 0)
 		count_error(record);
 	if (record->queryid == 0)
 		return true;
 
-	hone_stats_key_init(&key, HONE_STATS_QUERY, record->dbid, record->userid,
-						record->queryid, record->toplevel, 0);
-	query = find_query(&key);
-	if (query < 0)
+	query = find_query(to, record);
+	if (query == NULL)
 		return false;
-	counters = &pending->queries[query].counters;
-	if (counters->first_seen == 0)
-		counters->first_seen = record->started;
-	counters->last_seen = Max(counters->last_seen, end);
+	counters = &query->counters;
+	if (end > counters->last_seen)
+		counters->last_seen = end;
 	if (record->kind == HONE_RECORD_PLAN)
 	{
 		counters->plans++;
@@ -405,7 +463,7 @@ count_record(const HoneRecord *record)
 		return true;
 	}
 	count_call(counters, record);
-	if (!count_latency(query, record->elapsed_ns))
+	if (!count_latency(to, last_query, record->elapsed_ns))
 		pg_atomic_fetch_add_u64(&hone_stats_shared->unbucketed, 1);
 	return true;
 }
@@ -414,7 +472,7 @@ count_record(const HoneRecord *record)
 static void
 put_cell(HonePending *to, const HonePendingCell *cell)
 {
-	uint32		at = cell_hash(cell->query, cell->bucket) % HONE_PENDING_CELLS;
+	uint32		at = first_cell(cell->query, cell->bucket);
 
 	while (to->cells[at].count != 0)
 		at = (at + 1) % HONE_PENDING_CELLS;
@@ -513,38 +571,42 @@ hone_pending_flush(bool wait)
 {
 	if (pending == NULL)
 		return;
-	claim();
+	claim(pending);
 	flush_now(wait);
-	release();
+	release(pending);
 }
 
 /*
  * What follows must not be taken for counts from before a reset. Without
  * locks only reset() of everything can be followed; it leaves nothing.
  */
-static void
-follow_resets(bool safe)
+static pg_noinline void
+follow_reset(uint32 epoch, bool safe)
 {
-	uint32		now = pg_atomic_read_u32(&hone_stats_shared->reset_epoch);
-
-	if (pending->reset_epoch == now)
-		return;
 	if (safe)
 		flush_now(true);
 	else if (hone_stats_all_reset(pending->reset_epoch))
 	{
 		hone_pending_clear(pending);
-		pending->reset_epoch = now;
+		pending->reset_epoch = epoch;
 	}
 }
 
-static void
-make_room(void)
+static inline void
+follow_resets(const HonePending *in, bool safe)
 {
-	if (pending->query_count >= QUERIES_NEARLY_FULL ||
-		pending->cell_count >= CELLS_NEARLY_FULL ||
-		pending->error_count >= ERRORS_NEARLY_FULL)
-		flush_now(false);
+	uint32		now = pg_atomic_read_u32(&hone_stats_shared->reset_epoch);
+
+	if (unlikely(in->reset_epoch != now))
+		follow_reset(now, safe);
+}
+
+static inline bool
+is_nearly_full(const HonePending *in)
+{
+	return in->query_count >= QUERIES_NEARLY_FULL ||
+		in->cell_count >= CELLS_NEARLY_FULL ||
+		in->error_count >= ERRORS_NEARLY_FULL;
 }
 
 void
@@ -552,63 +614,66 @@ hone_pending_record(const HoneRecord *record)
 {
 	bool		safe = !record->in_abort;
 	uint64		now_ns = record->start_ns + record->elapsed_ns;
+	HonePending *to;
 	bool		counted;
 
 	if (!have_pending(safe))
 		return;
-	claim();
-	follow_resets(safe);
-	if (unlikely(pending->moves != seen_moves) && safe && hone_stats_attach())
+	to = pending;
+	claim(to);
+	follow_resets(to, safe);
+	if (unlikely(to->moves != seen_moves) && safe && hone_stats_attach())
 	{
 		hand_samples_on();
-		seen_moves = pending->moves;
+		seen_moves = to->moves;
 	}
 
-	hone_pending_begin_change(pending);
-	counted = count_record(record);
-	hone_pending_end_change(pending);
-	if (!counted)
+	hone_pending_begin_change(to);
+	counted = count_record(to, record);
+	hone_pending_end_change(to);
+	if (unlikely(!counted))
 		pg_atomic_fetch_add_u64(&hone_stats_shared->dropped, 1);
+	else if (safe && to->moves == seen_moves)
+		hone_samples_record(last_query, record);
 
-	if (safe)
+	/* What nobody else could see goes at once. */
+	if (safe &&
+		(now_ns - last_flush_ns >= (uint64) hone_flush_interval_ms * 1000000 ||
+		 !pending_is_shared))
 	{
-		if (counted && pending->moves == seen_moves)
-			hone_samples_record(last_query, record);
-		/* What nobody else could see goes at once. */
-		if (!pending_is_shared ||
-			now_ns - last_flush_ns >= (uint64) hone_flush_interval_ms * 1000000)
-		{
-			last_flush_ns = now_ns;
-			flush_now(false);
-		}
-		else
-			make_room();
+		last_flush_ns = now_ns;
+		flush_now(false);
 	}
-	release();
+	else if (safe && is_nearly_full(to))
+		flush_now(false);
+	release(to);
 }
 
 void
 hone_pending_make_room(void)
 {
-	if (pending == NULL)
+	if (!have_pending(true))
 		return;
-	claim();
-	follow_resets(true);
-	make_room();
-	release();
+	claim(pending);
+	follow_resets(pending, true);
+	if (is_nearly_full(pending))
+		flush_now(false);
+	release(pending);
 }
 
 void
 hone_pending_running(const HoneRecord *record)
 {
-	if (pending == NULL)
+	HonePending *in = pending;
+
+	if (in == NULL)
 		return;
 	if (record == NULL)
 	{
-		pending->running_queryid = 0;
+		in->running_queryid = 0;
 		return;
 	}
-	pending->running_dbid = record->dbid;
-	pending->running_userid = record->userid;
-	pending->running_queryid = record->queryid;
+	in->running_dbid = record->dbid;
+	in->running_userid = record->userid;
+	in->running_queryid = record->queryid;
 }

@@ -328,7 +328,7 @@ make_sample(const HoneRecord *record)
 static bool
 may_hold(const HoneRecord *record, uint64 *threshold)
 {
-	uint64		now = HONE_INSTR_NS(record->start_clock) + record->elapsed_ns;
+	uint64		now = record->start_ns + record->elapsed_ns;
 
 	if (held_count == HELD_QUERIES)
 	{

@@ -34,17 +34,21 @@ known_tag(Oid dbid, uint64 queryid)
 	return (queryid ^ ((uint64) dbid << 32)) | 1;
 }
 
-static bool
+static pg_noinline void
+forget_known(uint32 epoch)
+{
+	memset(known, 0, sizeof(known));
+	known_epoch = epoch;
+}
+
+static inline bool
 is_known(Oid dbid, uint64 queryid)
 {
 	uint64		tag = known_tag(dbid, queryid);
 	uint32		epoch = pg_atomic_read_u32(&hone_stats_shared->text_epoch);
 
-	if (epoch != known_epoch)
-	{
-		memset(known, 0, sizeof(known));
-		known_epoch = epoch;
-	}
+	if (unlikely(epoch != known_epoch))
+		forget_known(epoch);
 	return known[(tag >> 1) % KNOWN_TEXTS] == tag;
 }
 
@@ -260,8 +264,8 @@ hone_texts_statement(const HoneRecord *record, const char **text, int *length)
  * their constants are not known by place, so all of them go out, but for DO
  * blocks, whose whole code is one constant.
  */
-void
-hone_texts_seen(const HoneRecord *record)
+static pg_noinline void
+keep_seen(const HoneRecord *record)
 {
 	int			length;
 	HoneStatsKey key;
@@ -271,7 +275,7 @@ hone_texts_seen(const HoneRecord *record)
 
 	if (record->queryid == 0 || record->source == NULL ||
 		record->kind != HONE_RECORD_EXEC || record->in_abort ||
-		is_known(record->dbid, record->queryid) || !hone_stats_attach())
+		!hone_stats_attach())
 		return;
 	hone_stats_key_init(&key, HONE_STATS_TEXT, record->dbid, InvalidOid,
 						record->queryid, false, 0);
@@ -284,6 +288,13 @@ hone_texts_seen(const HoneRecord *record)
 	if (is_do && hone_sql_mentions(text, length, "password"))
 		return;
 	keep_text(&key, text, length, NULL, is_do ? 0 : -1, 1, false);
+}
+
+void
+hone_texts_seen(const HoneRecord *record)
+{
+	if (!is_known(record->dbid, record->queryid))
+		keep_seen(record);
 }
 
 /*
