@@ -40,16 +40,22 @@ typedef struct Moving
 	HonePendingQuery *query;
 } Moving;
 
-static int
-compare_cells(const void *a, const void *b)
+static inline int
+compare_cells(const HonePendingCell *a, const HonePendingCell *b)
 {
-	const HonePendingCell *x = a;
-	const HonePendingCell *y = b;
+	uint32		x = (uint32) a->query << 16 | a->bucket;
+	uint32		y = (uint32) b->query << 16 | b->bucket;
 
-	if (x->query != y->query)
-		return x->query < y->query ? -1 : 1;
-	return x->bucket < y->bucket ? -1 : x->bucket > y->bucket;
+	return x < y ? -1 : x > y;
 }
+
+/* sort_cells(cells, count), with the comparison in it and not behind a call */
+#define ST_SORT sort_cells
+#define ST_ELEMENT_TYPE HonePendingCell
+#define ST_COMPARE(a, b) compare_cells(a, b)
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 /*
  * The histogram of one query, from sorted cells, of which those before *next
@@ -94,7 +100,7 @@ move_queries(HonePending *pending, bool wait)
 	for (int i = 0; i < HONE_PENDING_CELLS; i++)
 		if (pending->cells[i].count > 0)
 			cells.cells[cells.count++] = pending->cells[i];
-	qsort(cells.cells, cells.count, sizeof(HonePendingCell), compare_cells);
+	sort_cells(cells.cells, cells.count);
 
 	for (int i = 0; i < pending->query_count; i++)
 	{
@@ -285,7 +291,7 @@ hone_pending_visit(HonePending *slot, int partition,
 
 	if (!copy_unchanged(slot, partition, &visit))
 		return false;
-	qsort(visit.cells.cells, visit.cells.count, sizeof(HonePendingCell), compare_cells);
+	sort_cells(visit.cells.cells, visit.cells.count);
 	for (int i = 0; i < visit.query_count; i++)
 	{
 		HoneHistogram histogram = histogram_of(&visit.cells, &next, visit.number[i],
