@@ -3,7 +3,7 @@
 # test/bench/RESULTS.md; every ratio comes from figures of this one run.
 # Asserts nothing about times.
 #
-#   bash test/bench/run.sh                     all of it, about ten minutes
+#   bash test/bench/run.sh                     all of it, about twenty minutes
 #   bash test/bench/run.sh overhead|storage|instructions|writing|compressing   a part, printed only
 #
 # HONE_ROUNDS (5) rounds of HONE_SECONDS (10) each for the overhead.
@@ -20,8 +20,30 @@ ratio() { awk "BEGIN { printf \"%.${3:-2}f\", $1 / $2 }"; }
 
 # --- overhead ------------------------------------------------------------
 
+# Rounds of one number of clients, interleaved over the three servers.
+overhead_of() {
+    local clients=$1 name round tps
+    for round in $(seq "$rounds"); do
+        for name in none pg_stat_statements pg_hone; do
+            tps=$(PGHOST=${host[$name]} "$HONE_BIN/pgbench" -S -n -M prepared -c "$clients" -j 2 -T "$seconds" postgres 2>/dev/null |
+                sed -nE 's/^tps = ([0-9.]+).*/\1/p')
+            echo "$tps" >>"$HONE_WORK/tps.$name.$clients"
+            hone_say "$clients clients, round $round of $rounds, $name: $tps transactions/s"
+        done
+    done
+    local none statements hone
+    none=$(median <"$HONE_WORK/tps.none.$clients") statements=$(median <"$HONE_WORK/tps.pg_stat_statements.$clients") hone=$(median <"$HONE_WORK/tps.pg_hone.$clients")
+    cat >>"$report" <<MD
+| $clients | no extension | ${none%.*} | 1.000 | $(spread none "$clients") |
+| $clients | pg_stat_statements | ${statements%.*} | $(ratio "$statements" "$none" 3) | $(spread pg_stat_statements "$clients") |
+| $clients | pg_hone | ${hone%.*} | $(ratio "$hone" "$none" 3) | $(spread pg_hone "$clients") |
+MD
+}
+
+spread() { sort -n "$HONE_WORK/tps.$1.$2" | awk '{ v[NR] = int($1) } END { print v[1] " to " v[NR] }'; }
+
 overhead() {
-    local name library round tps
+    local name library clients
     declare -A host
     for name in none pg_stat_statements pg_hone; do
         hone_say "cluster with $name"
@@ -32,52 +54,78 @@ overhead() {
         [ "$name" = none ] || sql "CREATE EXTENSION $name" || exit 1
         PGHOST=${host[$name]} "$HONE_BIN/pgbench" -S -n -M prepared -c 2 -j 2 -T 3 postgres >/dev/null 2>&1
     done
-    for round in $(seq "$rounds"); do
-        for name in none pg_stat_statements pg_hone; do
-            tps=$(PGHOST=${host[$name]} "$HONE_BIN/pgbench" -S -n -M prepared -c 2 -j 2 -T "$seconds" postgres 2>/dev/null |
-                sed -nE 's/^tps = ([0-9.]+).*/\1/p')
-            echo "$tps" >>"$HONE_WORK/tps.$name"
-            hone_say "round $round of $rounds, $name: $tps transactions/s"
-        done
-    done
-    local none statements hone
-    none=$(median <"$HONE_WORK/tps.none") statements=$(median <"$HONE_WORK/tps.pg_stat_statements") hone=$(median <"$HONE_WORK/tps.pg_hone")
     cat >>"$report" <<MD
 
 ## Overhead
 
-\`pgbench -S -M prepared -c 2 -j 2\`, scale 10, everything in memory; $rounds interleaved rounds of $seconds s, median.
+\`pgbench -S -M prepared -j 2\`, scale 10, everything in memory; $rounds interleaved rounds of $seconds s for each number of clients, median.
 
-| server | transactions/s | of no extension | lowest and highest round |
-|---|---|---|---|
-| no extension | ${none%.*} | 1.000 | $(spread none) |
-| pg_stat_statements | ${statements%.*} | $(ratio "$statements" "$none" 3) | $(spread pg_stat_statements) |
-| pg_hone | ${hone%.*} | $(ratio "$hone" "$none" 3) | $(spread pg_hone) |
-
-A difference smaller than the spread of the rounds is noise.
+| clients | server | transactions/s | of no extension | lowest and highest round |
+|---|---|---|---|---|
 MD
+    for clients in 1 8 64; do overhead_of "$clients"; done
+    printf '\nA difference smaller than the spread of the rounds is noise.\n' >>"$report"
 }
-
-spread() { sort -n "$HONE_WORK/tps.$1" | awk '{ v[NR] = int($1) } END { print v[1] " to " v[NR] }'; }
 
 # --- instructions --------------------------------------------------------
 
-# Instructions that the session of a pgbench run executed, from callgrind.
-instructions_of() {
-    local count=$1 pid
-    PGAPPNAME=run_$count "$HONE_BIN/pgbench" -S -n -M prepared -c 1 -t "$count" postgres >/dev/null 2>&1 || return 1
-    pid=$(sed -nE "s/.*\[([0-9]+)\].*application_name=run_$count\b.*/\1/p" "$HONE_DATA.log" | tail -1)
-    for _ in $(seq 100); do
-        [ -s "$HONE_WORK/run/callgrind/$pid.out" ] && break
+# watch MANY LIBRARY OPTIONS COMMAND...: the last cluster's server, run by a
+# command that watches it, while two sessions execute 1,000 and MANY
+# statements. few and many are then their process numbers.
+watch() {
+    local statements=$1 library=$2 options=$3
+    shift 3
+    : >"$HONE_DATA.log"
+    # shellcheck disable=SC2086
+    hone_as "$@" "$HONE_BIN/postgres" -D "$HONE_DATA" -p "$PGPORT" -c shared_preload_libraries="$library" \
+        -c log_connections=on -c autovacuum=off $options >>"$HONE_DATA.log" 2>&1 &
+    for _ in $(seq 600); do
+        "$HONE_BIN/pg_isready" -q -d postgres && break
         sleep 0.1
     done
-    sed -nE 's/^(totals|summary): ([0-9]+).*/\2/p' "$HONE_WORK/run/callgrind/$pid.out" | head -1
+    few=$(watched_session 1000) many=$(watched_session "$statements")
+    hone_stop "$HONE_DATA"
+    wait
 }
 
-# A server under callgrind. Two runs of different length: what is left of
-# their difference is the statements alone, without start and end.
+watched_session() {
+    PGAPPNAME=run_$1 "$HONE_BIN/pgbench" -S -n -M prepared -c 1 -t "$1" postgres >/dev/null 2>&1
+    sed -nE "s/.*\[([0-9]+)\].*application_name=run_$1\b.*/\1/p" "$HONE_DATA.log" | tail -1
+}
+
+# Without what reading from the client took: how often the server has to wait
+# for it is chance.
+instructions_of() {
+    callgrind_annotate --inclusive=yes --threshold=100 "$watched/$1.out" 2>/dev/null | tr -d , | awk '
+        /PROGRAM TOTALS/ { total = $1 }
+        /:secure_read / && !read { read = $1 }
+        END { print total - read }'
+}
+
+# calls_of PID: lines "name number".
+calls_of() { sed -nE 's/^([a-z_0-9]+)\(.*/\1/p' "$watched/calls.$1" | sort | uniq -c | awk '{ print $2, $1 }'; }
+
+# Calls for each statement, and which: "2.00 (recvfrom 1.00, sendto 1.00)".
+calls_each() {
+    { calls_of "$few" | sed 's/^/few /'; calls_of "$many" | sed 's/^/many /'; } | awk '
+        { each[$2] += ($1 == "many" ? $3 : -$3) / 10000 }
+        END {
+            for (call in each)
+                if (each[call] >= 0.005) { sum += each[call]; print each[call], call }
+            print sum
+        }' | sort -rn | awk '
+        NF == 1 { total = sprintf("%.2f", $1) }
+        NF == 2 { list = list (list ? ", " : "") sprintf("%s %.2f", $2, $1) }
+        END { print total " (" list ")" }'
+}
+
+# A server under callgrind goes at about a fiftieth of its pace. What is done
+# once in so many milliseconds would be shared out among a fiftieth of the
+# statements, so the intervals are as much longer.
+paced="-c hone.flush_interval=50s -c hone.capture_rusage_interval=500ms"
+
 instructions() {
-    local name library few many each none=
+    local name library few many each none='' watched=$HONE_WORK/run/watched calls=''
     if ! command -v valgrind >/dev/null; then
         echo "(valgrind is not installed: no instruction counts)" >>"$report"
         return
@@ -86,10 +134,10 @@ instructions() {
 
 ## Instructions
 
-Instructions of the server process for each statement of \`pgbench -S -M prepared\` under callgrind: the difference of runs of 1,000 and 3,000 statements, divided by 2,000. Unlike times, hardly touched by what else the machine does.
+Instructions of the server process for each statement of \`pgbench -S -M prepared\` under callgrind: the difference of sessions of 1,000 and 3,000 statements, divided by 2,000; without reading from the client, for which it waits now and then. Unlike times, hardly touched by what else the machine does. Intervals of pg_hone's settings are 50 times as long as by default, since callgrind is about that much slower.
 
-| server | instructions per statement | of no extension |
-|---|---|---|
+| server | instructions per statement | of no extension | added |
+|---|---|---|---|
 MD
     for name in none pg_stat_statements pg_hone; do
         hone_say "callgrind with $name"
@@ -99,24 +147,31 @@ MD
         [ "$name" = none ] || sql "CREATE EXTENSION $name"
         sql "VACUUM FREEZE ANALYZE"
         hone_stop "$HONE_DATA"
-        rm -rf "$HONE_WORK/run/callgrind"
-        mkdir -m 777 "$HONE_WORK/run/callgrind"
-        : >"$HONE_DATA.log"
-        hone_as valgrind --tool=callgrind --trace-children=yes --log-file=/dev/null \
-            --callgrind-out-file="$HONE_WORK/run/callgrind/%p.out" \
-            "$HONE_BIN/postgres" -D "$HONE_DATA" -p "$PGPORT" -c shared_preload_libraries="$library" \
-            -c log_connections=on -c autovacuum=off >>"$HONE_DATA.log" 2>&1 &
-        for _ in $(seq 600); do
-            "$HONE_BIN/pg_isready" -q -d postgres && break
-            sleep 0.1
-        done
-        few=$(instructions_of 1000) many=$(instructions_of 3000)
-        hone_stop "$HONE_DATA"
-        wait
-        each=$(((many - few) / 2000))
+        rm -rf "$watched"
+        mkdir -m 777 "$watched"
+        watch 3000 "$library" "$([ "$name" != pg_hone ] || echo "$paced")" \
+            valgrind --tool=callgrind --trace-children=yes --log-file=/dev/null --callgrind-out-file="$watched/%p.out"
+        each=$((($(instructions_of "$many") - $(instructions_of "$few")) / 2000))
         [ -n "$none" ] || none=$each
-        echo "| ${name/none/no extension} | $each | $(ratio "$each" "$none" 3) |" >>"$report"
+        echo "| ${name/none/no extension} | $each | $(ratio "$each" "$none" 3) | $((each - none)) |" >>"$report"
+        if command -v strace >/dev/null; then
+            hone_say "strace with $name"
+            watch 11000 "$library" "" strace -ff -qq -o "$watched/calls"
+            calls+="| ${name/none/no extension} | $(calls_each) |"$'\n'
+        fi
     done
+    if [ -z "$calls" ]; then
+        printf '\n(strace is not installed: no counts of system calls)\n' >>"$report"
+        return
+    fi
+    cat >>"$report" <<MD
+
+System calls for each statement, which callgrind does not see: by strace, the difference of sessions of 1,000 and 11,000 statements, settings as by default. How often a session waits for its client (epoll_wait, and a recvfrom in vain) is chance. getrusage is for the one statement in 10 ms whose CPU time is measured.
+
+| server | system calls per statement |
+|---|---|
+$calls
+MD
 }
 
 # --- storage -------------------------------------------------------------
