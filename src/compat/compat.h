@@ -271,6 +271,9 @@ extern uint64 hone_compat_jumble_utility(Node *statement);
 extern void hone_compat_analyze_heap_block(TableScanDesc scan, BlockNumber block,
 										   BufferAccessStrategy strategy);
 
+/* In files that only the server that wrote them may read: its major version. */
+#define HONE_SERVER_VERSION		(PG_VERSION_NUM / 10000)
+
 /*
  * As in libpq/auth.h, which needs the headers of Kerberos where the server was
  * built with it; they need not be installed.

@@ -93,7 +93,7 @@ static bool
 sample_slot(int index)
 {
 	HonePending *slot = hone_pending_slot(index);
-	volatile	PGPROC *proc = &ProcGlobal->allProcs[index];
+	volatile PGPROC *proc = &ProcGlobal->allProcs[index];
 	uint64		queryid;
 	HoneStatsKey key;
 	WaitSamples *entry;

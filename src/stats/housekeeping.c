@@ -132,13 +132,10 @@ static void
 copy_leaving(Leaving *leaving, const HoneStatsQuery *query)
 {
 	HoneStatsPart *kept = hone_stats_kept(query);
-	HoneStatsPart *writing = hone_stats_writing(query);
 
 	copy_part(&query->fresh, &leaving->fresh, leaving->fresh_histogram);
 	if (kept != NULL)
 		copy_part(kept, &leaving->kept, leaving->kept_histogram);
-	if (writing != NULL)
-		copy_part(writing, &leaving->kept, leaving->kept_histogram);
 }
 
 /* What has left counts under the <other> of its database from now on. */
@@ -203,11 +200,16 @@ delete_texts(const HoneStatsKey *key)
 	}
 }
 
+/* What is just being written to the history stays until that has ended. */
 static bool
 is_victim(const HoneStatsNode *node, const HoneStatsKey *key)
 {
-	return memcmp(&node->key, key, sizeof(*key)) == 0 &&
-		!(HONE_STATS_IS_TEXT(key->kind) && has_numbers(key));
+	if (memcmp(&node->key, key, sizeof(*key)) != 0)
+		return false;
+	if (HONE_STATS_IS_TEXT(key->kind))
+		return !has_numbers(key);
+	return !HONE_STATS_HAS_PARTS(key->kind) ||
+		hone_stats_writing((const HoneStatsQuery *) node) == NULL;
 }
 
 /*

@@ -53,7 +53,7 @@ typedef struct SaveHeader
 {
 	uint64		magic;
 	uint32		format;
-	uint32		server;			/* PG_VERSION_NUM / 100 */
+	uint32		server;			/* HONE_SERVER_VERSION */
 	uint32		key_size;
 	uint32		counters_size;
 	uint32		histogram_bits;
@@ -242,7 +242,7 @@ write_file(SaveFile *out, bool clean)
 	memset(&header, 0, sizeof(header));
 	header.magic = SAVE_MAGIC;
 	header.format = SAVE_FORMAT;
-	header.server = PG_VERSION_NUM / 100;
+	header.server = HONE_SERVER_VERSION;
 	header.key_size = sizeof(HoneStatsKey);
 	header.counters_size = sizeof(HoneStatsCounters);
 	header.histogram_bits = HONE_HISTOGRAM_BITS;
@@ -335,7 +335,7 @@ check_file(SaveFile *in, SaveHeader *header)
 	if (!read_bytes(in, header, sizeof(*header)))
 		return "it cannot be read";
 	if (header->magic != SAVE_MAGIC || header->format != SAVE_FORMAT ||
-		header->server != PG_VERSION_NUM / 100 ||
+		header->server != HONE_SERVER_VERSION ||
 		header->key_size != sizeof(HoneStatsKey) ||
 		header->counters_size != sizeof(HoneStatsCounters) ||
 		header->histogram_bits != HONE_HISTOGRAM_BITS)
@@ -404,15 +404,14 @@ read_text(SaveFile *in, const SaveNode *saved, HoneStatsText *text)
 	return true;
 }
 
+StaticAssertDecl(HONE_SAMPLE_LARGEST <= BLCKSZ, "a sample must fit into a block");
+
 /* samples NULL: there was no room, skip them. */
 static bool
 read_samples(SaveFile *in, const SaveNode *saved, HoneStatsSamples *samples)
 {
-	union
-	{
-		HoneSample	sample;
-		char		bytes[HONE_SAMPLE_LARGEST];
-	}			buffer;
+	PGAlignedBlock block;
+	HoneSample *sample = (HoneSample *) block.data;
 	SaveSample	head;
 
 	if (samples != NULL)
@@ -422,8 +421,8 @@ read_samples(SaveFile *in, const SaveNode *saved, HoneStatsSamples *samples)
 		HoneStatsSamplePlace *place;
 
 		if (!read_bytes(in, &head, sizeof(head)) || head.place >= HONE_STATS_SAMPLES ||
-			head.size > sizeof(buffer) || !read_bytes(in, &buffer, head.size) ||
-			!hone_sample_is_sound(&buffer.sample, head.size))
+			head.size > sizeof(block) || !read_bytes(in, sample, head.size) ||
+			!hone_sample_is_sound(sample, head.size))
 			return false;
 		place = samples != NULL ? &samples->places[head.place] : NULL;
 		if (place == NULL || DsaPointerIsValid(place->sample))
@@ -432,7 +431,7 @@ read_samples(SaveFile *in, const SaveNode *saved, HoneStatsSamples *samples)
 		if (!DsaPointerIsValid(place->sample))
 			continue;
 		place->capacity = head.size;
-		memcpy(dsa_get_address(hone_stats_area, place->sample), &buffer, head.size);
+		memcpy(dsa_get_address(hone_stats_area, place->sample), sample, head.size);
 	}
 	return true;
 }

@@ -81,7 +81,7 @@ sql "CALL hone.compress('t')" 2>/dev/null
 is "there are batches" "$(sql "SELECT relpages > 0 FROM pg_class WHERE oid = (SELECT reltoastrelid FROM pg_class WHERE relname = 't')")" t
 sql "DROP FUNCTION hone._script()"
 
-always="'hone_tiered_handler', 'hone_decompress', 'hone_decompress_all', 'hone_guard_drop', 'hone_require_library'"
+always="'hone_tiered_handler', 'hone_decompress', 'hone_decompress_all', 'hone_guard_drop', 'hone_require_library', 'hone_histogram_accumulate', 'hone_histogram_result'"
 calls=$(sql "
 SELECT CASE p.prokind WHEN 'p' THEN 'CALL ' ELSE 'SELECT * FROM ' END || 'hone.' || p.proname || '(' ||
     coalesce((SELECT string_agg(coalesce(v.value, 'a value for ' || a.type::regtype), ', ' ORDER BY a.place)
@@ -89,7 +89,7 @@ SELECT CASE p.prokind WHEN 'p' THEN 'CALL ' ELSE 'SELECT * FROM ' END || 'hone.'
               LEFT JOIN (VALUES ('bigint', '1::bigint'), ('integer', '1'), ('oid', '1::oid'), ('text', '''x''::text'),
                   ('boolean', 'true'), ('double precision', '0.5::float8'), ('double precision[]', 'ARRAY[0.5::float8]'),
                   ('interval', '''1 day''::interval'), ('timestamptz', 'now()'), ('regclass', '''t''::regclass'),
-                  ('anyarray', 'ARRAY[1]')) v(name, value) ON v.name::regtype = a.type), '') || ')'
+                  ('anyarray', 'ARRAY[1]'), ('bytea', '''\x00''::bytea')) v(name, value) ON v.name::regtype = a.type), '') || ')'
 FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang AND l.lanname = 'c'
     JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
     JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'pg_hone'
