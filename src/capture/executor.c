@@ -229,7 +229,7 @@ call_reset(void *arg)
 }
 
 /* A call that is about to start, not yet among the open ones. */
-static HoneCall *
+static pg_noinline HoneCall *
 begin_call(QueryDesc *query_desc, int level)
 {
 	PlannedStmt *planned = query_desc->plannedstmt;
