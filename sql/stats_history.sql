@@ -65,12 +65,12 @@ SELECT count(*) FROM hone.latency_between(now() + interval '1 hour', now() + int
 CREATE FUNCTION hist_partition(level text, span interval, at timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     since timestamptz := date_bin(span, at, '2000-01-01 00:00+00');
-    name text := format('history_%s_%s', level, to_char(since AT TIME ZONE 'UTC', 'YYYYMMDD"t"HH24MI'));
+    name text := format('_history_%s_%s', level, to_char(since AT TIME ZONE 'UTC', 'YYYYMMDD"t"HH24MI'));
 BEGIN
     IF to_regclass('hone.' || name) IS NOT NULL THEN RETURN; END IF;
     EXECUTE format('CREATE TABLE hone.%I (LIKE hone.history INCLUDING CONSTRAINTS) USING heap', name);
     EXECUTE format('ALTER EXTENSION pg_hone ADD TABLE hone.%I', name);
-    EXECUTE format('ALTER TABLE hone.history_%s ATTACH PARTITION hone.%I FOR VALUES FROM (%L) TO (%L)', level, name, since, since + span);
+    EXECUTE format('ALTER TABLE hone._history_%s ATTACH PARTITION hone.%I FOR VALUES FROM (%L) TO (%L)', level, name, since, since + span);
 END $$;
 SELECT count(*) FROM (SELECT hist_partition('minutes', '4 hours', g)
     FROM generate_series(now() - interval '3 days 4 hours', now(), '4 hours') AS g) AS s;
@@ -128,7 +128,7 @@ FROM (SELECT count(*) AS calls, sum(total_ms) AS total, max(max_ms) AS longest, 
              percentile_disc(0.5) WITHIN GROUP (ORDER BY total_ms) AS half
       FROM hone.history WHERE queryid = 1001) AS f,
      hone.latency_between(now() - interval '5 days') AS l WHERE l.queryid = 1001;
-SELECT count(*) > 0 AS older FROM hone.history_minutes WHERE since < now() - interval '2 days 5 hours';
+SELECT count(*) > 0 AS older FROM hone._history_minutes WHERE since < now() - interval '2 days 5 hours';
 CALL hone._write_history();
 SELECT rollup, count(*) > 0 AS some, sum(calls) FILTER (WHERE queryid = 1001) > 100 AS calls
 FROM hone.history WHERE queryid IN (1001, 1002) GROUP BY rollup ORDER BY rollup;
@@ -145,12 +145,12 @@ GROUP BY 1 ORDER BY 1;
 
 -- What is over goes: minutes after two days, once they are summed up; a window
 -- there grows to whole hours.
-SELECT count(*) = 0 AS gone FROM hone.history_minutes WHERE since < now() - interval '2 days 5 hours';
-SELECT count(*) BETWEEN 12 AND 15 AS as_many_as_two_days_take FROM pg_inherits WHERE inhparent = 'hone.history_minutes'::regclass;
+SELECT count(*) = 0 AS gone FROM hone._history_minutes WHERE since < now() - interval '2 days 5 hours';
+SELECT count(*) BETWEEN 12 AND 15 AS as_many_as_two_days_take FROM pg_inherits WHERE inhparent = 'hone._history_minutes'::regclass;
 SELECT l.calls, l.data_until - l.data_since AS covers FROM hone.latency_between(date_trunc('hour', now() - interval '2 days 20 hours', 'UTC') + interval '20 minutes',
     date_trunc('hour', now() - interval '2 days 20 hours', 'UTC') + interval '30 minutes') AS l WHERE queryid = 1001;
 -- its own partitions are the extension's, and under its own policy
-SELECT count(*) AS strangers FROM pg_inherits AS i WHERE inhparent IN ('hone.history_minutes'::regclass, 'hone.history_hours'::regclass, 'hone.history_days'::regclass)
+SELECT count(*) AS strangers FROM pg_inherits AS i WHERE inhparent IN ('hone._history_minutes'::regclass, 'hone._history_hours'::regclass, 'hone._history_days'::regclass)
     AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = i.inhrelid AND d.deptype = 'e');
 SELECT parent, warm_after FROM hone._tier_policy WHERE parent::text LIKE 'hone.history%' ORDER BY parent::text COLLATE "C";
 -- which compresses what is over, and leaves the figures as they were

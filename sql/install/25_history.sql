@@ -38,6 +38,32 @@ CREATE TABLE hone.history (
 ) PARTITION BY LIST (rollup);
 COMMENT ON TABLE hone.history IS
 'statistics of past intervals; hone.latency_between() reads it';
+COMMENT ON COLUMN hone.history.since IS 'begin of the interval';
+COMMENT ON COLUMN hone.history.until IS 'its end';
+COMMENT ON COLUMN hone.history.kind IS 'query, or session: connections that ended, calls is their number and the times are how long they lasted';
+COMMENT ON COLUMN hone.history.userid IS 'role; 0 for what was put together';
+COMMENT ON COLUMN hone.history.toplevel IS 'sent by the client, not run by a function or another statement';
+COMMENT ON COLUMN hone.history.calls IS 'finished and failed executions';
+COMMENT ON COLUMN hone.history.errors IS 'failed executions';
+COMMENT ON COLUMN hone.history.rows IS 'rows returned or changed';
+COMMENT ON COLUMN hone.history.total_ms IS 'execution time';
+COMMENT ON COLUMN hone.history.min_ms IS 'shortest execution';
+COMMENT ON COLUMN hone.history.max_ms IS 'longest execution';
+COMMENT ON COLUMN hone.history.plans IS 'times planned';
+COMMENT ON COLUMN hone.history.plan_ms IS 'planning time';
+COMMENT ON COLUMN hone.history.reads IS 'calls of SELECT';
+COMMENT ON COLUMN hone.history.writes IS 'calls of INSERT, UPDATE, DELETE, MERGE';
+COMMENT ON COLUMN hone.history.shared_blks_hit IS 'blocks found in shared buffers';
+COMMENT ON COLUMN hone.history.shared_blks_read IS 'blocks read into shared buffers';
+COMMENT ON COLUMN hone.history.shared_blks_dirtied IS 'blocks dirtied';
+COMMENT ON COLUMN hone.history.shared_blks_written IS 'blocks written by the statement itself';
+COMMENT ON COLUMN hone.history.temp_blks_read IS 'blocks of temporary files read';
+COMMENT ON COLUMN hone.history.temp_blks_written IS 'blocks of temporary files written';
+COMMENT ON COLUMN hone.history.blk_read_ms IS 'time to read blocks, with track_io_timing';
+COMMENT ON COLUMN hone.history.blk_write_ms IS 'time to write blocks, with track_io_timing';
+COMMENT ON COLUMN hone.history.wal_bytes IS 'WAL written';
+COMMENT ON COLUMN hone.history.cpu_user_ms IS 'CPU time, extrapolated from sampled calls; NULL: none sampled';
+COMMENT ON COLUMN hone.history.cpu_sys_ms IS 'CPU time in the kernel, extrapolated from sampled calls; NULL: none sampled';
 COMMENT ON COLUMN hone.history.rollup IS
 'minutes: as written at every hone.history_interval; hours, days (in UTC): summed up';
 COMMENT ON COLUMN hone.history.queryid IS '0: calls that found no room, and those of evicted queries';
@@ -47,12 +73,12 @@ COMMENT ON COLUMN hone.history.waits IS
 COMMENT ON COLUMN hone.history.histogram IS
 'latencies; see hone._histogram_sum() and hone._histogram_values()';
 
-CREATE TABLE hone.history_minutes PARTITION OF hone.history FOR VALUES IN ('minutes') PARTITION BY RANGE (since);
-COMMENT ON TABLE hone.history_minutes IS 'as written; partitions of 4 hours, kept for hone.history_keep_minutes';
-CREATE TABLE hone.history_hours PARTITION OF hone.history FOR VALUES IN ('hours') PARTITION BY RANGE (since);
-COMMENT ON TABLE hone.history_hours IS 'summed up by hour; partitions of a week, kept for hone.history_keep_hours';
-CREATE TABLE hone.history_days PARTITION OF hone.history FOR VALUES IN ('days') PARTITION BY RANGE (since);
-COMMENT ON TABLE hone.history_days IS 'summed up by day; partitions of 13 weeks, kept for hone.history_keep_days';
+CREATE TABLE hone._history_minutes PARTITION OF hone.history FOR VALUES IN ('minutes') PARTITION BY RANGE (since);
+COMMENT ON TABLE hone._history_minutes IS 'as written; partitions of 4 hours, kept for hone.history_keep_minutes';
+CREATE TABLE hone._history_hours PARTITION OF hone.history FOR VALUES IN ('hours') PARTITION BY RANGE (since);
+COMMENT ON TABLE hone._history_hours IS 'summed up by hour; partitions of a week, kept for hone.history_keep_hours';
+CREATE TABLE hone._history_days PARTITION OF hone.history FOR VALUES IN ('days') PARTITION BY RANGE (since);
+COMMENT ON TABLE hone._history_days IS 'summed up by day; partitions of 13 weeks, kept for hone.history_keep_days';
 
 -- Normalised texts of the queries in the history.
 CREATE TABLE hone._history_text (

@@ -16,7 +16,7 @@ SELECT pg_catalog.pg_extension_config_dump('hone._tier_policy',
 
 -- The history of statistics is kept small like any other table by time.
 INSERT INTO hone._tier_policy (parent, warm_after) VALUES
-    ('hone.history_minutes', '30 minutes'), ('hone.history_hours', '1 day'), ('hone.history_days', '1 day');
+    ('hone._history_minutes', '30 minutes'), ('hone._history_hours', '1 day'), ('hone._history_days', '1 day');
 
 -- What is known of a partition beside the catalogs: failed moves and reads.
 CREATE TABLE hone._tier_state (

@@ -99,8 +99,8 @@ static void
 read_extent(Extent *extent)
 {
 	if (SPI_execute("SELECT s.minutes_until, s.hours_until, s.days_until,"
-					" (SELECT m.since FROM hone.history_minutes m ORDER BY m.since LIMIT 1),"
-					" (SELECT h.since FROM hone.history_hours h ORDER BY h.since LIMIT 1)"
+					" (SELECT m.since FROM hone._history_minutes m ORDER BY m.since LIMIT 1),"
+					" (SELECT h.since FROM hone._history_hours h ORDER BY h.since LIMIT 1)"
 					" FROM hone._history_state s", false, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "the state of the history has gone");
 	extent->minutes_until = column_time(1);
@@ -167,21 +167,21 @@ plan_window(Window *window, Range range, const Extent *extent)
  */
 static const char *const window_sql =
 "SELECT * FROM ("
-"SELECT " FIGURES " FROM hone.history_days WHERE kind = 'query' AND calls > 0 AND since >= $1 AND since < $2"
+"SELECT " FIGURES " FROM hone._history_days WHERE kind = 'query' AND calls > 0 AND since >= $1 AND since < $2"
 " UNION ALL "
-"SELECT " FIGURES " FROM hone.history_hours WHERE kind = 'query' AND calls > 0 AND since >= $3 AND since < $4"
+"SELECT " FIGURES " FROM hone._history_hours WHERE kind = 'query' AND calls > 0 AND since >= $3 AND since < $4"
 " UNION ALL "
-"SELECT " FIGURES " FROM hone.history_hours WHERE kind = 'query' AND calls > 0 AND since >= $5 AND since < $6"
+"SELECT " FIGURES " FROM hone._history_hours WHERE kind = 'query' AND calls > 0 AND since >= $5 AND since < $6"
 " UNION ALL "
-"SELECT " FIGURES " FROM hone.history_minutes WHERE kind = 'query' AND calls > 0 AND since >= $7 AND since < $8"
+"SELECT " FIGURES " FROM hone._history_minutes WHERE kind = 'query' AND calls > 0 AND since >= $7 AND since < $8"
 " UNION ALL "
-"SELECT " FIGURES " FROM hone.history_minutes WHERE kind = 'query' AND calls > 0 AND since >= $9 AND since < $10"
+"SELECT " FIGURES " FROM hone._history_minutes WHERE kind = 'query' AND calls > 0 AND since >= $9 AND since < $10"
 " UNION ALL "
-"SELECT " FIGURES " FROM hone.history_minutes WHERE kind = 'query' AND calls > 0 AND since >= $11 AND since < $12"
+"SELECT " FIGURES " FROM hone._history_minutes WHERE kind = 'query' AND calls > 0 AND since >= $11 AND since < $12"
 " UNION ALL "
-"SELECT " FIGURES " FROM hone.history_minutes WHERE kind = 'query' AND calls > 0 AND since >= $13 AND since < $14"
+"SELECT " FIGURES " FROM hone._history_minutes WHERE kind = 'query' AND calls > 0 AND since >= $13 AND since < $14"
 " UNION ALL "
-"SELECT " FIGURES " FROM hone.history_minutes WHERE kind = 'query' AND calls > 0 AND since < $15 AND until > $15"
+"SELECT " FIGURES " FROM hone._history_minutes WHERE kind = 'query' AND calls > 0 AND since < $15 AND until > $15"
 "  AND $15 = $7"
 " UNION ALL "
 "SELECT l.queryid, l.userid, l.toplevel, $17, $18, l.calls, l.errors, l.rows, l.total_ms, l.min_ms, l.max_ms, l.m2, l.histogram"

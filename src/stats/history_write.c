@@ -168,14 +168,14 @@ static void
 make_partition(const Level *level, TimestampTz at)
 {
 	TimestampTz start = partition_start(level, at);
-	const char *name = psprintf("history_%s_%s", level->name, name_of_time(start));
+	const char *name = psprintf("_history_%s_%s", level->name, name_of_time(start));
 
 	if (OidIsValid(get_relname_relid(name, hone_schema_oid())))
 		return;
 	run(psprintf("CREATE TABLE hone.%s (LIKE hone.history INCLUDING CONSTRAINTS) USING heap", name),
 		SPI_OK_UTILITY);
 	run(psprintf("ALTER EXTENSION " HONE_EXTENSION " ADD TABLE hone.%s", name), SPI_OK_UTILITY);
-	run(psprintf("ALTER TABLE hone.history_%s ATTACH PARTITION hone.%s FOR VALUES FROM (%s) TO (%s)",
+	run(psprintf("ALTER TABLE hone._history_%s ATTACH PARTITION hone.%s FOR VALUES FROM (%s) TO (%s)",
 				 level->name, name, literal_of_time(start), literal_of_time(start + level->span)),
 		SPI_OK_UTILITY);
 }
@@ -192,7 +192,7 @@ write_texts(TimestampTz since, TimestampTz until)
 	if (SPI_execute_with_args("INSERT INTO hone._history_text (queryid, query, last_used)"
 							  " SELECT x.queryid, x.query, $2 FROM ("
 							  "  SELECT q.queryid, hone._query_text(q.queryid) AS query FROM ("
-							  "   SELECT DISTINCT h.queryid FROM hone.history_minutes h WHERE h.since = $1 AND h.until = $2"
+							  "   SELECT DISTINCT h.queryid FROM hone._history_minutes h WHERE h.since = $1 AND h.until = $2"
 							  "   EXCEPT SELECT t.queryid FROM hone._history_text t WHERE t.last_used > $2 - interval '1 day') q) x"
 							  " WHERE x.query IS NOT NULL"
 							  " ON CONFLICT (queryid) DO UPDATE SET last_used = EXCLUDED.last_used",
@@ -238,7 +238,7 @@ write_interval(void)
 	values[0] = TimestampTzGetDatum(since);
 	values[1] = TimestampTzGetDatum(until);
 	hone_history_allow_take(true);
-	if (SPI_execute_with_args("INSERT INTO hone.history_minutes (rollup, since, until, " HONE_HISTORY_FIGURES ")"
+	if (SPI_execute_with_args("INSERT INTO hone._history_minutes (rollup, since, until, " HONE_HISTORY_FIGURES ")"
 							  " SELECT 'minutes', $1, $2, " HONE_HISTORY_FIGURES
 							  " FROM hone._history_take()",
 							  2, types, values, NULL, false, 0) != SPI_OK_INSERT)
@@ -304,9 +304,9 @@ sum_hours_up(void)
 	end = floor_to(minutes_until, HOUR_US);
 	if (end <= hours_until)
 		return;
-	sum_up("INSERT INTO hone.history_hours (rollup, since, until, " HONE_HISTORY_FIGURES ") "
+	sum_up("INSERT INTO hone._history_hours (rollup, since, until, " HONE_HISTORY_FIGURES ") "
 		   SUMS("hour")
-		   " FROM (SELECT *, pg_catalog.date_trunc('hour', since, 'UTC') AS at FROM hone.history_minutes"
+		   " FROM (SELECT *, pg_catalog.date_trunc('hour', since, 'UTC') AS at FROM hone._history_minutes"
 		   "       WHERE since >= $1 AND since < $2) h"
 		   " GROUP BY h.at, h.kind, h.queryid, h.userid, h.toplevel",
 		   &levels[1], hours_until, end);
@@ -325,9 +325,9 @@ sum_days_up(void)
 	end = floor_to(hours_until, 24 * HOUR_US);
 	if (end <= days_until)
 		return;
-	sum_up("INSERT INTO hone.history_days (rollup, since, until, " HONE_HISTORY_FIGURES ") "
+	sum_up("INSERT INTO hone._history_days (rollup, since, until, " HONE_HISTORY_FIGURES ") "
 		   SUMS("day")
-		   " FROM (SELECT *, pg_catalog.date_trunc('day', since, 'UTC') AS at FROM hone.history_hours"
+		   " FROM (SELECT *, pg_catalog.date_trunc('day', since, 'UTC') AS at FROM hone._history_hours"
 		   "       WHERE since >= $1 AND since < $2) h"
 		   " GROUP BY h.at, h.kind, h.queryid, h.userid, h.toplevel",
 		   &levels[2], days_until, end);
@@ -363,7 +363,7 @@ time_of_name(const char *name, TimestampTz *start)
 static void
 drop_old(const Level *level)
 {
-	char	   *prefix = psprintf("history_%s_", level->name);
+	char	   *prefix = psprintf("_history_%s_", level->name);
 	TimestampTz before = GetCurrentTimestamp() - *level->keep_minutes * INT64CONST(60) * USECS_PER_SEC;
 	uint64		count;
 	SPITupleTable *tables;
@@ -375,7 +375,7 @@ drop_old(const Level *level)
 	}
 	run(psprintf("SELECT c.relname::text FROM pg_catalog.pg_inherits i"
 				 " JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid"
-				 " WHERE i.inhparent = 'hone.history_%s'::pg_catalog.regclass", level->name),
+				 " WHERE i.inhparent = 'hone._history_%s'::pg_catalog.regclass", level->name),
 		SPI_OK_SELECT);
 	count = SPI_processed;
 	tables = SPI_tuptable;

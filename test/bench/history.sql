@@ -3,7 +3,7 @@
 -- statements gave them just before (test/bench/run.sh runs pgbench first).
 SET client_min_messages = warning;
 CREATE TABLE seed AS
-SELECT row_number() OVER (ORDER BY calls DESC) - 1 AS n, h.* FROM hone.history_minutes AS h
+SELECT row_number() OVER (ORDER BY calls DESC) - 1 AS n, h.* FROM hone._history_minutes AS h
 WHERE calls >= 100 AND kind = 'query' ORDER BY calls DESC LIMIT 7;
 SELECT count(*) AS seeds FROM seed \gset
 
@@ -19,11 +19,11 @@ BEGIN
         FOR at IN SELECT date_bin(level.span, g, '2000-01-01 00:00+00')
                   FROM generate_series(now() - level.kept - level.span, now(), level.span) AS g
         LOOP
-            name := format('history_%s_%s', level.name, to_char(at AT TIME ZONE 'UTC', 'YYYYMMDD"t"HH24MI'));
+            name := format('_history_%s_%s', level.name, to_char(at AT TIME ZONE 'UTC', 'YYYYMMDD"t"HH24MI'));
             CONTINUE WHEN to_regclass('hone.' || name) IS NOT NULL;
             EXECUTE format('CREATE TABLE hone.%I (LIKE hone.history INCLUDING CONSTRAINTS) USING heap', name);
             EXECUTE format('ALTER EXTENSION pg_hone ADD TABLE hone.%I', name);
-            EXECUTE format('ALTER TABLE hone.history_%s ATTACH PARTITION hone.%I FOR VALUES FROM (%L) TO (%L)',
+            EXECUTE format('ALTER TABLE hone._history_%s ATTACH PARTITION hone.%I FOR VALUES FROM (%L) TO (%L)',
                            level.name, name, at, at + level.span);
         END LOOP;
     END LOOP;

@@ -35,7 +35,7 @@ SELECT d.classid, d.objid, i.type, i.schema, i.identity
 FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid,
     LATERAL pg_identify_object(d.classid, d.objid, 0) i
 WHERE e.extname = 'pg_hone' AND d.deptype = 'e' AND NOT EXISTS (
-    SELECT FROM pg_depend o WHERE o.classid = d.classid AND o.objid = d.objid AND (o.deptype = 'i' OR o.deptype = 'a' AND o.refobjsubid > 0))"
+    SELECT FROM pg_depend o WHERE o.classid = d.classid AND o.objid = d.objid AND o.objsubid = 0 AND (o.deptype = 'i' OR o.deptype = 'a' AND o.refobjsubid > 0))"
 
 nothing "every SQL object has a comment" "
 SELECT type, identity FROM ($members) m
