@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -235,6 +236,7 @@ hone_collector_main(Datum main_arg)
 	TimestampTz last_take = 0;
 	TimestampTz last_save = 0;
 	TimestampTz last_busy = 0;
+	bool		standby = RecoveryInProgress();
 
 	begin();
 	while (!ShutdownRequestPending)
@@ -244,6 +246,12 @@ hone_collector_main(Datum main_arg)
 
 		if (sampling && sample_waits())
 			last_busy = now;
+		/* What was counted as a standby is not of the primary's history. */
+		if (standby && !RecoveryInProgress())
+		{
+			standby = false;
+			hone_stats_shared->promoted_at = now;
+		}
 		run_guarded(make_room);
 		if (is_due(&last_take, now, Min(hone_flush_interval_ms, IDLE_MS)))
 		{

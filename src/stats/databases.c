@@ -17,11 +17,10 @@
 #include "utils/hsearch.h"
 #include "utils/timestamp.h"
 
+#include "stats/row.h"
 #include "stats/snapshot.h"
 
 PG_FUNCTION_INFO_V1(hone_database_stats);
-
-#define COLUMNS		19
 
 typedef struct DatabaseSum
 {
@@ -91,34 +90,14 @@ add_all(HTAB *table, HoneStatsKind kind)
 	}
 }
 
-typedef struct SumRow
-{
-	Datum		values[COLUMNS];
-	bool		nulls[COLUMNS];
-	int			count;
-} SumRow;
-
 static void
-put(SumRow *row, Datum value)
-{
-	row->values[row->count++] = value;
-}
-
-static void
-put_ms(SumRow *row, bool known, double ns)
-{
-	row->nulls[row->count] = !known;
-	put(row, known ? Float8GetDatum(ns / 1e6) : (Datum) 0);
-}
-
-static void
-put_percentile(SumRow *row, const HoneHistogram *histogram, double fraction,
+put_percentile(HoneRow *row, const HoneHistogram *histogram, double fraction,
 			   const HoneStatsCounters *c)
 {
-	bool		known = histogram->used > 0 && c->calls > 0;
-
-	put_ms(row, known, known ? hone_histogram_percentile(histogram, fraction,
-														 c->min_ns, c->max_ns) : 0);
+	if (histogram->used > 0 && c->calls > 0)
+		hone_put_ms(row, hone_histogram_percentile(histogram, fraction, c->min_ns, c->max_ns));
+	else
+		hone_put_null(row);
 }
 
 static void
@@ -126,30 +105,39 @@ put_sum(ReturnSetInfo *rsinfo, const DatabaseSum *sum)
 {
 	const HoneStatsCounters *c = &sum->statements;
 	const HoneStatsCounters *s = &sum->sessions;
-	SumRow		row = {.count = 0};
+	HoneRow		row = {.count = 0};
 
-	row.nulls[0] = !OidIsValid(sum->dbid);
-	put(&row, ObjectIdGetDatum(sum->dbid));
-	put(&row, TimestampTzGetDatum(hone_stats_shared->since));
-	put(&row, Int64GetDatum(c->calls));
-	put(&row, Int64GetDatum(c->errors));
-	put(&row, Int64GetDatum(c->reads));
-	put(&row, Int64GetDatum(c->writes));
-	put(&row, Int64GetDatum(c->rows));
-	put_ms(&row, true, (double) c->total_ns);
+	if (OidIsValid(sum->dbid))
+		hone_put(&row, ObjectIdGetDatum(sum->dbid));
+	else
+		hone_put_null(&row);
+	hone_put_time(&row, hone_stats_shared->since);
+	hone_put_bigint(&row, c->calls);
+	hone_put_bigint(&row, c->errors);
+	hone_put_bigint(&row, c->reads);
+	hone_put_bigint(&row, c->writes);
+	hone_put_bigint(&row, c->rows);
+	hone_put_ms(&row, (double) c->total_ns);
 	put_percentile(&row, sum->latencies, 0.5, c);
 	put_percentile(&row, sum->latencies, 0.95, c);
 	put_percentile(&row, sum->latencies, 0.99, c);
-	put(&row, Int64GetDatum(c->shared_hit));
-	put(&row, Int64GetDatum(c->shared_read));
-	put(&row, Int64GetDatum((int64) c->wal_bytes));
-	put(&row, Int64GetDatum(s->calls));
+	hone_put_bigint(&row, c->shared_hit);
+	hone_put_bigint(&row, c->shared_read);
+	hone_put_bigint(&row, c->wal_bytes);
+	hone_put_bigint(&row, s->calls);
 	put_percentile(&row, sum->lengths, 0.5, s);
 	put_percentile(&row, sum->lengths, 0.95, s);
-	put_ms(&row, s->calls > 0, s->calls > 0 ? (double) s->total_ns / s->calls : 0);
-	put_ms(&row, s->calls > 0, (double) s->max_ns);
-	Assert(row.count == COLUMNS && rsinfo->setDesc->natts == COLUMNS);
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row.values, row.nulls);
+	if (s->calls > 0)
+	{
+		hone_put_ms(&row, (double) s->total_ns / s->calls);
+		hone_put_ms(&row, (double) s->max_ns);
+	}
+	else
+	{
+		hone_put_null(&row);
+		hone_put_null(&row);
+	}
+	hone_put_row(rsinfo, &row);
 }
 
 /* _database_stats(): a row per database, and one of all. */

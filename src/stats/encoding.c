@@ -213,7 +213,9 @@ to_ns(double ms)
 {
 	double		ns = rint(ms * 1e6);
 
-	return ns > 0 && ns < 1e19 ? (uint64) ns : 0;
+	if (!(ns > 0))
+		return 0;
+	return ns < 1e19 ? (uint64) ns : PG_UINT64_MAX;
 }
 
 /*

@@ -24,10 +24,10 @@
 #include "utils/timestamp.h"
 
 #include "stats/housekeeping.h"
+#include "stats/row.h"
 #include "stats/snapshot.h"
 
 #define MASKED_TEXT		"<insufficient privilege>"
-#define OTHER_TEXT		"<other>"
 
 /* bound_by needs this much to go by. */
 #define MIN_WAIT_SAMPLES	5
@@ -54,12 +54,6 @@ static bool
 may_read_all(void)
 {
 	return has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
-}
-
-static double
-to_ms(double ns)
-{
-	return ns / 1e6;
 }
 
 /*
@@ -119,126 +113,69 @@ bound_by(const HoneStatsCounters *c)
 	return "wait";
 }
 
-/* A row of query_stats under construction. */
-typedef struct Row
-{
-	Datum		values[48];
-	bool		nulls[48];
-	int			count;
-} Row;
-
-static void
-put(Row *row, Datum value)
-{
-	row->nulls[row->count] = false;
-	row->values[row->count++] = value;
-}
-
-static void
-put_null(Row *row)
-{
-	row->nulls[row->count] = true;
-	row->values[row->count++] = (Datum) 0;
-}
-
-static void
-put_text(Row *row, const char *text)
-{
-	if (text != NULL)
-		put(row, CStringGetTextDatum(text));
-	else
-		put_null(row);
-}
-
-static void
-put_time(Row *row, TimestampTz at)
-{
-	if (at != 0)
-		put(row, TimestampTzGetDatum(at));
-	else
-		put_null(row);
-}
-
 /* The queryid (0 = unknown) and text, as far as the caller may see them. */
 static void
-put_identity(Row *row, const HoneStatsKey *key, bool visible, bool show_text)
+put_identity(HoneRow *row, const HoneStatsKey *key, bool visible, bool show_text)
 {
 	bool		is_other = key->kind == HONE_STATS_QUERY && key->queryid == 0;
 
 	if (visible && (key->queryid != 0 || is_other))
-		put(row, Int64GetDatum((int64) key->queryid));
+		hone_put_bigint(row, (int64) key->queryid);
 	else
-		put_null(row);
+		hone_put_null(row);
 	if (!show_text)
-		put_null(row);
+		hone_put_null(row);
 	else if (is_other)
-		put_text(row, OTHER_TEXT);
+		hone_put_text(row, HONE_OTHER_TEXT);
 	else if (!visible)
-		put_text(row, MASKED_TEXT);
+		hone_put_text(row, MASKED_TEXT);
 	else
-		put_text(row, key->queryid != 0 ? hone_stats_text(key->dbid, key->queryid) : NULL);
+		hone_put_text(row, key->queryid != 0 ? hone_stats_text(key->dbid, key->queryid) : NULL);
 }
 
 static void
-put_latency(Row *row, const HoneSnapshotQuery *query)
+put_latency(HoneRow *row, const HoneSnapshotQuery *query)
 {
 	static const double fractions[] = {0.5, 0.9, 0.95, 0.99, 0.999};
 	const HoneStatsCounters *c = &query->counters;
 
-	put(row, Float8GetDatum(to_ms((double) c->total_ns)));
+	hone_put_ms(row, (double) c->total_ns);
 	if (c->calls > 0)
 	{
-		put(row, Float8GetDatum(to_ms((double) c->total_ns / c->calls)));
-		put(row, Float8GetDatum(to_ms((double) c->min_ns)));
-		put(row, Float8GetDatum(to_ms((double) c->max_ns)));
-		put(row, Float8GetDatum(to_ms(sqrt(Max(c->m2_ns, 0) / c->calls))));
+		hone_put_ms(row, (double) c->total_ns / c->calls);
+		hone_put_ms(row, (double) c->min_ns);
+		hone_put_ms(row, (double) c->max_ns);
+		hone_put(row, Float8GetDatum(hone_to_ms(sqrt(Max(c->m2_ns, 0) / c->calls))));
 	}
 	else
 		for (int i = 0; i < 4; i++)
-			put_null(row);
+			hone_put_null(row);
 	for (int i = 0; i < lengthof(fractions); i++)
 	{
 		if (query->histogram->used > 0)
-			put(row, Float8GetDatum(to_ms(hone_histogram_percentile(query->histogram,
+			hone_put(row, Float8GetDatum(hone_to_ms(hone_histogram_percentile(query->histogram,
 																	fractions[i],
 																	c->min_ns, c->max_ns))));
 		else
-			put_null(row);
+			hone_put_null(row);
 	}
 }
 
-/* CPU time of all calls, from the share that it had in the sampled ones. */
 static void
-put_cpu(Row *row, const HoneStatsCounters *c)
+put_resources(HoneRow *row, const HoneStatsCounters *c)
 {
-	double		factor;
-
-	if (c->sampled_ns == 0)
-	{
-		put_null(row);
-		put_null(row);
-		return;
-	}
-	factor = (double) c->total_ns / c->sampled_ns;
-	put(row, Float8GetDatum(c->sampled_user_us / 1e3 * factor));
-	put(row, Float8GetDatum(c->sampled_sys_us / 1e3 * factor));
-}
-
-static void
-put_resources(Row *row, const HoneStatsCounters *c)
-{
-	put(row, Int64GetDatum(c->plans));
-	put(row, Float8GetDatum(to_ms((double) c->plan_ns)));
-	put(row, Int64GetDatum(c->shared_hit));
-	put(row, Int64GetDatum(c->shared_read));
-	put(row, Int64GetDatum(c->shared_dirtied));
-	put(row, Int64GetDatum(c->shared_written));
-	put(row, Int64GetDatum(c->temp_read));
-	put(row, Int64GetDatum(c->temp_written));
-	put(row, Float8GetDatum(to_ms((double) c->blk_read_ns)));
-	put(row, Float8GetDatum(to_ms((double) c->blk_write_ns)));
-	put(row, Int64GetDatum((int64) c->wal_bytes));
-	put_cpu(row, c);
+	hone_put_bigint(row, c->plans);
+	hone_put_ms(row, (double) c->plan_ns);
+	hone_put_bigint(row, c->shared_hit);
+	hone_put_bigint(row, c->shared_read);
+	hone_put_bigint(row, c->shared_dirtied);
+	hone_put_bigint(row, c->shared_written);
+	hone_put_bigint(row, c->temp_read);
+	hone_put_bigint(row, c->temp_written);
+	hone_put_ms(row, (double) c->blk_read_ns);
+	hone_put_ms(row, (double) c->blk_write_ns);
+	hone_put_bigint(row, (int64) c->wal_bytes);
+	hone_put_cpu(row, c);
 }
 
 /* query_stats(show_text bool): one row per entry. */
@@ -260,25 +197,24 @@ hone_query_stats(PG_FUNCTION_ARGS)
 	while ((query = hone_snapshot_next_query(snapshot)) != NULL)
 	{
 		const HoneStatsCounters *c = &query->counters;
-		Row			row = {.count = 0};
+		HoneRow			row = {.count = 0};
 
 		CHECK_FOR_INTERRUPTS();
 		if (c->calls == 0)
 			continue;
 		put_identity(&row, &query->key, all || query->key.userid == GetUserId(), show_text);
-		put(&row, ObjectIdGetDatum(query->key.dbid));
-		put(&row, ObjectIdGetDatum(query->key.userid));
-		put(&row, BoolGetDatum(query->key.toplevel));
-		put(&row, Int64GetDatum(c->calls));
-		put(&row, Int64GetDatum(c->errors));
-		put(&row, Int64GetDatum(c->rows));
+		hone_put(&row, ObjectIdGetDatum(query->key.dbid));
+		hone_put(&row, ObjectIdGetDatum(query->key.userid));
+		hone_put(&row, BoolGetDatum(query->key.toplevel));
+		hone_put(&row, Int64GetDatum(c->calls));
+		hone_put(&row, Int64GetDatum(c->errors));
+		hone_put(&row, Int64GetDatum(c->rows));
 		put_latency(&row, query);
 		put_resources(&row, c);
-		put_text(&row, bound_by(c));
-		put(&row, TimestampTzGetDatum(c->first_seen));
-		put(&row, TimestampTzGetDatum(c->last_seen));
-		Assert(row.count == rsinfo->setDesc->natts);
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row.values, row.nulls);
+		hone_put_text(&row, bound_by(c));
+		hone_put(&row, TimestampTzGetDatum(c->first_seen));
+		hone_put(&row, TimestampTzGetDatum(c->last_seen));
+		hone_put_row(rsinfo, &row);
 	}
 	return (Datum) 0;
 }
@@ -299,17 +235,17 @@ hone_error_stats(PG_FUNCTION_ARGS)
 	snapshot = hone_snapshot_take(&filter);
 	while ((error = hone_snapshot_next_error(snapshot)) != NULL)
 	{
-		Row			row = {.count = 0};
+		HoneRow			row = {.count = 0};
 
 		CHECK_FOR_INTERRUPTS();
 		put_identity(&row, &error->key, all || error->key.userid == GetUserId(), true);
-		put(&row, ObjectIdGetDatum(error->key.dbid));
-		put(&row, ObjectIdGetDatum(error->key.userid));
-		put(&row, BoolGetDatum(error->key.toplevel));
-		put_text(&row, unpack_sql_state(error->key.sqlstate));
-		put(&row, Int64GetDatum(error->count));
-		put(&row, TimestampTzGetDatum(error->last_seen));
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row.values, row.nulls);
+		hone_put(&row, ObjectIdGetDatum(error->key.dbid));
+		hone_put(&row, ObjectIdGetDatum(error->key.userid));
+		hone_put(&row, BoolGetDatum(error->key.toplevel));
+		hone_put_text(&row, unpack_sql_state(error->key.sqlstate));
+		hone_put(&row, Int64GetDatum(error->count));
+		hone_put(&row, TimestampTzGetDatum(error->last_seen));
+		hone_put_row(rsinfo, &row);
 	}
 	return (Datum) 0;
 }
@@ -360,7 +296,7 @@ check_fraction(double fraction)
 static double
 percentile_ms(const HoneSnapshotQuery *query, double fraction)
 {
-	return to_ms(hone_histogram_percentile(query->histogram, fraction,
+	return hone_to_ms(hone_histogram_percentile(query->histogram, fraction,
 										   query->counters.min_ns,
 										   query->counters.max_ns));
 }
@@ -429,17 +365,17 @@ put_printed(ReturnSetInfo *rsinfo, int printed, uint64 calls, uint64 most)
 	int			first = printed * (HONE_HISTOGRAM_SUB / PRINTED_PER_OCTAVE);
 	int			last = first + HONE_HISTOGRAM_SUB / PRINTED_PER_OCTAVE - 1;
 	int			length = (int) ceil((double) calls * HISTOGRAM_BAR / most);
-	Row			row = {.count = 0};
+	HoneRow			row = {.count = 0};
 	char		bar[HISTOGRAM_BAR + 1];
 
 	memset(bar, '#', length);
 	bar[length] = '\0';
-	put(&row, Float8GetDatum(to_ms((double) hone_histogram_lower(first))));
-	put(&row, Float8GetDatum(to_ms((double) hone_histogram_lower(last) +
+	hone_put_ms(&row, (double) hone_histogram_lower(first));
+	hone_put(&row, Float8GetDatum(hone_to_ms((double) hone_histogram_lower(last) +
 								   (double) hone_histogram_width(last))));
-	put(&row, Int64GetDatum((int64) calls));
-	put_text(&row, bar);
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row.values, row.nulls);
+	hone_put_bigint(&row, (int64) calls);
+	hone_put_text(&row, bar);
+	hone_put_row(rsinfo, &row);
 }
 
 /* latency_histogram(queryid bigint): from the fastest call to the slowest. */
@@ -511,36 +447,36 @@ hone_shared_status(PG_FUNCTION_ARGS)
 {
 	HoneStatsShared *shared = hone_stats_shared;
 	TupleDesc	desc;
-	Row			row = {.count = 0};
+	HoneRow			row = {.count = 0};
 	TimestampTz last_flush;
 
 	hone_require_script();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	put(&row, BoolGetDatum(shared != NULL));
-	put(&row, BoolGetDatum(IsQueryIdEnabled()));
+	hone_put(&row, BoolGetDatum(shared != NULL));
+	hone_put(&row, BoolGetDatum(IsQueryIdEnabled()));
 	if (shared == NULL)
 	{
 		while (row.count < desc->natts)
-			put_null(&row);
+			hone_put_null(&row);
 		PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, row.values, row.nulls)));
 	}
 	last_flush = (TimestampTz) pg_atomic_read_u64(&shared->last_flush);
-	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->used_bytes)));
-	put(&row, Int64GetDatum((int64) shared->memory_limit));
-	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->entries)));
-	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->texts)));
-	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->evictions)));
-	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->dropped)));
-	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->other_calls)));
-	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->unbucketed)));
-	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->texts_dropped)));
-	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->internal_errors)));
-	put_time(&row, last_flush);
-	put_time(&row, (TimestampTz) pg_atomic_read_u64(&shared->last_save));
-	put_time(&row, shared->since);
-	put(&row, Int64GetDatum((int64) pg_atomic_read_u64(&shared->wait_samples)));
-	put(&row, BoolGetDatum(shared->collector != NULL));
+	hone_put_bigint(&row, (int64) pg_atomic_read_u64(&shared->used_bytes));
+	hone_put_bigint(&row, (int64) shared->memory_limit);
+	hone_put_bigint(&row, (int64) pg_atomic_read_u64(&shared->entries));
+	hone_put_bigint(&row, (int64) pg_atomic_read_u64(&shared->texts));
+	hone_put_bigint(&row, (int64) pg_atomic_read_u64(&shared->evictions));
+	hone_put_bigint(&row, (int64) pg_atomic_read_u64(&shared->dropped));
+	hone_put_bigint(&row, (int64) pg_atomic_read_u64(&shared->other_calls));
+	hone_put_bigint(&row, (int64) pg_atomic_read_u64(&shared->unbucketed));
+	hone_put_bigint(&row, (int64) pg_atomic_read_u64(&shared->texts_dropped));
+	hone_put_bigint(&row, (int64) pg_atomic_read_u64(&shared->internal_errors));
+	hone_put_time(&row, last_flush);
+	hone_put_time(&row, (TimestampTz) pg_atomic_read_u64(&shared->last_save));
+	hone_put_time(&row, shared->since);
+	hone_put_bigint(&row, (int64) pg_atomic_read_u64(&shared->wait_samples));
+	hone_put(&row, BoolGetDatum(shared->collector != NULL));
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, row.values, row.nulls)));
 }
 
@@ -604,7 +540,7 @@ hone_sketch_percentile(PG_FUNCTION_ARGS)
 	histogram = sketch_of(PG_GETARG_ARRAYTYPE_P(0), &min_ns, &max_ns);
 	if (histogram->used == 0)
 		PG_RETURN_NULL();
-	PG_RETURN_FLOAT8(to_ms(hone_histogram_percentile(histogram, fraction, min_ns, max_ns)));
+	PG_RETURN_FLOAT8(hone_to_ms(hone_histogram_percentile(histogram, fraction, min_ns, max_ns)));
 }
 
 /* _histogram_percentile(a float8[], b float8[], fraction): of both, merged. */
@@ -625,7 +561,7 @@ hone_sketch_merged(PG_FUNCTION_ARGS)
 	hone_histogram_add(a, b);
 	if (a->used == 0)
 		PG_RETURN_NULL();
-	PG_RETURN_FLOAT8(to_ms(hone_histogram_percentile(a, fraction,
+	PG_RETURN_FLOAT8(hone_to_ms(hone_histogram_percentile(a, fraction,
 													 Min(min_ns[0], min_ns[1]),
 													 Max(max_ns[0], max_ns[1]))));
 }

@@ -7,17 +7,20 @@
  * its transaction runs, those numbers are the entries' 'writing' part, so that
  * readers see each call once; the end of the transaction makes them kept, or
  * fresh again. The callback takes locks in a commit: it is the worker's own,
- * not a user's.
+ * not a user's. The rows are visible a little before it: a lock in the lock
+ * manager, given back after it, tells readers of the history.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -27,23 +30,64 @@
 #include "stats/encoding.h"
 #include "stats/history.h"
 #include "stats/pending.h"
+#include "stats/row.h"
 #include "stats/snapshot.h"
 
 PG_FUNCTION_INFO_V1(hone_history_take);
 PG_FUNCTION_INFO_V1(hone_history_live);
 
-#define FIGURES		29
+/* Sub-id of the writers' lock on the extension. */
+#define WRITERS_SUBID	2
 
 /* Keys of the entries whose numbers this transaction writes. */
 static HoneStatsKey *taken = NULL;
 static int	taken_count = 0;
 static int	taken_capacity = 0;
 static bool may_take = false;
+static TimestampTz take_from = 0;
 
 void
-hone_history_allow_take(bool allow)
+hone_history_allow_take(TimestampTz from)
 {
-	may_take = allow;
+	may_take = true;
+	take_from = from;
+}
+
+void
+hone_history_forbid_take(void)
+{
+	may_take = false;
+}
+
+/* In the lock manager, beside the movers' locks: no user's function gets there. */
+static void
+set_writers_tag(LOCKTAG *tag)
+{
+	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, ExtensionRelationId, hone_extension_oid(),
+					   WRITERS_SUBID);
+}
+
+void
+hone_history_begin_writing(void)
+{
+	LOCKTAG		tag;
+
+	set_writers_tag(&tag);
+	(void) LockAcquire(&tag, AccessExclusiveLock, false, false);
+}
+
+bool
+hone_history_is_writing(void)
+{
+	LOCKTAG		tag;
+	bool		free;
+
+	set_writers_tag(&tag);
+	free = LockAcquire(&tag, AccessShareLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+	if (!free)
+		(void) LockAcquire(&tag, AccessShareLock, false, false);
+	LockRelease(&tag, AccessShareLock, false);
+	return !free;
 }
 
 static void
@@ -126,7 +170,10 @@ count_entries(int partition)
 	return count;
 }
 
-/* What is fresh in a bucket is being written from now on. */
+/*
+ * What is fresh in a bucket is being written from now on; what is older than
+ * this database's history counts as written.
+ */
 static void
 take_bucket(uint32 bucket)
 {
@@ -139,7 +186,12 @@ take_bucket(uint32 bucket)
 
 		if (is_here(node) && query->fresh.counters.calls + query->fresh.counters.plans > 0 &&
 			hone_stats_begin_writing(query))
-			taken[taken_count++] = node->key;
+		{
+			if (hone_stats_writing(query)->counters.first_seen < take_from)
+				hone_stats_end_writing(query, true);
+			else
+				taken[taken_count++] = node->key;
+		}
 		pointer = node->next;
 	}
 }
@@ -169,6 +221,8 @@ hone_history_first_seen(void)
 {
 	TimestampTz first = GetCurrentTimestamp();
 
+	if (!hone_stats_attach())
+		return first;
 	for (uint32 i = 0; i < hone_stats_shared->bucket_count; i++)
 	{
 		LWLock	   *lock = hone_stats_partition_lock(i);
@@ -191,62 +245,21 @@ hone_history_first_seen(void)
 	return first;
 }
 
-typedef struct HistoryRow
-{
-	Datum		values[FIGURES];
-	bool		nulls[FIGURES];
-	int			count;
-} HistoryRow;
-
 static void
-put(HistoryRow *row, Datum value)
+put_latency(HoneRow *row, const HoneStatsCounters *c)
 {
-	row->values[row->count++] = value;
-}
-
-static void
-put_null(HistoryRow *row)
-{
-	row->nulls[row->count++] = true;
-}
-
-static void
-put_ms(HistoryRow *row, double ns)
-{
-	put(row, Float8GetDatum(ns / 1e6));
-}
-
-static void
-put_latency(HistoryRow *row, const HoneStatsCounters *c)
-{
-	put_ms(row, (double) c->total_ns);
+	hone_put_ms(row, (double) c->total_ns);
 	if (c->calls > 0)
 	{
-		put_ms(row, (double) c->min_ns);
-		put_ms(row, (double) c->max_ns);
+		hone_put_ms(row, (double) c->min_ns);
+		hone_put_ms(row, (double) c->max_ns);
 	}
 	else
 	{
-		put_null(row);
-		put_null(row);
+		hone_put_null(row);
+		hone_put_null(row);
 	}
-	put(row, Float8GetDatum(Max(c->m2_ns, 0) / 1e12));
-}
-
-static void
-put_cpu(HistoryRow *row, const HoneStatsCounters *c)
-{
-	double		factor;
-
-	if (c->sampled_ns == 0)
-	{
-		put_null(row);
-		put_null(row);
-		return;
-	}
-	factor = (double) c->total_ns / c->sampled_ns / 1e3;
-	put(row, Float8GetDatum(c->sampled_user_us * factor));
-	put(row, Float8GetDatum(c->sampled_sys_us * factor));
+	hone_put(row, Float8GetDatum(Max(c->m2_ns, 0) / 1e12));
 }
 
 static Datum
@@ -264,33 +277,32 @@ static void
 put_row(ReturnSetInfo *rsinfo, const HoneStatsKey *key, const HoneStatsCounters *c,
 		const HoneHistogram *histogram)
 {
-	HistoryRow	row = {.count = 0};
+	HoneRow		row = {.count = 0};
 	const int64 blocks[] = {c->shared_hit, c->shared_read, c->shared_dirtied,
 	c->shared_written, c->temp_read, c->temp_written};
 
-	put(&row, CStringGetTextDatum(key->kind == HONE_STATS_SESSION ? "session" : "query"));
-	put(&row, Int64GetDatum((int64) key->queryid));
-	put(&row, ObjectIdGetDatum(key->userid));
-	put(&row, BoolGetDatum(key->toplevel));
-	put(&row, Int64GetDatum(c->calls));
-	put(&row, Int64GetDatum(c->errors));
-	put(&row, Int64GetDatum(c->rows));
+	hone_put(&row, CStringGetTextDatum(key->kind == HONE_STATS_SESSION ? "session" : "query"));
+	hone_put_bigint(&row, key->queryid);
+	hone_put(&row, ObjectIdGetDatum(key->userid));
+	hone_put(&row, BoolGetDatum(key->toplevel));
+	hone_put_bigint(&row, c->calls);
+	hone_put_bigint(&row, c->errors);
+	hone_put_bigint(&row, c->rows);
 	put_latency(&row, c);
-	put(&row, Int64GetDatum(c->plans));
-	put_ms(&row, (double) c->plan_ns);
-	put(&row, Int64GetDatum(c->reads));
-	put(&row, Int64GetDatum(c->writes));
+	hone_put_bigint(&row, c->plans);
+	hone_put_ms(&row, (double) c->plan_ns);
+	hone_put_bigint(&row, c->reads);
+	hone_put_bigint(&row, c->writes);
 	for (int i = 0; i < lengthof(blocks); i++)
-		put(&row, Int64GetDatum(blocks[i]));
-	put_ms(&row, (double) c->blk_read_ns);
-	put_ms(&row, (double) c->blk_write_ns);
-	put(&row, Int64GetDatum((int64) c->wal_bytes));
-	put_cpu(&row, c);
-	put(&row, waits_array(c));
-	put(&row, PointerGetDatum(hone_histogram_encode(histogram)));
-	put(&row, TimestampTzGetDatum(c->first_seen));
-	Assert(row.count == FIGURES && rsinfo->setDesc->natts == FIGURES);
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row.values, row.nulls);
+		hone_put_bigint(&row, blocks[i]);
+	hone_put_ms(&row, (double) c->blk_read_ns);
+	hone_put_ms(&row, (double) c->blk_write_ns);
+	hone_put_bigint(&row, c->wal_bytes);
+	hone_put_cpu(&row, c);
+	hone_put(&row, waits_array(c));
+	hone_put(&row, PointerGetDatum(hone_histogram_encode(histogram)));
+	hone_put(&row, TimestampTzGetDatum(c->first_seen));
+	hone_put_row(rsinfo, &row);
 }
 
 /* The row of what is being written of one entry, if it is still there. */

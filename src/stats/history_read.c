@@ -21,6 +21,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "access/xlog.h"
 #include "miscadmin.h"
 #include "tcop/dest.h"
 #include "utils/acl.h"
@@ -28,6 +29,7 @@
 #include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "common/owner.h"
@@ -37,14 +39,11 @@
 
 PG_FUNCTION_INFO_V1(hone_history_window);
 
-#define HOUR_US		(INT64CONST(3600) * USECS_PER_SEC)
-#define DAY_US		(24 * HOUR_US)
-
 /* Whatever is asked for, no server with this history ran before. */
-#define BEGIN_OF_HISTORY	(INT64CONST(20) * 365 * DAY_US) /* 2019 */
+#define BEGIN_OF_HISTORY	(INT64CONST(20) * 365 * HONE_DAY_US) /* 2019 */
 
 #define COLUMNS		14
-#define MAX_READS	3
+#define MAX_READS	20
 
 typedef struct Range
 {
@@ -60,9 +59,13 @@ typedef struct Window
 	Range		minutes[4];
 } Window;
 
-/* How far each level has got, and since when it has anything. */
+/*
+ * How far each level has got, and since when it has anything (DT_NOEND:
+ * nothing).
+ */
 typedef struct Extent
 {
+	TimestampTz began;
 	TimestampTz minutes_since;
 	TimestampTz minutes_until;
 	TimestampTz hours_since;
@@ -71,17 +74,9 @@ typedef struct Extent
 } Extent;
 
 static TimestampTz
-floor_to(TimestampTz at, int64 unit)
-{
-	int64		rest = at % unit;
-
-	return at - (rest < 0 ? rest + unit : rest);
-}
-
-static TimestampTz
 ceil_to(TimestampTz at, int64 unit)
 {
-	TimestampTz floor = floor_to(at, unit);
+	TimestampTz floor = hone_floor_time(at, unit);
 
 	return floor == at ? at : floor + unit;
 }
@@ -98,23 +93,24 @@ column_time(int column)
 static void
 read_extent(Extent *extent)
 {
-	if (SPI_execute("SELECT s.minutes_until, s.hours_until, s.days_until,"
+	if (SPI_execute("SELECT s.began, s.minutes_until, s.hours_until, s.days_until,"
 					" (SELECT m.since FROM hone._history_minutes m ORDER BY m.since LIMIT 1),"
 					" (SELECT h.since FROM hone._history_hours h ORDER BY h.since LIMIT 1)"
-					" FROM hone._history_state s", false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+					" FROM hone._history_state s", true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "the state of the history has gone");
-	extent->minutes_until = column_time(1);
-	extent->hours_until = column_time(2);
-	extent->days_until = column_time(3);
-	extent->minutes_since = column_time(4);
-	extent->hours_since = column_time(5);
+	extent->began = column_time(1);
+	extent->minutes_until = column_time(2);
+	extent->hours_until = column_time(3);
+	extent->days_until = column_time(4);
+	extent->minutes_since = column_time(5);
+	extent->hours_since = column_time(6);
 }
 
 /* Cut whole units that are complete out of 'range'; the rest goes to ends. */
 static Range
 cut(Range range, int64 unit, TimestampTz complete_until, Range ends[2])
 {
-	Range		whole = {ceil_to(range.since, unit), Min(floor_to(range.until, unit), complete_until)};
+	Range		whole = {ceil_to(range.since, unit), Min(hone_floor_time(range.until, unit), complete_until)};
 
 	if (whole.since >= whole.until)
 	{
@@ -137,11 +133,11 @@ cut(Range range, int64 unit, TimestampTz complete_until, Range ends[2])
 static TimestampTz
 outwards(TimestampTz at, const Extent *extent, TimestampTz (*round) (TimestampTz, int64))
 {
-	if (at >= extent->minutes_since || extent->minutes_since == DT_NOEND)
+	if (at >= extent->minutes_since)
 		return at;
-	if (at >= extent->hours_since || extent->hours_since == DT_NOEND)
-		return round(at, HOUR_US);
-	return round(at, DAY_US);
+	if (at >= extent->hours_since)
+		return round(at, HONE_HOUR_US);
+	return round(at, HONE_DAY_US);
 }
 
 /* Days first, hours from what is left, minutes from what is left of that. */
@@ -150,12 +146,12 @@ plan_window(Window *window, Range range, const Extent *extent)
 {
 	Range		around_days[2];
 
-	range.since = outwards(range.since, extent, floor_to);
+	range.since = outwards(range.since, extent, hone_floor_time);
 	range.until = outwards(range.until, extent, ceil_to);
 
-	window->days = cut(range, DAY_US, extent->days_until, around_days);
-	window->hours[0] = cut(around_days[0], HOUR_US, extent->hours_until, &window->minutes[0]);
-	window->hours[1] = cut(around_days[1], HOUR_US, extent->hours_until, &window->minutes[2]);
+	window->days = cut(range, HONE_DAY_US, extent->days_until, around_days);
+	window->hours[0] = cut(around_days[0], HONE_HOUR_US, extent->hours_until, &window->minutes[0]);
+	window->hours[1] = cut(around_days[1], HONE_HOUR_US, extent->hours_until, &window->minutes[2]);
 }
 
 #define FIGURES \
@@ -185,7 +181,7 @@ static const char *const window_sql =
 "  AND $15 = $7"
 " UNION ALL "
 "SELECT l.queryid, l.userid, l.toplevel, $17, $18, l.calls, l.errors, l.rows, l.total_ms, l.min_ms, l.max_ms, l.m2, l.histogram"
-" FROM hone._history_live() l WHERE $16 AND l.kind = 'query' AND l.calls > 0"
+" FROM hone._history_live() l WHERE $16 AND l.kind = 'query' AND l.calls > 0 AND l.first_seen >= $21"
 ") w WHERE $19 OR w.userid = $20";
 
 /* A query, role and level over the window. */
@@ -315,16 +311,21 @@ create_sums(MemoryContext context)
 					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
-#define PARAMETERS	20
+#define PARAMETERS	21
 
+/*
+ * On a standby the history is the primary's, and what is counted is the
+ * standby's own: they are not put together.
+ */
 static ParamListInfo
-window_parameters(const Window *window, Range asked, TimestampTz minutes_until,
+window_parameters(const Window *window, Range asked, const Extent *extent,
 				  Oid userid, bool all)
 {
 	ParamListInfo params = makeParamList(PARAMETERS);
 	const Range *ranges[] = {&window->days, &window->hours[0], &window->hours[1],
 	&window->minutes[0], &window->minutes[1], &window->minutes[2], &window->minutes[3]};
 	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz live_since = Min(extent->minutes_until, now);
 	int			n = 0;
 
 	for (int i = 0; i < PARAMETERS; i++)
@@ -340,13 +341,15 @@ window_parameters(const Window *window, Range asked, TimestampTz minutes_until,
 	}
 	params->params[n++].value = TimestampTzGetDatum(asked.since);
 	params->params[n].ptype = BOOLOID;
-	params->params[n++].value = BoolGetDatum(asked.until > minutes_until && asked.since <= now);
-	params->params[n++].value = TimestampTzGetDatum(minutes_until);
+	params->params[n++].value = BoolGetDatum(asked.until > live_since && asked.since <= now &&
+											   !RecoveryInProgress());
+	params->params[n++].value = TimestampTzGetDatum(live_since);
 	params->params[n++].value = TimestampTzGetDatum(now);
 	params->params[n].ptype = BOOLOID;
 	params->params[n++].value = BoolGetDatum(all);
 	params->params[n].ptype = OIDOID;
 	params->params[n++].value = ObjectIdGetDatum(userid);
+	params->params[n++].value = TimestampTzGetDatum(Max(extent->began, hone_stats_shared->promoted_at));
 	Assert(n == PARAMETERS);
 	return params;
 }
@@ -369,6 +372,7 @@ run_window(ParamListInfo params, MemoryContext context)
 	receiver.context = context;
 	receiver.sums = create_sums(context);
 	options.params = params;
+	options.read_only = true;
 	options.dest = &receiver.receiver;
 	if (SPI_execute_extended(window_sql, &options) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the history");
@@ -376,8 +380,20 @@ run_window(ParamListInfo params, MemoryContext context)
 }
 
 /*
- * Shared memory is not read with the snapshot of the tables. If an interval
- * was written meanwhile, it may be in both or in neither: once more.
+ * Shared memory is not read with a snapshot: what is read of the tables beside
+ * it must be as new, whatever the transaction sees otherwise.
+ */
+static void
+read_latest_extent(Extent *extent)
+{
+	PushActiveSnapshot(GetLatestSnapshot());
+	read_extent(extent);
+	PopActiveSnapshot();
+}
+
+/*
+ * If an interval was written meanwhile, its figures may have been in both
+ * places or in neither: once more. In recovery there is no writer.
  */
 static HTAB *
 read_consistently(Range range, Oid userid, bool all)
@@ -387,43 +403,66 @@ read_consistently(Range range, Oid userid, bool all)
 	Extent		before;
 	Extent		after;
 	Window		window;
-	HTAB	   *sums = NULL;
+	HTAB	   *sums;
 
-	read_extent(&after);
 	for (int i = 0; i < MAX_READS; i++)
 	{
-		before = after;
+		CHECK_FOR_INTERRUPTS();
+		(void) hone_history_is_writing();
+		read_latest_extent(&before);
 		plan_window(&window, range, &before);
-		sums = run_window(window_parameters(&window, range, before.minutes_until, userid, all),
-						  context);
-		read_extent(&after);
-		if (after.minutes_until == before.minutes_until)
-			break;
+		PushActiveSnapshot(GetLatestSnapshot());
+		sums = run_window(window_parameters(&window, range, &before, userid, all), context);
+		PopActiveSnapshot();
+		if (RecoveryInProgress())
+			return sums;
+		read_latest_extent(&after);
+		if (!hone_history_is_writing() && after.minutes_until == before.minutes_until)
+			return sums;
 	}
-	return sums;
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("the history of statistics was written each time it was read"),
+			 errhint("Try again, or raise hone.history_interval.")));
 }
 
-/* Texts of the queries, from the history or, where not there yet, live. */
-static char *
-text_of(int64 queryid)
+static SPIPlanPtr
+prepare_text(void)
 {
 	Oid			types[] = {INT8OID};
-	Datum		values[] = {Int64GetDatum(queryid)};
+	SPIPlanPtr	plan = SPI_prepare("SELECT t.query FROM hone._history_text t WHERE t.queryid = $1",
+								   1, types);
 
-	if (SPI_execute_with_args("SELECT t.query FROM hone._history_text t WHERE t.queryid = $1",
-							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
+	if (plan == NULL)
+		elog(ERROR, "could not read the texts of the history");
+	return plan;
+}
+
+/* Text of a query, from the history or, where it is not there yet, live. */
+static char *
+text_of(SPIPlanPtr plan, int64 queryid)
+{
+	Datum		values[] = {Int64GetDatum(queryid)};
+	char	   *text;
+
+	if (queryid == 0)
+		return pstrdup(HONE_OTHER_TEXT);
+	if (SPI_execute_plan(plan, values, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the texts of the history");
 	if (SPI_processed == 1)
-		return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-	return hone_stats_text(MyDatabaseId, (uint64) queryid);
+		text = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	else
+		text = hone_stats_text(MyDatabaseId, (uint64) queryid);
+	SPI_freetuptable(SPI_tuptable);
+	return text;
 }
 
 static void
-put_sum(ReturnSetInfo *rsinfo, const Sum *sum)
+put_sum(ReturnSetInfo *rsinfo, SPIPlanPtr plan, const Sum *sum)
 {
 	Datum		values[COLUMNS];
 	bool		nulls[COLUMNS] = {false};
-	char	   *text = text_of(sum->key.queryid);
+	char	   *text = text_of(plan, sum->key.queryid);
 	int			n = 0;
 
 	values[n++] = Int64GetDatum(sum->key.queryid);
@@ -448,12 +487,22 @@ put_sum(ReturnSetInfo *rsinfo, const Sum *sum)
 static void
 put_sums(ReturnSetInfo *rsinfo, HTAB *sums)
 {
+	SPIPlanPtr	plan = prepare_text();
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "hone history row",
+												  ALLOCSET_DEFAULT_SIZES);
 	HASH_SEQ_STATUS scan;
 	Sum		   *sum;
 
 	hash_seq_init(&scan, sums);
 	while ((sum = hash_seq_search(&scan)) != NULL)
-		put_sum(rsinfo, sum);
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		CHECK_FOR_INTERRUPTS();
+		put_sum(rsinfo, plan, sum);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+	}
 }
 
 /* _history_window(since timestamptz, until timestamptz) */
@@ -469,17 +518,17 @@ hone_history_window(PG_FUNCTION_ARGS)
 	hone_require_script();
 	range.since = PG_GETARG_TIMESTAMPTZ(0);
 	range.until = PG_GETARG_TIMESTAMPTZ(1);
-	hone_require_preload("hone.latency_between");
+	hone_require_preload("the history of statistics");
 	all = has_privs_of_role(userid, ROLE_PG_READ_ALL_STATS);
 	if (range.since >= range.until)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the window ends before it begins"),
-				 errhint("For example: hone.latency_between(now() - interval '1 day', now()).")));
+				 errhint("Give its begin first, for example now() - interval '1 day' and now().")));
 	InitMaterializedSRF(fcinfo, 0);
 	/* Nothing is older than this, and nothing will be counted later. */
 	range.since = Max(range.since, BEGIN_OF_HISTORY);
-	range.until = Min(range.until, GetCurrentTimestamp() + DAY_US);
+	range.until = Min(range.until, GetCurrentTimestamp() + HONE_DAY_US);
 	if (range.since >= range.until)
 		return (Datum) 0;
 

@@ -44,8 +44,6 @@ int			hone_history_keep_minutes = 2 * 24 * 60;
 int			hone_history_keep_hours = 35 * 24 * 60;
 int			hone_history_keep_days = 400 * 24 * 60;
 
-#define HOUR_US		(INT64CONST(3600) * USECS_PER_SEC)
-
 typedef struct Level
 {
 	const char *name;			/* as in hone.history.rollup */
@@ -57,9 +55,9 @@ typedef struct Level
 } Level;
 
 static const Level levels[] = {
-	{"minutes", 4 * HOUR_US, &hone_history_keep_minutes, "hours_until"},
-	{"hours", 7 * 24 * HOUR_US, &hone_history_keep_hours, "days_until"},
-	{"days", 91 * 24 * HOUR_US, &hone_history_keep_days, NULL},
+	{"minutes", 4 * HONE_HOUR_US, &hone_history_keep_minutes, "hours_until"},
+	{"hours", 7 * HONE_DAY_US, &hone_history_keep_hours, "days_until"},
+	{"days", 91 * HONE_DAY_US, &hone_history_keep_days, NULL},
 };
 
 void
@@ -116,25 +114,25 @@ result_time(int column)
 	return isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
 }
 
-/*
- * Serialise writers, and read how far the history has got.
- */
+/* How far the history has got; times of hone._history_state. */
+typedef struct State
+{
+	TimestampTz began;
+	TimestampTz minutes_until;
+	TimestampTz hours_until;
+	TimestampTz days_until;
+} State;
+
+/* Serialise writers, and read it. */
 static void
-lock_state(TimestampTz *minutes_until, TimestampTz *hours_until, TimestampTz *days_until)
+lock_state(State *state)
 {
-	run("SELECT minutes_until, hours_until, days_until FROM hone._history_state FOR UPDATE",
+	run("SELECT began, minutes_until, hours_until, days_until FROM hone._history_state FOR UPDATE",
 		SPI_OK_SELECT);
-	*minutes_until = result_time(1);
-	*hours_until = result_time(2);
-	*days_until = result_time(3);
-}
-
-static TimestampTz
-partition_start(const Level *level, TimestampTz at)
-{
-	int64		rest = at % level->span;
-
-	return at - (rest < 0 ? rest + level->span : rest);
+	state->began = result_time(1);
+	state->minutes_until = result_time(2);
+	state->hours_until = result_time(3);
+	state->days_until = result_time(4);
 }
 
 /* "20261127T0400": for names, always in UTC. */
@@ -163,17 +161,43 @@ literal_of_time(TimestampTz at)
 					tm.tm_hour, tm.tm_min);
 }
 
+/* Default privileges of the owner are for other tables. */
+static void
+revoke_all(const char *name)
+{
+	uint64		count;
+	SPITupleTable *grantees;
+
+	run(psprintf("SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC'"
+				 " ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END"
+				 " FROM pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) a"
+				 " WHERE c.oid = 'hone.%s'::pg_catalog.regclass AND a.grantee <> c.relowner", name),
+		SPI_OK_SELECT);
+	count = SPI_processed;
+	grantees = SPI_tuptable;
+	for (uint64 i = 0; i < count; i++)
+		run(psprintf("REVOKE ALL ON hone.%s FROM %s", name,
+					 SPI_getvalue(grantees->vals[i], grantees->tupdesc, 1)), SPI_OK_UTILITY);
+}
+
 /* Make the partition of a level for a time, unless it is there. */
 static void
 make_partition(const Level *level, TimestampTz at)
 {
-	TimestampTz start = partition_start(level, at);
+	TimestampTz start = hone_floor_time(at, level->span);
 	const char *name = psprintf("_history_%s_%s", level->name, name_of_time(start));
+	Oid			there = get_relname_relid(name, hone_schema_oid());
 
-	if (OidIsValid(get_relname_relid(name, hone_schema_oid())))
+	if (OidIsValid(there) && get_rel_relispartition(there))
 		return;
-	run(psprintf("CREATE TABLE hone.%s (LIKE hone.history INCLUDING CONSTRAINTS) USING heap", name),
-		SPI_OK_UTILITY);
+	if (OidIsValid(there))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE),
+				 errmsg("table hone.%s is in the way of a partition of the history", name),
+				 errhint("Rename it, or attach it to hone._history_%s.", level->name)));
+	run(psprintf("CREATE TABLE hone.%s (LIKE hone.history INCLUDING CONSTRAINTS) USING heap TABLESPACE pg_default",
+				 name), SPI_OK_UTILITY);
+	revoke_all(name);
 	run(psprintf("ALTER EXTENSION " HONE_EXTENSION " ADD TABLE hone.%s", name), SPI_OK_UTILITY);
 	run(psprintf("ALTER TABLE hone._history_%s ATTACH PARTITION hone.%s FOR VALUES FROM (%s) TO (%s)",
 				 level->name, name, literal_of_time(start), literal_of_time(start + level->span)),
@@ -206,15 +230,34 @@ write_texts(TimestampTz since, TimestampTz until)
  * Never in an hour that is summed up already.
  */
 static TimestampTz
-interval_start(TimestampTz minutes_until, TimestampTz hours_until, TimestampTz until)
+interval_start(const State *state, TimestampTz until)
 {
-	TimestampTz since = Max(minutes_until, hours_until);
-	TimestampTz first;
+	TimestampTz since = Max(state->minutes_until, state->hours_until);
+	int64		interval = hone_history_interval_s * USECS_PER_SEC;
 
-	if (until - since <= 2 * hone_history_interval_s * USECS_PER_SEC)
+	if (until - since <= 2 * interval)
 		return since;
-	first = hone_history_first_seen();
-	return Max(since, Min(first, until - hone_history_interval_s * USECS_PER_SEC));
+	return Max(since, Min(hone_history_first_seen(), until - interval));
+}
+
+/*
+ * The clock had been ahead when the last interval was written: the history
+ * goes on from now. What is summed up of the current hour and day is summed
+ * up anew when they are over.
+ */
+static void
+turn_back(TimestampTz now)
+{
+	ereport(LOG,
+			(errmsg("pg_hone: the history of statistics ends in the future, and goes on from now")));
+	run_at("DELETE FROM hone._history_hours WHERE since >= pg_catalog.date_trunc('hour', $1, 'UTC')",
+		   now, SPI_OK_DELETE);
+	run_at("DELETE FROM hone._history_days WHERE since >= pg_catalog.date_trunc('day', $1, 'UTC')",
+		   now, SPI_OK_DELETE);
+	run_at("UPDATE hone._history_state SET began = least(began, $1), minutes_until = $1,"
+		   " hours_until = least(hours_until, pg_catalog.date_trunc('hour', $1, 'UTC')),"
+		   " days_until = least(days_until, pg_catalog.date_trunc('day', $1, 'UTC'))",
+		   now, SPI_OK_UPDATE);
 }
 
 static void
@@ -222,28 +265,32 @@ write_interval(void)
 {
 	Oid			types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
 	Datum		values[2];
-	TimestampTz minutes_until;
-	TimestampTz hours_until;
-	TimestampTz days_until;
+	State		state;
 	TimestampTz until;
 	TimestampTz since;
 
-	lock_state(&minutes_until, &hours_until, &days_until);
+	lock_state(&state);
 	until = GetCurrentTimestamp();
-	if (until <= minutes_until)
+	if (state.minutes_until > until + hone_history_interval_s * USECS_PER_SEC)
+	{
+		turn_back(until);
 		return;
-	since = interval_start(minutes_until, hours_until, until);
+	}
+	if (until <= state.minutes_until)
+		return;
+	since = interval_start(&state, until);
 	make_partition(&levels[0], since);
 
 	values[0] = TimestampTzGetDatum(since);
 	values[1] = TimestampTzGetDatum(until);
-	hone_history_allow_take(true);
+	hone_history_begin_writing();
+	hone_history_allow_take(Max(state.began, hone_stats_shared->promoted_at));
 	if (SPI_execute_with_args("INSERT INTO hone._history_minutes (rollup, since, until, " HONE_HISTORY_FIGURES ")"
 							  " SELECT 'minutes', $1, $2, " HONE_HISTORY_FIGURES
 							  " FROM hone._history_take()",
 							  2, types, values, NULL, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write the history");
-	hone_history_allow_take(false);
+	hone_history_forbid_take();
 	run_at("UPDATE hone._history_state SET minutes_until = $1", until, SPI_OK_UPDATE);
 	write_texts(since, until);
 }
@@ -254,7 +301,7 @@ write_interval(void)
  * here as sum(n * mean^2) - total^2 / N.
  */
 #define SUMS(unit) \
-	"SELECT '" unit "s', h.at, h.at + interval '1 " unit "', h.kind, h.queryid, h.userid, h.toplevel," \
+	"SELECT '" unit "s', h.at, greatest(h.at + interval '1 " unit "', pg_catalog.max(h.until)), h.kind, h.queryid, h.userid, h.toplevel," \
 	" pg_catalog.sum(h.calls), pg_catalog.sum(h.errors), pg_catalog.sum(h.rows), pg_catalog.sum(h.total_ms)," \
 	" pg_catalog.min(h.min_ms), pg_catalog.max(h.max_ms)," \
 	" greatest(pg_catalog.sum(h.m2 + h.total_ms * h.total_ms / nullif(h.calls, 0))" \
@@ -265,72 +312,78 @@ write_interval(void)
 	" pg_catalog.sum(h.temp_blks_read), pg_catalog.sum(h.temp_blks_written)," \
 	" pg_catalog.sum(h.blk_read_ms), pg_catalog.sum(h.blk_write_ms), pg_catalog.sum(h.wal_bytes)," \
 	" pg_catalog.sum(h.cpu_user_ms), pg_catalog.sum(h.cpu_sys_ms)," \
-	" ARRAY[pg_catalog.sum(h.waits[1]), pg_catalog.sum(h.waits[2]), pg_catalog.sum(h.waits[3])," \
-	"  pg_catalog.sum(h.waits[4]), pg_catalog.sum(h.waits[5])]::int[]," \
+	" ARRAY[least(pg_catalog.sum(h.waits[1]), 2147483647), least(pg_catalog.sum(h.waits[2]), 2147483647)," \
+	"  least(pg_catalog.sum(h.waits[3]), 2147483647), least(pg_catalog.sum(h.waits[4]), 2147483647)," \
+	"  least(pg_catalog.sum(h.waits[5]), 2147483647)]::int[]," \
 	" hone._histogram_sum(h.histogram)"
 
+/* Sum up from one level into the next what began in [since, until). */
 static void
-sum_up(const char *insert, const Level *to, TimestampTz since, TimestampTz until)
+sum_up(const char *insert, const Level *from, const Level *to,
+	   TimestampTz since, TimestampTz until)
 {
 	Oid			types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
 	Datum		values[2];
+	uint64		count;
+	SPITupleTable *starts;
 
-	/* Periods without anything need no partition. */
-	for (TimestampTz at = partition_start(to, since); at < until; at += to->span)
-		make_partition(to, at);
 	values[0] = TimestampTzGetDatum(since);
 	values[1] = TimestampTzGetDatum(until);
+
+	/* Partitions are made for what there is. */
+	if (SPI_execute_with_args(psprintf("SELECT DISTINCT pg_catalog.date_bin(" INT64_FORMAT " * interval '1 microsecond',"
+									   " since, '2000-01-01 00:00+00') FROM hone._history_%s"
+									   " WHERE since >= $1 AND since < $2", to->span, from->name),
+							  2, types, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the history");
+	count = SPI_processed;
+	starts = SPI_tuptable;
+	for (uint64 i = 0; i < count; i++)
+	{
+		bool		isnull;
+
+		make_partition(to, DatumGetTimestampTz(SPI_getbinval(starts->vals[i], starts->tupdesc,
+															 1, &isnull)));
+	}
 	if (SPI_execute_with_args(insert, 2, types, values, NULL, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not sum the history up");
-}
-
-static TimestampTz
-floor_to(TimestampTz at, int64 unit)
-{
-	int64		rest = at % unit;
-
-	return at - (rest < 0 ? rest + unit : rest);
 }
 
 static void
 sum_hours_up(void)
 {
-	TimestampTz minutes_until;
-	TimestampTz hours_until;
-	TimestampTz days_until;
+	State		state;
 	TimestampTz end;
 
-	lock_state(&minutes_until, &hours_until, &days_until);
-	end = floor_to(minutes_until, HOUR_US);
-	if (end <= hours_until)
+	lock_state(&state);
+	end = hone_floor_time(state.minutes_until, HONE_HOUR_US);
+	if (end <= state.hours_until)
 		return;
 	sum_up("INSERT INTO hone._history_hours (rollup, since, until, " HONE_HISTORY_FIGURES ") "
 		   SUMS("hour")
 		   " FROM (SELECT *, pg_catalog.date_trunc('hour', since, 'UTC') AS at FROM hone._history_minutes"
 		   "       WHERE since >= $1 AND since < $2) h"
 		   " GROUP BY h.at, h.kind, h.queryid, h.userid, h.toplevel",
-		   &levels[1], hours_until, end);
+		   &levels[0], &levels[1], state.hours_until, end);
 	run_at("UPDATE hone._history_state SET hours_until = $1", end, SPI_OK_UPDATE);
 }
 
 static void
 sum_days_up(void)
 {
-	TimestampTz minutes_until;
-	TimestampTz hours_until;
-	TimestampTz days_until;
+	State		state;
 	TimestampTz end;
 
-	lock_state(&minutes_until, &hours_until, &days_until);
-	end = floor_to(hours_until, 24 * HOUR_US);
-	if (end <= days_until)
+	lock_state(&state);
+	end = hone_floor_time(state.hours_until, HONE_DAY_US);
+	if (end <= state.days_until)
 		return;
 	sum_up("INSERT INTO hone._history_days (rollup, since, until, " HONE_HISTORY_FIGURES ") "
 		   SUMS("day")
 		   " FROM (SELECT *, pg_catalog.date_trunc('day', since, 'UTC') AS at FROM hone._history_hours"
 		   "       WHERE since >= $1 AND since < $2) h"
 		   " GROUP BY h.at, h.kind, h.queryid, h.userid, h.toplevel",
-		   &levels[2], days_until, end);
+		   &levels[1], &levels[2], state.days_until, end);
 	run_at("UPDATE hone._history_state SET days_until = $1", end, SPI_OK_UPDATE);
 }
 
@@ -404,7 +457,10 @@ drop_expired(void)
 		   SPI_OK_DELETE);
 }
 
-/* One step, as the owner of the history, in a transaction of its own. */
+/*
+ * One step, as the owner of the history, in a transaction of its own. Called
+ * by hand it fails; the worker reports the error and goes on.
+ */
 static bool
 step(void (*work) (void), const char *what)
 {
@@ -421,7 +477,9 @@ step(void (*work) (void), const char *what)
 	}
 	PG_CATCH();
 	{
-		hone_history_allow_take(false);
+		hone_history_forbid_take();
+		if (MyBackendType != B_BG_WORKER)
+			PG_RE_THROW();
 		hone_procedure_report(what);
 	}
 	PG_END_TRY();
@@ -435,9 +493,11 @@ hone_write_history(PG_FUNCTION_ARGS)
 	hone_require_preload("hone._write_history");
 	hone_procedure_begin(fcinfo, "hone._write_history");
 	if (step(write_interval, "could not write the history of statistics") &&
-		step(sum_hours_up, "could not sum up hours of the history") &&
-		step(sum_days_up, "could not sum up days of the history"))
-		(void) step(drop_expired, "could not drop old partitions of the history");
+		step(sum_hours_up, "could not sum up hours of the history"))
+		(void) step(sum_days_up, "could not sum up days of the history");
+
+	/* Only what is summed up is dropped, so it needs none of these. */
+	(void) step(drop_expired, "could not drop old partitions of the history");
 	hone_procedure_end();
 	PG_RETURN_VOID();
 }

@@ -211,6 +211,7 @@ startup_shared_memory(void)
 		hone_stats_shared->area_size = area_size();
 		hone_stats_shared->memory_limit = limit_bytes();
 		hone_stats_shared->since = GetCurrentTimestamp();
+		hone_stats_shared->promoted_at = DT_NOBEGIN;
 		init_counters(hone_stats_shared);
 		create_area();
 	}
@@ -494,6 +495,14 @@ hone_stats_end_writing(HoneStatsQuery *query, bool written)
 		query->kept = query->writing;
 	else
 	{
+		if (!written)
+		{
+			/* What has come since is small: it is added to the other. */
+			HoneStatsPart since = query->fresh;
+
+			query->fresh = *writing;
+			*writing = since;
+		}
 		hone_stats_part_histogram(writing, &view);
 		hone_stats_part_add(written ? kept : &query->fresh, &writing->counters, &view);
 		free_part(query->writing);

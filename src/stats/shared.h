@@ -19,6 +19,9 @@
 #include "stats/histogram.h"
 #include "stats/stats.h"
 
+/* Shown as the text of what counts under queryid 0. */
+#define HONE_OTHER_TEXT			"<other>"
+
 #define HONE_STATS_PARTITIONS	64
 #define HONE_STATS_RESETS		64	/* remembered calls of reset() */
 
@@ -195,6 +198,7 @@ typedef struct HoneStatsShared
 	int			slot_count;
 	Size		area_size;
 	Size		memory_limit;	/* what nodes and slots may take */
+	TimestampTz promoted_at;	/* or when the server stopped being a standby */
 	TimestampTz since;			/* counted since: first start, or reset() */
 	pg_atomic_uint64 used_bytes;
 	pg_atomic_uint64 slot_bytes;

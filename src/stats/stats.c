@@ -85,7 +85,7 @@ define_settings(void)
 	DefineCustomIntVariable("hone.history_interval",
 							"How often statistics are written to the history, and saved for the case of a crash.",
 							NULL,
-							&hone_history_interval_s, 60, 1, 24 * 3600,
+							&hone_history_interval_s, 60, 1, 3600,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("hone.wait_sample_interval",
 							"Time between two looks at what running statements wait for.",
