@@ -89,7 +89,7 @@ CREATE FUNCTION hist_add(id bigint, role oid, at timestamptz, ms float8, failed 
         0, 0, 1, 0, 3, 0, 0, 0, 0, 0, 0, 0, 7, '{1,0,0,0,0}', hist_bytes(ms))
     RETURNING queryid
 $$;
-UPDATE hone._history_state SET hours_until = date_trunc('day', now() - interval '3 days', 'UTC'), days_until = date_trunc('day', now() - interval '3 days', 'UTC');
+UPDATE hone._history_state SET began = now() - interval '4 days', hours_until = date_trunc('day', now() - interval '3 days', 'UTC'), days_until = date_trunc('day', now() - interval '3 days', 'UTC');
 SELECT count(hist_add(1001, 10, g, 1 + extract(epoch FROM g - date_trunc('day', now() - interval '3 days', 'UTC')) / 6000)) > 300 AS some
 FROM generate_series(date_trunc('day', now() - interval '3 days', 'UTC'), now() - interval '2 hours', '10 minutes') AS g;
 SELECT count(hist_add(1002, role, g, 5, 1)) > 50 AS some
@@ -152,7 +152,7 @@ SELECT l.calls, l.data_until - l.data_since AS covers FROM hone.latency_between(
 -- its own partitions are the extension's, and under its own policy
 SELECT count(*) AS strangers FROM pg_inherits AS i WHERE inhparent IN ('hone._history_minutes'::regclass, 'hone._history_hours'::regclass, 'hone._history_days'::regclass)
     AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = i.inhrelid AND d.deptype = 'e');
-SELECT parent, warm_after FROM hone._tier_policy WHERE parent::text LIKE 'hone.history%' ORDER BY parent::text COLLATE "C";
+SELECT parent, warm_after FROM hone._tier_policy WHERE parent::text LIKE 'hone.\_history%' ORDER BY parent::text COLLATE "C";
 -- which compresses what is over, and leaves the figures as they were
 CREATE TABLE hist_before AS SELECT queryid, calls, errors, p50_ms, stddev_exec_ms FROM hone.latency_between(now() - interval '30 hours', now() - interval '8 hours') WHERE queryid IN (1001, 1002, 2001);
 SET client_min_messages = warning;
@@ -183,6 +183,16 @@ INSERT INTO hone.slo (name) VALUES ('nothing');
 INSERT INTO hone.slo (name, target_ms, percentile) VALUES ('95', 1, 95);
 DELETE FROM hone.slo;
 
+-- a limit met exactly, and what makes no sense
+INSERT INTO hone.slo (name, queryid, target_ms, percentile, period) VALUES ('exactly', 2003, 40, 0.888, '1 day');
+SELECT calls, over_target, latency_budget_used_pct, met FROM (
+    SELECT calls, over_target, latency_budget_used_pct, met FROM hone.slo_report WHERE name = 'exactly') AS s;
+SET ROLE hist_role;
+SELECT name, calls, met FROM hone.slo_report;
+RESET ROLE;
+INSERT INTO hone.slo (name, target_ms) VALUES ('nan', 'NaN');
+INSERT INTO hone.slo (name, target_ms, period) VALUES ('long', 1, '300000 years');
+DELETE FROM hone.slo;
 -- damaged bytes
 SELECT hone._histogram_values('\xff', '{0.5}', 0, 1);
 SELECT hone._histogram_values('\xffffffffffffffffffff01', '{0.5}', 0, 1);

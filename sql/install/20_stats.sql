@@ -183,7 +183,7 @@ CREATE FUNCTION hone._evict() RETURNS bigint
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'hone_evict';
 COMMENT ON FUNCTION hone._evict() IS
-'make room in the statistics if they are nearly full, as the worker does at each nap';
+'make room in the statistics if they are nearly full, as the collector does';
 
 CREATE FUNCTION hone._sample_text(queryid bigint) RETURNS text
 LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED

@@ -90,13 +90,14 @@ COMMENT ON TABLE hone._history_text IS 'texts of the queries in hone.history';
 
 -- How far the history has got. One row.
 CREATE TABLE hone._history_state (
+    began timestamptz NOT NULL,
     minutes_until timestamptz NOT NULL,
     hours_until timestamptz NOT NULL,
     days_until timestamptz NOT NULL
 ) USING heap;
 COMMENT ON TABLE hone._history_state IS 'until when hone.history is complete, per level';
 INSERT INTO hone._history_state
-SELECT pg_catalog.now(), pg_catalog.date_trunc('hour', pg_catalog.now(), 'UTC'), pg_catalog.date_trunc('day', pg_catalog.now(), 'UTC');
+SELECT pg_catalog.now(), pg_catalog.now(), pg_catalog.date_trunc('hour', pg_catalog.now(), 'UTC'), pg_catalog.date_trunc('day', pg_catalog.now(), 'UTC');
 
 CREATE FUNCTION hone._history_take(
     OUT kind text, OUT queryid bigint, OUT userid oid, OUT toplevel boolean,
@@ -188,8 +189,7 @@ LANGUAGE sql STRICT VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT s.queryid, s.query, s.calls, s.errors, s.rows,
-       s.calls / greatest(extract(epoch FROM least(until, clock_timestamp())
-                                   - greatest(since, min(s.data_since) OVER ()))::float8, 1e-3),
+       s.calls / greatest(extract(epoch FROM max(s.data_until) OVER () - min(s.data_since) OVER ())::float8, 1e-3),
        s.total_ms, s.total_ms / s.calls, s.min_ms, s.max_ms,
        sqrt(greatest(s.m2 - s.total_ms * s.total_ms / s.calls, 0) / s.calls),
        v.ms[1], v.ms[2], v.ms[3], v.ms[4], v.ms[5], s.data_since, s.data_until
@@ -249,7 +249,7 @@ CROSS JOIN LATERAL (VALUES
     (10.2, 'statistics since', date_trunc('seconds', s.since)::text, true, NULL),
     (10.4, 'saved', CASE WHEN s.last_save IS NOT NULL THEN date_trunc('seconds', clock_timestamp() - s.last_save)::text || ' ago' END, true, NULL),
     (10.5, 'history', CASE WHEN s.preloaded THEN date_trunc('seconds', w.history_age)::text || ' ago' END,
-     NOT s.preloaded OR w.worker = 'off' OR w.history_age < greatest(10 * w.history_interval, interval '10 minutes'),
+     NOT s.preloaded OR w.worker = 'off' OR w.history_age BETWEEN - greatest(w.history_interval, interval '1 minute') AND greatest(10 * w.history_interval, interval '10 minutes'),
      'Look for errors of the worker in the server log; without free background workers raise max_worker_processes.'),
     (10.6, 'wait samples', s.wait_samples::text, true, NULL),
     (11, 'calls counted under <other>', s.other_calls::text, coalesce(s.other_calls, 0) = 0,
@@ -336,9 +336,9 @@ CREATE TABLE hone.slo (
     role name,
     queryid bigint,
     percentile double precision NOT NULL DEFAULT 0.95 CHECK (percentile > 0 AND percentile < 1),
-    target_ms double precision CHECK (target_ms > 0),
+    target_ms double precision CHECK (target_ms > 0 AND target_ms < 1e9),
     max_error_pct double precision CHECK (max_error_pct >= 0 AND max_error_pct < 100),
-    period interval NOT NULL DEFAULT '1 day' CHECK (period > interval '0'),
+    period interval NOT NULL DEFAULT '1 day' CHECK (period > interval '0' AND period <= interval '10 years'),
     CHECK (target_ms IS NOT NULL OR max_error_pct IS NOT NULL)
 ) USING heap;
 COMMENT ON TABLE hone.slo IS
@@ -366,7 +366,7 @@ FROM (
     SELECT sum(w.calls)::bigint AS calls, sum(w.errors)::bigint AS errors, hone._histogram_sum(w.histogram) AS histogram,
            min(w.min_ms) AS min_ms, max(w.max_ms) AS max_ms
     FROM hone._history_window(since, clock_timestamp()) AS w
-    WHERE w.toplevel AND w.calls > 0
+    WHERE (w.toplevel OR _slo_figures.queryid IS NOT NULL) AND w.calls > 0
       AND (_slo_figures.queryid IS NULL OR w.queryid = _slo_figures.queryid)
       AND (role IS NULL OR w.userid = (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = role))) AS s
 $$;
@@ -377,16 +377,18 @@ CREATE VIEW hone.slo_report AS
 SELECT s.name, s.role, s.queryid, s.period, f.calls,
        s.percentile, s.target_ms, f.percentile_ms,
        f.over_target,
-       round((100 * f.over_target / (nullif(f.calls, 0) * (1 - s.percentile)))::numeric, 1) AS latency_budget_used_pct,
+       round(100 * f.over_target / (nullif(f.calls, 0) * (1 - s.percentile::numeric)), 1) AS latency_budget_used_pct,
        s.max_error_pct, f.errors,
        round((100.0 * f.errors / nullif(f.calls, 0))::numeric, 4) AS error_pct,
        round((100 * (100.0 * f.errors / nullif(f.calls, 0)) / nullif(s.max_error_pct, 0)::numeric)::numeric, 1) AS error_budget_used_pct,
        CASE WHEN f.calls > 0 THEN
-           (s.target_ms IS NULL OR f.over_target <= f.calls * (1 - s.percentile))
-           AND (s.max_error_pct IS NULL OR 100.0 * f.errors / f.calls <= s.max_error_pct) END AS met
+           (s.target_ms IS NULL OR f.over_target <= f.calls * (1 - s.percentile::numeric))
+           AND (s.max_error_pct IS NULL OR 100.0 * f.errors <= f.calls * s.max_error_pct::numeric) END AS met
 FROM hone.slo AS s
-CROSS JOIN LATERAL hone._slo_figures(now() - s.period, s.role, s.queryid, s.percentile, s.target_ms) AS f;
-COMMENT ON VIEW hone.slo_report IS 'how the targets in hone.slo are met: met is NULL without calls';
+-- who may not see others' figures would take his own for all
+LEFT JOIN LATERAL hone._slo_figures(now() - s.period, s.role, s.queryid, s.percentile, s.target_ms) AS f
+    ON pg_has_role('pg_read_all_stats', 'USAGE') OR s.role = current_user;
+COMMENT ON VIEW hone.slo_report IS 'how the targets in hone.slo are met: met is NULL without calls; figures of other roles only for members of pg_read_all_stats';
 COMMENT ON COLUMN hone.slo_report.over_target IS 'calls that took longer than target_ms';
 COMMENT ON COLUMN hone.slo_report.latency_budget_used_pct IS
 'calls over the target, in per cent of those that the percentile allows; above 100 the target is missed';

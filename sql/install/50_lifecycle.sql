@@ -110,7 +110,9 @@ SELECT r.parent,
     t.retry_at,
     t.last_read,
     t.last_error,
-    c.relnamespace = 'hone'::pg_catalog.regnamespace AS own
+    c.relnamespace = 'hone'::pg_catalog.regnamespace AND EXISTS (
+        SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid
+            AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e') AS own
 FROM pg_catalog.pg_class c
 LEFT JOIN LATERAL (
     SELECT y.parent, y.warm_after
@@ -186,7 +188,10 @@ SELECT l.parent::regclass AS parent,
     l.due_at <= pg_catalog.now() AS due,
     l.own
 FROM hone._tier_leaf l
-WHERE l.due_at IS NOT NULL AND (l.tier = 'hot' OR l.plain_rows >= 1000 OR l.dead_rows >= greatest(1000, l.compressed_rows / 10));
+WHERE l.due_at IS NOT NULL
+    -- it would not make a small partition of the history smaller
+    AND (NOT l.own OR pg_catalog.pg_total_relation_size(l.partition) > 131072)
+    AND (l.tier = 'hot' OR l.plain_rows >= 1000 OR l.dead_rows >= greatest(1000, l.compressed_rows / 10));
 COMMENT ON VIEW hone._tier_plan IS 'What the policies will move, also of pg_hone''s own tables';
 
 CREATE VIEW hone.tier_plan AS
@@ -209,3 +214,11 @@ FROM hone._tier_log l;
 COMMENT ON VIEW hone.tier_log IS 'Every move of a partition, done or failed, with its duration and the bytes before and after';
 
 GRANT SELECT ON hone.tier_policies, hone.partitions, hone.tier_plan, hone.tier_log TO PUBLIC;
+
+CREATE FUNCTION hone._launcher_forget() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'hone_launcher_forget_at_commit';
+COMMENT ON FUNCTION hone._launcher_forget() IS
+    'After commit, look into this database again: it may have the extension now';
+REVOKE ALL ON FUNCTION hone._launcher_forget() FROM PUBLIC;
+SELECT hone._launcher_forget();

@@ -22,7 +22,6 @@ typedef enum HoneTrack
 	HONE_TRACK_ALL
 } HoneTrack;
 
-extern bool hone_enabled;
 extern int	hone_track;
 extern int	hone_rusage_interval_ms;
 

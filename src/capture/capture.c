@@ -26,7 +26,6 @@
 #include "capture/call.h"
 #include "capture/capture.h"
 
-bool		hone_enabled = true;
 int			hone_track = HONE_TRACK_TOP;
 int			hone_rusage_interval_ms = 10;
 int			hone_nest_level = 0;

@@ -20,6 +20,7 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
+#include "tcop/tcopprot.h"
 #include "utils/elog.h"
 
 #include "capture/call.h"
@@ -50,11 +51,19 @@ static void
 count_error(ErrorData *edata)
 {
 	HoneRecord	record;
+	bool		told = hone_error_told;
 
 	if (edata->elevel == FATAL)
 		while (hone_open_stretch != NULL)
+		{
 			close_open_stretch(edata->sqlerrcode);
-	if (!hone_error_told)
+			told = true;
+		}
+
+	/* A session that is ended while it does nothing fails in nothing. */
+	if (edata->elevel == FATAL && debug_query_string == NULL)
+		told = true;
+	if (!told)
 	{
 		hone_capture_begin(&record, HONE_RECORD_EXEC, 0, CMD_UNKNOWN, 0, NULL, -1, 0);
 		record.sqlstate = edata->sqlerrcode;

@@ -292,7 +292,6 @@ utility_hook(PlannedStmt *planned, const char *source, bool read_only_tree,
 			 QueryCompletion *completion)
 {
 	bool		transparent = is_transparent(planned->utilityStmt);
-	int			inner_level = hone_nest_level + (transparent ? 0 : 1);
 	int			level;
 	HoneRecord	record;
 	HoneStretch stretch;
@@ -300,17 +299,12 @@ utility_hook(PlannedStmt *planned, const char *source, bool read_only_tree,
 
 	if (hone_nest_level == 0)
 		hone_error_told = false;
-	if (!hone_enabled)
-	{
-		process(planned, source, read_only_tree, context, params,
-				environment, dest, completion);
-		return;
-	}
 	if (transparent || context == PROCESS_UTILITY_SUBCOMMAND ||
 		!IsQueryIdEnabled() || !hone_capture_active(&level))
 	{
 		process_unrecorded(planned, source, read_only_tree, context, params,
-						   environment, dest, completion, inner_level);
+						   environment, dest, completion,
+						   hone_nest_level + (transparent ? 0 : 1));
 		return;
 	}
 
@@ -325,7 +319,7 @@ utility_hook(PlannedStmt *planned, const char *source, bool read_only_tree,
 	PG_TRY();
 	{
 		process_unrecorded(planned, source, read_only_tree, context, params,
-						   environment, dest, completion, inner_level);
+						   environment, dest, completion, hone_nest_level + 1);
 	}
 	PG_CATCH();
 	{

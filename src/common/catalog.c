@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/dependency.h"
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -46,6 +47,14 @@ Oid
 hone_schema_oid(void)
 {
 	return get_namespace_oid(HONE_SCHEMA, true);
+}
+
+/* Somebody may have moved a table of his own into our schema. */
+bool
+hone_is_own_relation(Oid relid, Oid namespace)
+{
+	return namespace == hone_schema_oid() &&
+		getExtensionOfObject(RelationRelationId, relid) == hone_extension_oid();
 }
 
 Oid

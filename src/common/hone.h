@@ -49,6 +49,9 @@ extern Oid	hone_extension_oid(void);
 /* OID of the extension's schema in this database, or InvalidOid. */
 extern Oid	hone_schema_oid(void);
 
+/* Is the relation one of pg_hone's own, a member of the extension? */
+extern bool hone_is_own_relation(Oid relid, Oid namespace);
+
 /* OID of the relation 'name' in schema hone, or InvalidOid. */
 extern Oid	hone_relation_oid(const char *name);
 

@@ -9,6 +9,7 @@
 
 #include "common/record.h"
 
+bool		hone_enabled = true;
 HoneObservers hone_observers;
 
 #define ADD(list, callback) \

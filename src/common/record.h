@@ -23,7 +23,8 @@
 
 typedef enum HoneRecordKind
 {
-	HONE_RECORD_PLAN,			/* one planning; exec_ns is the planning time */
+	HONE_RECORD_PLAN,			/* one planning; elapsed_ns is the planning
+								 * time */
 	HONE_RECORD_EXEC			/* one finished or failed call */
 } HoneRecordKind;
 
@@ -106,6 +107,9 @@ typedef struct HoneObservers
 } HoneObservers;
 
 extern HoneObservers hone_observers;
+
+/* hone.enabled: the switch that turns all observation off. */
+extern bool hone_enabled;
 
 /* Add an observer; called from an area's init only. */
 extern void hone_observer_register(const HoneObserver *observer);

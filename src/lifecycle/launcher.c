@@ -213,6 +213,7 @@ static bool
 start_worker(int slot, int task, Oid dbid)
 {
 	BackgroundWorker worker;
+	HoneWorkerOrder order = {.dbid = dbid,.task = task};
 	MemoryContext old;
 	bool		started;
 
@@ -223,7 +224,7 @@ start_worker(int slot, int task, Oid dbid)
 
 	hone_worker_describe(&worker, "pg_hone worker", "hone_lifecycle_worker_main");
 	worker.bgw_main_arg = Int32GetDatum(slot);
-	memcpy(worker.bgw_extra, &dbid, sizeof(dbid));
+	memcpy(worker.bgw_extra, &order, sizeof(order));
 	worker.bgw_notify_pid = MyProcPid;
 
 	old = MemoryContextSwitchTo(TopMemoryContext);
@@ -389,7 +390,11 @@ run_tasks(bool *any_waiting)
 	*any_waiting = false;
 	for (int i = 0; i < hone_task_count; i++)
 	{
-		if (now >= next_round[i])
+		/* The clock may have been set back. */
+		next_round[i] = Min(next_round[i], after_interval(i, now));
+
+		/* A round that is late goes on to its last database. */
+		if (now >= next_round[i] && waiting[i] == NIL)
 		{
 			next_round[i] = after_interval(i, now);
 			if (hone_worker_enabled)
@@ -398,7 +403,8 @@ run_tasks(bool *any_waiting)
 		if (hone_worker_enabled)
 			start_workers(i);
 		*any_waiting |= waiting[i] != NIL;
-		wakeup = Min(wakeup, next_round[i]);
+		if (waiting[i] == NIL)
+			wakeup = Min(wakeup, next_round[i]);
 	}
 	return wakeup;
 }

@@ -21,6 +21,13 @@ typedef enum HoneWorkerOutcome
 								 * objects */
 } HoneWorkerOutcome;
 
+/* What a worker is started for: in bgw_extra, for its slot may be given anew. */
+typedef struct HoneWorkerOrder
+{
+	Oid			dbid;
+	int			task;			/* in hone_tasks */
+} HoneWorkerOrder;
+
 typedef struct HoneWorkerSlot
 {
 	Oid			dbid;			/* set by the launcher before it starts one */

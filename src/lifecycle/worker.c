@@ -141,7 +141,7 @@ hone_lifecycle_worker_main(Datum main_arg)
 {
 	HoneWorkerSlot *slot;
 	HoneWorkerOutcome outcome = HONE_WORKER_NO_EXTENSION;
-	Oid			dbid;
+	HoneWorkerOrder order;
 
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGINT, StatementCancelHandler);
@@ -151,20 +151,20 @@ hone_lifecycle_worker_main(Datum main_arg)
 	if (hone_lifecycle_shared == NULL)
 		proc_exit(0);
 	slot = &hone_lifecycle_shared->slots[DatumGetInt32(main_arg)];
-	memcpy(&dbid, MyBgworkerEntry->bgw_extra, sizeof(dbid));
+	memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof(order));
 
-	BackgroundWorkerInitializeConnectionByOid(dbid, InvalidOid, 0);
+	BackgroundWorkerInitializeConnectionByOid(order.dbid, InvalidOid, 0);
 	pin_settings();
 	if (extension_is_here())
 	{
-		const HoneTask *task = hone_tasks[slot->task];
+		const HoneTask *task = hone_tasks[order.task];
 
 		pgstat_report_activity(STATE_RUNNING, task->activity);
 		hone_toplevel_execute(task->command);
 		pgstat_report_activity(STATE_IDLE, NULL);
 		outcome = HONE_WORKER_DONE;
 	}
-	if (slot->dbid == dbid)
+	if (slot->dbid == order.dbid && slot->task == order.task)
 		pg_atomic_write_u32(&slot->outcome, outcome);
 	proc_exit(0);
 }

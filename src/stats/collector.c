@@ -146,7 +146,7 @@ hand_on(const WaitSamples *entry)
 }
 
 static void
-hand_samples_on(void)
+hand_waits_on(void)
 {
 	HASH_SEQ_STATUS scan;
 	WaitSamples *entry;
@@ -161,7 +161,7 @@ static void
 take_idle(void)
 {
 	for (int i = 0; i < hone_stats_shared->slot_count; i++)
-		(void) hone_pending_take(i);
+		hone_pending_take(i);
 }
 
 /* An error in one turn is reported, and the next turn tried. */
@@ -193,10 +193,15 @@ make_room(void)
 	(void) hone_stats_evict();
 }
 
+/* Unless nothing has changed since the last time. */
 static void
 save(void)
 {
-	hone_save_write(false);
+	uint64		last_save = pg_atomic_read_u64(&hone_stats_shared->last_save);
+
+	if (pg_atomic_exchange_u32(&hone_stats_shared->save_now, 0) != 0 || last_save == 0 ||
+		pg_atomic_read_u64(&hone_stats_shared->last_flush) >= last_save)
+		hone_save_write(false);
 }
 
 static void
@@ -256,10 +261,14 @@ hone_collector_main(Datum main_arg)
 		if (is_due(&last_take, now, Min(hone_flush_interval_ms, IDLE_MS)))
 		{
 			run_guarded(take_idle);
-			run_guarded(hand_samples_on);
+			run_guarded(hand_waits_on);
 		}
-		if (is_due(&last_save, now, (int64) hone_history_interval_s * 1000))
+		if (is_due(&last_save, now, (int64) hone_history_interval_s * 1000) ||
+			pg_atomic_read_u32(&hone_stats_shared->save_now) != 0)
+		{
 			run_guarded(save);
+			run_guarded(make_room);
+		}
 
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 sampling && now - last_busy < IDLE_AFTER_US ?

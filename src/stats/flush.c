@@ -177,45 +177,49 @@ hone_pending_move(HonePending *pending, bool wait)
 	return all;
 }
 
-bool
+void
 hone_pending_take(int slot_index)
 {
 	static uint32 *seen = NULL; /* change_count of each slot at the last look */
 	HonePending *slot = hone_pending_slot(slot_index);
 	uint32		changes;
-	bool		taken = false;
 
 	if (seen == NULL)
 		seen = MemoryContextAllocZero(TopMemoryContext,
 									  hone_stats_shared->slot_count * sizeof(uint32));
 	if (slot == NULL)
-		return false;
+		return;
 	changes = slot->change_count;
 	if (changes != seen[slot_index] || (slot->query_count == 0 && slot->error_count == 0))
 	{
 		seen[slot_index] = changes;
-		return false;
+		return;
 	}
 	slot->taken = true;
 	pg_memory_barrier();
 	PG_TRY();
 	{
-		if (!slot->busy && slot->change_count == changes)
-			taken = hone_pending_move(slot, false);
+		if (!slot->busy)
+		{
+			pg_read_barrier();
+			if (slot->change_count == changes)
+				(void) hone_pending_move(slot, false);
+		}
 	}
 	PG_FINALLY();
 	{
+		pg_read_barrier();
 		pg_write_barrier();
 		slot->taken = false;
 	}
 	PG_END_TRY();
 	seen[slot_index] = slot->change_count;
-	return taken;
 }
 
 /* A partition's queries and errors in a slot, copied. */
 typedef struct Visit
 {
+	uint32		reset_epoch;
 	int			query_count;
 	int			number[HONE_PENDING_QUERIES];
 	HonePendingQuery queries[HONE_PENDING_QUERIES];
@@ -263,6 +267,7 @@ copy_unchanged(HonePending *slot, int partition, Visit *visit)
 		pg_read_barrier();
 		if ((before & 1) == 0)
 		{
+			visit->reset_epoch = slot->reset_epoch;
 			visit->query_count = visit->error_count = visit->cells.count = 0;
 			if (slot->partitions & (UINT64CONST(1) << partition))
 				copy_partition(slot, partition, visit);
@@ -287,7 +292,6 @@ hone_pending_visit(HonePending *slot, int partition,
 	uint16		bucket[HONE_PENDING_CELLS];
 	uint64		count[HONE_PENDING_CELLS];
 	int			next = 0;
-	uint32		epoch = slot->reset_epoch;
 
 	if (!copy_unchanged(slot, partition, &visit))
 		return false;
@@ -297,11 +301,11 @@ hone_pending_visit(HonePending *slot, int partition,
 		HoneHistogram histogram = histogram_of(&visit.cells, &next, visit.number[i],
 											   bucket, count);
 
-		if (!hone_stats_was_reset(epoch, visit.queries[i].key.queryid))
+		if (!hone_stats_was_reset(visit.reset_epoch, visit.queries[i].key.queryid))
 			handle_query(&visit.queries[i], &histogram, arg);
 	}
 	for (int i = 0; i < visit.error_count; i++)
-		if (!hone_stats_was_reset(epoch, visit.errors[i].key.queryid))
+		if (!hone_stats_was_reset(visit.reset_epoch, visit.errors[i].key.queryid))
 			handle_error(&visit.errors[i], arg);
 	return true;
 }

@@ -154,8 +154,8 @@ put_latency(HoneRow *row, const HoneSnapshotQuery *query)
 	{
 		if (query->histogram->used > 0)
 			hone_put(row, Float8GetDatum(hone_to_ms(hone_histogram_percentile(query->histogram,
-																	fractions[i],
-																	c->min_ns, c->max_ns))));
+																			  fractions[i],
+																			  c->min_ns, c->max_ns))));
 		else
 			hone_put_null(row);
 	}
@@ -197,7 +197,7 @@ hone_query_stats(PG_FUNCTION_ARGS)
 	while ((query = hone_snapshot_next_query(snapshot)) != NULL)
 	{
 		const HoneStatsCounters *c = &query->counters;
-		HoneRow			row = {.count = 0};
+		HoneRow		row = {.count = 0};
 
 		CHECK_FOR_INTERRUPTS();
 		if (c->calls == 0)
@@ -235,7 +235,7 @@ hone_error_stats(PG_FUNCTION_ARGS)
 	snapshot = hone_snapshot_take(&filter);
 	while ((error = hone_snapshot_next_error(snapshot)) != NULL)
 	{
-		HoneRow			row = {.count = 0};
+		HoneRow		row = {.count = 0};
 
 		CHECK_FOR_INTERRUPTS();
 		put_identity(&row, &error->key, all || error->key.userid == GetUserId(), true);
@@ -297,8 +297,8 @@ static double
 percentile_ms(const HoneSnapshotQuery *query, double fraction)
 {
 	return hone_to_ms(hone_histogram_percentile(query->histogram, fraction,
-										   query->counters.min_ns,
-										   query->counters.max_ns));
+												query->counters.min_ns,
+												query->counters.max_ns));
 }
 
 /* percentile(queryid bigint, fraction float8): ms, NULL for no calls. */
@@ -365,14 +365,14 @@ put_printed(ReturnSetInfo *rsinfo, int printed, uint64 calls, uint64 most)
 	int			first = printed * (HONE_HISTOGRAM_SUB / PRINTED_PER_OCTAVE);
 	int			last = first + HONE_HISTOGRAM_SUB / PRINTED_PER_OCTAVE - 1;
 	int			length = (int) ceil((double) calls * HISTOGRAM_BAR / most);
-	HoneRow			row = {.count = 0};
+	HoneRow		row = {.count = 0};
 	char		bar[HISTOGRAM_BAR + 1];
 
 	memset(bar, '#', length);
 	bar[length] = '\0';
 	hone_put_ms(&row, (double) hone_histogram_lower(first));
 	hone_put(&row, Float8GetDatum(hone_to_ms((double) hone_histogram_lower(last) +
-								   (double) hone_histogram_width(last))));
+											 (double) hone_histogram_width(last))));
 	hone_put_bigint(&row, (int64) calls);
 	hone_put_text(&row, bar);
 	hone_put_row(rsinfo, &row);
@@ -418,7 +418,7 @@ hone_reset(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* _evict(): what the worker does at each nap. */
+/* _evict(): what the collector does when memory runs short. */
 Datum
 hone_evict(PG_FUNCTION_ARGS)
 {
@@ -447,7 +447,7 @@ hone_shared_status(PG_FUNCTION_ARGS)
 {
 	HoneStatsShared *shared = hone_stats_shared;
 	TupleDesc	desc;
-	HoneRow			row = {.count = 0};
+	HoneRow		row = {.count = 0};
 	TimestampTz last_flush;
 
 	hone_require_script();
@@ -562,6 +562,6 @@ hone_sketch_merged(PG_FUNCTION_ARGS)
 	if (a->used == 0)
 		PG_RETURN_NULL();
 	PG_RETURN_FLOAT8(hone_to_ms(hone_histogram_percentile(a, fraction,
-													 Min(min_ns[0], min_ns[1]),
-													 Max(max_ns[0], max_ns[1]))));
+														  Min(min_ns[0], min_ns[1]),
+														  Max(max_ns[0], max_ns[1]))));
 }

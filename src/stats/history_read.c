@@ -40,7 +40,7 @@
 PG_FUNCTION_INFO_V1(hone_history_window);
 
 /* Whatever is asked for, no server with this history ran before. */
-#define BEGIN_OF_HISTORY	(INT64CONST(20) * 365 * HONE_DAY_US) /* 2019 */
+#define BEGIN_OF_HISTORY	(INT64CONST(20) * 365 * HONE_DAY_US)	/* 2019 */
 
 #define COLUMNS		14
 #define MAX_READS	20
@@ -342,7 +342,7 @@ window_parameters(const Window *window, Range asked, const Extent *extent,
 	params->params[n++].value = TimestampTzGetDatum(asked.since);
 	params->params[n].ptype = BOOLOID;
 	params->params[n++].value = BoolGetDatum(asked.until > live_since && asked.since <= now &&
-											   !RecoveryInProgress());
+											 !RecoveryInProgress());
 	params->params[n++].value = TimestampTzGetDatum(live_since);
 	params->params[n++].value = TimestampTzGetDatum(now);
 	params->params[n].ptype = BOOLOID;

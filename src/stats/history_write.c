@@ -175,6 +175,7 @@ revoke_all(const char *name)
 		SPI_OK_SELECT);
 	count = SPI_processed;
 	grantees = SPI_tuptable;
+
 	for (uint64 i = 0; i < count; i++)
 		run(psprintf("REVOKE ALL ON hone.%s FROM %s", name,
 					 SPI_getvalue(grantees->vals[i], grantees->tupdesc, 1)), SPI_OK_UTILITY);
@@ -338,6 +339,7 @@ sum_up(const char *insert, const Level *from, const Level *to,
 		elog(ERROR, "could not read the history");
 	count = SPI_processed;
 	starts = SPI_tuptable;
+
 	for (uint64 i = 0; i < count; i++)
 	{
 		bool		isnull;

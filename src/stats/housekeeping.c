@@ -19,9 +19,11 @@
 
 /* In per cent of hone.max_memory: where evicting ends. */
 #define EVICT_DOWN_TO	70
+#define EVICT_REFUSED	15
 
 /* A text younger than this is kept: its first call may still be running. */
 #define TEXT_GRACE_US	(INT64CONST(60) * 1000000)
+#define DATABASE_GRACE_US	(INT64CONST(86400) * 1000000)
 
 typedef struct Candidate
 {
@@ -138,30 +140,49 @@ copy_leaving(Leaving *leaving, const HoneStatsQuery *query)
 		copy_part(kept, &leaving->kept, leaving->kept_histogram);
 }
 
-/* What has left counts under the <other> of its database from now on. */
-static void
-add_to_other(const HoneStatsKey *key, const Leaving *leaving)
+/* Into an <other>, which is there; false when it is not. */
+static bool
+add_leaving(Oid dbid, const Leaving *leaving)
 {
-	uint32		bucket = hone_stats_bucket(key->dbid, 0);
+	uint32		bucket = hone_stats_bucket(dbid, 0);
 	LWLock	   *lock = hone_stats_partition_lock(bucket);
-	HoneStatsKey other_key;
+	HoneStatsKey key;
 	HoneStatsQuery *other;
 
-	/* Statements inside others are in the figures of those already. */
-	if (key->kind != HONE_STATS_QUERY || !key->toplevel || key->queryid == 0)
-		return;
-	hone_stats_key_init(&other_key, HONE_STATS_QUERY, key->dbid, InvalidOid, 0, true, 0);
+	hone_stats_key_init(&key, HONE_STATS_QUERY, dbid, InvalidOid, 0, true, 0);
 	LWLockAcquire(lock, LW_EXCLUSIVE);
-	other = (HoneStatsQuery *) hone_stats_find(bucket, &other_key);
+	other = (HoneStatsQuery *) hone_stats_find(bucket, &key);
 	if (other != NULL)
 	{
-		HoneStatsPart *kept = hone_stats_kept(other);
+		HoneStatsPart *kept = hone_stats_make_kept(other);
 
 		hone_stats_query_add(other, &leaving->fresh, leaving->fresh_histogram);
 		if (kept != NULL)
 			hone_stats_part_add(kept, &leaving->kept, leaving->kept_histogram);
+		else
+			pg_atomic_fetch_add_u64(&hone_stats_shared->dropped, leaving->kept.calls);
 	}
 	LWLockRelease(lock);
+	return other != NULL;
+}
+
+/*
+ * What has left counts under the <other> of its database from now on; that of
+ * a database itself, which is long unused, under that of none.
+ */
+static void
+add_to_other(const HoneStatsKey *key, const Leaving *leaving)
+{
+	/* Statements inside others are in the figures of those already. */
+	if (key->kind != HONE_STATS_QUERY || !key->toplevel)
+		return;
+	if (key->queryid != 0)
+	{
+		(void) hone_stats_create_other(key->dbid, true);
+		if (add_leaving(key->dbid, leaving))
+			return;
+	}
+	(void) add_leaving(InvalidOid, leaving);
 }
 
 /* Is there a query with the same identifier in its chain? */
@@ -265,13 +286,25 @@ note_candidate(CandidateList *list, const HoneStatsNode *node)
 }
 
 /*
- * Keys and ages of all nodes that may go: not an <other>, nor a text so young
- * that its first call may still be running.
+ * Not the last resort, nor a text so young that its first call may still be
+ * running. What is of a database as a whole (queryid 0) may go when that was
+ * not used for a day: it may have been dropped.
  */
+static bool
+may_go(const HoneStatsNode *node, TimestampTz now)
+{
+	if (node->key.kind == HONE_STATS_TEXT)
+		return node->last_seen <= now - TEXT_GRACE_US;
+	if (node->key.queryid == 0 && HONE_STATS_HAS_PARTS(node->key.kind))
+		return OidIsValid(node->key.dbid) && node->last_seen <= now - DATABASE_GRACE_US;
+	return true;
+}
+
+/* Keys and ages of all nodes that may go. */
 static void
 note_all(CandidateList *list)
 {
-	TimestampTz young = GetCurrentTimestamp() - TEXT_GRACE_US;
+	TimestampTz now = GetCurrentTimestamp();
 
 	for (uint32 i = 0; i < hone_stats_shared->bucket_count; i++)
 	{
@@ -286,8 +319,7 @@ note_all(CandidateList *list)
 		{
 			HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
 
-			if (node->key.queryid != 0 &&
-				!(node->key.kind == HONE_STATS_TEXT && node->last_seen > young))
+			if (may_go(node, now))
 				note_candidate(list, node);
 			pointer = node->next;
 		}
@@ -304,15 +336,25 @@ compare_candidates(const void *a, const void *b)
 	return x->last_seen < y->last_seen ? -1 : x->last_seen > y->last_seen;
 }
 
-static bool
-has_room(void)
+/*
+ * Down to how many bytes are nodes to be evicted? Where the area refused
+ * though there was room by our count (its pages are cut up by size), by a
+ * part of what there is.
+ */
+static Size
+eviction_target(void)
 {
-	return pg_atomic_read_u64(&hone_stats_shared->used_bytes) <=
-		hone_stats_shared->memory_limit / 100 * EVICT_DOWN_TO;
+	HoneStatsShared *shared = hone_stats_shared;
+	Size		target = shared->memory_limit / 100 * EVICT_DOWN_TO;
+	Size		used = pg_atomic_read_u64(&shared->used_bytes);
+
+	if (pg_atomic_exchange_u32(&shared->refused, 0) != 0)
+		target = Min(target, used - used / 100 * EVICT_REFUSED);
+	return target;
 }
 
 static int64
-evict(void)
+evict(Size target)
 {
 	CandidateList list = {palloc(1024 * sizeof(Candidate)), 0, 1024};
 	Leaving    *leaving = create_leaving();
@@ -320,13 +362,15 @@ evict(void)
 
 	note_all(&list);
 	qsort(list.items, list.count, sizeof(Candidate), compare_candidates);
-	for (int i = 0; i < list.count && !has_room(); i++)
+	for (int i = 0; i < list.count &&
+		 pg_atomic_read_u64(&hone_stats_shared->used_bytes) > target; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (evict_node(&list.items[i].key, leaving) &&
 			list.items[i].key.kind == HONE_STATS_QUERY)
 			evicted++;
 	}
+	pg_atomic_fetch_add_u32(&hone_stats_shared->text_epoch, 1);
 	return evicted;
 }
 
@@ -337,17 +381,19 @@ hone_stats_evict(void)
 	MemoryContext context;
 	MemoryContext old;
 	int64		evicted;
+	Size		target;
 
-	if (!hone_stats_attach() || pg_atomic_read_u32(&shared->wants_room) == 0)
+	if (!hone_stats_attach() || pg_atomic_exchange_u32(&shared->wants_room, 0) == 0)
+		return 0;
+	target = eviction_target();
+	if (pg_atomic_read_u64(&shared->used_bytes) <= target)
 		return 0;
 	context = AllocSetContextCreate(CurrentMemoryContext, "hone eviction",
 									ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
-	evicted = evict();
+	evicted = evict(target);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
-	pg_atomic_write_u32(&shared->wants_room, 0);
-	pg_atomic_fetch_add_u32(&shared->text_epoch, 1);
 	pg_atomic_fetch_add_u64(&shared->evictions, evicted);
 	return evicted;
 }
@@ -429,4 +475,9 @@ hone_stats_reset(bool all, uint64 queryid)
 
 	/* Nothing is pending here; the next flush would find that out as well. */
 	hone_pending_flush(true);
+
+	/* A crash must not bring back what was forgotten. */
+	pg_atomic_write_u32(&shared->save_now, 1);
+	if (shared->collector != NULL)
+		SetLatch(shared->collector);
 }

@@ -42,6 +42,7 @@ StaticAssertDecl(HONE_PENDING_CELLS == 1 << (32 - CELL_SHIFT),
 
 /* Of hone.max_memory, at most this part goes into slots. */
 #define SLOT_SHARE			4
+#define ASK_AGAIN_US		INT64CONST(1000000)
 
 /* Turns without sleep while the collector takes what was pending. */
 #define TAKEN_SPINS			1000
@@ -49,7 +50,7 @@ StaticAssertDecl(HONE_PENDING_CELLS == 1 << (32 - CELL_SHIFT),
 
 static HonePending *pending = NULL;
 static bool pending_is_shared = false;
-static bool slot_refused = false;	/* asked for again after a flush */
+static TimestampTz ask_again = 0;	/* for a slot, that there was no room for */
 static uint64 last_flush_ns = 0;	/* monotonic clock */
 static int	last_query = 0;		/* found by the previous record */
 static uint32 seen_moves = 0;	/* of pending, when samples were last in step */
@@ -77,11 +78,13 @@ claim(HonePending *to)
 	pg_memory_barrier();
 	if (unlikely(to->taken))
 		wait_for_collector();
+	pg_read_barrier();
 }
 
 static inline void
 release(HonePending *to)
 {
+	pg_read_barrier();
 	pg_write_barrier();
 	to->busy = false;
 }
@@ -136,7 +139,8 @@ leave(int code, Datum arg)
 		hone_pending_running(NULL);
 		hone_pending_flush(true);
 	}
-	if (OidIsValid(MyDatabaseId) && hone_stats_attach())
+	if (MyBackendType == B_BACKEND && OidIsValid(MyDatabaseId) && hone_enabled &&
+		hone_stats_attach())
 		count_session();
 	hone_stats_leaving = false;
 	pending = NULL;
@@ -204,12 +208,13 @@ make_pending(bool safe)
 	if (pending == NULL && (hone_stats_shared == NULL || proc_exit_inprogress))
 		return false;
 	if (safe && hone_stats_attach() &&
-		(pending == NULL || hone_pending_move(pending, false)))
+		(pending == NULL || hone_pending_move(pending, false)) &&
+		hone_stats_create_other(MyDatabaseId, false))
 	{
-		hone_stats_create_other(MyDatabaseId);
 		slot = obtain_slot();
-		slot_refused = slot == NULL;
-		if (slot != NULL)
+		if (slot == NULL)
+			ask_again = GetCurrentTimestamp() + ASK_AGAIN_US;
+		else
 		{
 			if (pending != NULL)
 				pfree(pending);
@@ -232,7 +237,8 @@ make_pending(bool safe)
 static inline bool
 have_pending(bool safe)
 {
-	if (pending_is_shared || (pending != NULL && (slot_refused || !safe)))
+	if (pending_is_shared ||
+		(pending != NULL && (!safe || (ask_again != 0 && GetCurrentTimestamp() < ask_again))))
 		return true;
 	return make_pending(safe);
 }
@@ -560,8 +566,9 @@ flush_now(bool wait)
 	epoch = pg_atomic_read_u32(&hone_stats_shared->reset_epoch);
 	if (hone_pending_move(pending, wait))
 	{
+		hone_pending_begin_change(pending);
 		pending->reset_epoch = epoch;
-		slot_refused = false;
+		hone_pending_end_change(pending);
 	}
 	seen_moves = pending->moves;
 }
@@ -577,28 +584,34 @@ hone_pending_flush(bool wait)
 }
 
 /*
- * What follows must not be taken for counts from before a reset. Without
- * locks only reset() of everything can be followed; it leaves nothing.
+ * What follows must not be taken for counts from before a reset, and what was
+ * counted before it is not wanted any more. The ring of resets is read without
+ * a lock; where that was overwritten just now, everything counts as reset.
  */
 static pg_noinline void
-follow_reset(uint32 epoch, bool safe)
+follow_reset(uint32 epoch)
 {
-	if (safe)
-		flush_now(true);
-	else if (hone_stats_all_reset(pending->reset_epoch))
-	{
-		hone_pending_clear(pending);
-		pending->reset_epoch = epoch;
-	}
+	hone_samples_forget();
+	hone_pending_begin_change(pending);
+	for (int i = 0; i < pending->query_count; i++)
+		if (hone_stats_was_reset(pending->reset_epoch, pending->queries[i].key.queryid))
+			pending->queries[i].flushed = true;
+	for (int i = 0; i < pending->error_count; i++)
+		if (hone_stats_was_reset(pending->reset_epoch, pending->errors[i].key.queryid))
+			pending->errors[i].count = 0;
+	pending->reset_epoch = epoch;
+	hone_pending_end_change(pending);
+	hone_pending_compact(pending);
+	seen_moves = pending->moves;
 }
 
 static inline void
-follow_resets(const HonePending *in, bool safe)
+follow_resets(const HonePending *in)
 {
 	uint32		now = pg_atomic_read_u32(&hone_stats_shared->reset_epoch);
 
 	if (unlikely(in->reset_epoch != now))
-		follow_reset(now, safe);
+		follow_reset(now);
 }
 
 static inline bool
@@ -621,7 +634,7 @@ hone_pending_record(const HoneRecord *record)
 		return;
 	to = pending;
 	claim(to);
-	follow_resets(to, safe);
+	follow_resets(to);
 	if (unlikely(to->moves != seen_moves) && safe && hone_stats_attach())
 	{
 		hand_samples_on();
@@ -638,10 +651,10 @@ hone_pending_record(const HoneRecord *record)
 
 	/* What nobody else could see goes at once. */
 	if (safe &&
-		(now_ns - last_flush_ns >= (uint64) hone_flush_interval_ms * 1000000 ||
+		((int64) (now_ns - last_flush_ns) >= (int64) hone_flush_interval_ms * 1000000 ||
 		 !pending_is_shared))
 	{
-		last_flush_ns = now_ns;
+		last_flush_ns = Max(last_flush_ns, now_ns);
 		flush_now(false);
 	}
 	else if (safe && is_nearly_full(to))
@@ -655,7 +668,7 @@ hone_pending_make_room(void)
 	if (!have_pending(true))
 		return;
 	claim(pending);
-	follow_resets(pending, true);
+	follow_resets(pending);
 	if (is_nearly_full(pending))
 		flush_now(false);
 	release(pending);

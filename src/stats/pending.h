@@ -125,9 +125,9 @@ extern void hone_pending_running(const HoneRecord *record);
 
 /*
  * The collector's: hand on what the owner of a slot has pending and has not
- * touched since the last call with this slot. False when nothing was taken.
+ * touched since the last call with this slot.
  */
-extern bool hone_pending_take(int slot_index);
+extern void hone_pending_take(int slot_index);
 
 /*
  * Call the handlers for what a slot holds for the queries of one partition,

@@ -529,10 +529,26 @@ hone_sample_is_sound(const HoneSample *sample, Size size)
 		return false;
 	for (int i = 0; i < sample->nparams; i++)
 	{
-		if (params[i].state > HONE_SAMPLE_LEFT_OUT ||
-			params[i].length > HONE_SAMPLE_VALUE_SIZE + VARHDRSZ)
-			return false;
+		switch (params[i].state)
+		{
+			case HONE_SAMPLE_NULL:
+			case HONE_SAMPLE_LEFT_OUT:
+				if (params[i].length != 0)
+					return false;
+				break;
+			case HONE_SAMPLE_BY_VALUE:
+				if (params[i].length != sizeof(Datum))
+					return false;
+				break;
+			case HONE_SAMPLE_BY_REFERENCE:
+				if (params[i].length == 0 || params[i].length > HONE_SAMPLE_VALUE_SIZE + VARHDRSZ)
+					return false;
+				break;
+			default:
+				return false;
+		}
 		expected += MAXALIGN(params[i].length);
 	}
-	return size == expected;
+	return size == expected &&
+		(sample->text_length == 0 || ((const char *) sample)[size - 1] == '\0');
 }

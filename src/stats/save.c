@@ -41,13 +41,16 @@
 
 #define CLEAN_FILE		PGSTAT_STAT_PERMANENT_DIRECTORY "/pg_hone.stat"
 #define CRASH_FILE		PG_STAT_TMP_DIR "/pg_hone.stat"
+/* Twice the largest hone.stats_text_size, with their ends. */
+#define LONGEST_TEXTS	(2 * (1024 * 1024 + 1))
+
 #define ASIDE_SUFFIX	".unreadable"
 
 #define SAVE_MAGIC		UINT64CONST(0x31455641534e4f48) /* "HONSAVE1" */
 #define SAVE_END		0xFFFFFFFF
 
 /* Of the layouts below; together with their sizes in the header. */
-#define SAVE_FORMAT		1
+#define SAVE_FORMAT		2
 
 typedef struct SaveHeader
 {
@@ -198,9 +201,8 @@ put_node(StringInfo buffer, const HoneStatsNode *node)
 		appendBinaryStringInfo(buffer, ((const HoneStatsText *) node)->bytes, saved.length);
 }
 
-/* False when a lock is held that nobody can be holding any more. */
-static bool
-write_table(SaveFile *out, bool clean)
+static void
+write_table(SaveFile *out)
 {
 	StringInfoData buffer;
 
@@ -212,10 +214,7 @@ write_table(SaveFile *out, bool clean)
 
 		if (!DsaPointerIsValid(*hone_stats_chain(i)))
 			continue;
-		if (!clean)
-			LWLockAcquire(lock, LW_SHARED);
-		else if (!LWLockConditionalAcquire(lock, LW_SHARED))
-			return false;
+		LWLockAcquire(lock, LW_SHARED);
 		resetStringInfo(&buffer);
 		pointer = *hone_stats_chain(i);
 		while (DsaPointerIsValid(pointer))
@@ -229,7 +228,6 @@ write_table(SaveFile *out, bool clean)
 		write_bytes(out, buffer.data, buffer.len);
 	}
 	pfree(buffer.data);
-	return true;
 }
 
 static bool
@@ -252,8 +250,7 @@ write_file(SaveFile *out, bool clean)
 
 	INIT_CRC32C(out->crc);
 	write_bytes(out, &header, sizeof(header));
-	if (!write_table(out, clean))
-		return false;
+	write_table(out);
 	write_bytes(out, &end, sizeof(end));
 	crc = out->crc;
 	FIN_CRC32C(crc);
@@ -391,7 +388,9 @@ read_text(SaveFile *in, const SaveNode *saved, HoneStatsText *text)
 		text->encoding = saved->encoding;
 		text->text_length = saved->text_length;
 		text->sample_length = saved->sample_length;
-		return read_bytes(in, text->bytes, saved->length);
+		return read_bytes(in, text->bytes, saved->length) &&
+			text->bytes[text->text_length - 1] == '\0' &&
+			(text->sample_length == 0 || text->bytes[saved->length - 1] == '\0');
 	}
 	for (uint32 left = saved->length; left > 0;)
 	{
@@ -449,7 +448,7 @@ is_sound(uint32 kind, const SaveNode *saved)
 	if (kind == HONE_STATS_SAMPLE)
 		return saved->parts <= HONE_STATS_SAMPLES;
 	return kind == HONE_STATS_TEXT && saved->text_length > 0 &&
-		saved->sample_length >= 0 && saved->length <= MaxAllocSize &&
+		saved->sample_length >= 0 && saved->length <= LONGEST_TEXTS &&
 		saved->length == (uint32) saved->text_length + (uint32) saved->sample_length;
 }
 
@@ -476,6 +475,11 @@ read_node(SaveFile *in, const SaveHeader *header, int64 *left_out)
 		offsetof(HoneStatsText, bytes) + saved.length;
 	bucket = hone_stats_bucket(saved.key.dbid, saved.key.queryid);
 	node = hone_stats_find(bucket, &saved.key);
+	if (node != NULL && !(HONE_STATS_HAS_PARTS(kind) && saved.key.queryid == 0))
+	{
+		in->failed = true;
+		return false;
+	}
 	if (node == NULL)
 		node = hone_stats_insert(bucket, &saved.key, size);
 	if (node == NULL)
@@ -504,6 +508,7 @@ read_file(SaveFile *in)
 
 	if (problem != NULL)
 		return problem;
+	header.clean = header.clean && strcmp(in->path, CLEAN_FILE) == 0;
 	while (read_node(in, &header, &left_out))
 		;
 	if (in->failed)
@@ -529,7 +534,7 @@ put_aside(const char *path, const char *problem)
 			(errcode(ERRCODE_DATA_CORRUPTED),
 			 errmsg("pg_hone: the saved statistics in file \"%s\" were not loaded: %s",
 					path, problem),
-			 errdetail("The file was set aside as \"%s\"; statistics start anew.", aside)));
+			 errdetail("The file was set aside as \"%s\".", aside)));
 }
 
 /* False when there is no such file. */
@@ -543,9 +548,7 @@ read_path(const char *path)
 	if (in.file == NULL)
 	{
 		if (errno != ENOENT)
-			ereport(LOG,
-					(errcode_for_file_access(),
-					 errmsg("could not read query statistics from file \"%s\": %m", path)));
+			put_aside(path, "it cannot be opened");
 		return false;
 	}
 	problem = read_file(&in);

@@ -22,6 +22,8 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_control.h"
+#include "common/controldata_utils.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -135,7 +137,6 @@ create_other(void)
 		elog(ERROR, "hone.max_memory is too small");
 	other->fresh.histogram = hone_stats_allocate(size);
 	other->fresh.capacity = DsaPointerIsValid(other->fresh.histogram) ? OTHER_CAPACITY : 0;
-	hone_stats_shared->other = *hone_stats_chain(bucket);
 }
 
 /* In the postmaster. */
@@ -155,14 +156,26 @@ create_area(void)
 	hone_stats_area = NULL;
 }
 
+/* Has the server been shut down in order, as the control file knows? */
+static bool
+was_shut_down(void)
+{
+	bool		crc_ok;
+	ControlFileData *control = get_controlfile(DataDir, &crc_ok);
+
+	return crc_ok && (control->state == DB_SHUTDOWNED ||
+					  control->state == DB_SHUTDOWNED_IN_RECOVERY);
+}
+
 /*
  * The postmaster ends, after everybody else: nobody counts any more. Not
- * after a crash: then locks may be held and lists be half changed.
+ * after a crash or an immediate shutdown (which has no code of its own): then
+ * locks may be held and lists be half changed.
  */
 static void
 save_at_exit(int code, Datum arg)
 {
-	if (code != 0 || hone_stats_shared == NULL || IsUnderPostmaster)
+	if (code != 0 || hone_stats_shared == NULL || IsUnderPostmaster || !was_shut_down())
 		return;
 	hone_stats_area = dsa_attach_in_place(area_place(), NULL);
 	hone_save_write(true);
@@ -185,6 +198,8 @@ init_counters(HoneStatsShared *shared)
 	pg_atomic_init_u64(&shared->last_save, 0);
 	pg_atomic_init_u64(&shared->wait_samples, 0);
 	pg_atomic_init_u32(&shared->wants_room, 0);
+	pg_atomic_init_u32(&shared->refused, 0);
+	pg_atomic_init_u32(&shared->save_now, 0);
 	pg_atomic_init_u32(&shared->text_epoch, 1);
 	pg_atomic_init_u32(&shared->reset_epoch, 1);
 }
@@ -208,7 +223,6 @@ startup_shared_memory(void)
 		hone_stats_shared->locks = GetNamedLWLockTranche(TRANCHE_NAME);
 		hone_stats_shared->bucket_count = bucket_count();
 		hone_stats_shared->slot_count = slot_count();
-		hone_stats_shared->area_size = area_size();
 		hone_stats_shared->memory_limit = limit_bytes();
 		hone_stats_shared->since = GetCurrentTimestamp();
 		hone_stats_shared->promoted_at = DT_NOBEGIN;
@@ -411,7 +425,11 @@ hone_stats_allocate(Size size)
 	if (used <= shared->memory_limit)
 		pointer = dsa_allocate_extended(hone_stats_area, size, DSA_ALLOC_NO_OOM);
 	if (!DsaPointerIsValid(pointer))
+	{
 		pg_atomic_fetch_sub_u64(&shared->used_bytes, size);
+		if (used <= shared->memory_limit)
+			pg_atomic_write_u32(&shared->refused, 1);
+	}
 	if (!DsaPointerIsValid(pointer) || used > shared->memory_limit / 100 * EVICT_ABOVE)
 		wake_collector();
 	return pointer;
@@ -505,6 +523,13 @@ hone_stats_end_writing(HoneStatsQuery *query, bool written)
 		}
 		hone_stats_part_histogram(writing, &view);
 		hone_stats_part_add(written ? kept : &query->fresh, &writing->counters, &view);
+		if (written && !DsaPointerIsValid(query->fresh.histogram))
+		{
+			/* The room is wanted again: that of an <other> is its reserve. */
+			query->fresh.histogram = writing->histogram;
+			query->fresh.capacity = writing->capacity;
+			writing->histogram = InvalidDsaPointer;
+		}
 		free_part(query->writing);
 	}
 	query->writing = InvalidDsaPointer;
@@ -625,8 +650,8 @@ hone_stats_add(const HoneStatsKey *key, const HoneStatsCounters *counters,
 	return added;
 }
 
-void
-hone_stats_create_other(Oid dbid)
+bool
+hone_stats_create_other(Oid dbid, bool wait)
 {
 	uint32		bucket = hone_stats_bucket(dbid, 0);
 	LWLock	   *lock = hone_stats_partition_lock(bucket);
@@ -634,18 +659,25 @@ hone_stats_create_other(Oid dbid)
 	HoneStatsQuery *other;
 
 	hone_stats_key_init(&key, HONE_STATS_QUERY, dbid, InvalidOid, 0, true, 0);
-	LWLockAcquire(lock, LW_EXCLUSIVE);
-	if (hone_stats_find(bucket, &key) == NULL)
+	if (wait)
+		LWLockAcquire(lock, LW_EXCLUSIVE);
+	else if (!LWLockConditionalAcquire(lock, LW_EXCLUSIVE))
+		return false;
+	other = (HoneStatsQuery *) hone_stats_find(bucket, &key);
+	if (other == NULL)
 	{
 		other = (HoneStatsQuery *) hone_stats_insert(bucket, &key, sizeof(HoneStatsQuery));
 		if (other != NULL)
-		{
 			other->node.last_seen = GetCurrentTimestamp();
+	}
+	if (other != NULL)
+	{
+		if (other->fresh.capacity < DATABASE_OTHER_CAPACITY)
 			(void) grow_histogram(&other->fresh, DATABASE_OTHER_CAPACITY);
-			(void) hone_stats_make_kept(other);
-		}
+		(void) hone_stats_make_kept(other);
 	}
 	LWLockRelease(lock);
+	return true;
 }
 
 void
@@ -708,7 +740,7 @@ find_reset(uint32 epoch, const uint64 *queryid)
 	{
 		HoneStatsReset *reset = &hone_stats_shared->resets[e % HONE_STATS_RESETS];
 
-		if (reset->all || (queryid != NULL && reset->queryid == *queryid))
+		if (reset->epoch != e || reset->all || (queryid != NULL && reset->queryid == *queryid))
 			return true;
 	}
 	return false;

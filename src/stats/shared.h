@@ -98,7 +98,7 @@ typedef struct HoneStatsCounters
 	uint64		sampled_sys_us;
 	int64		reads;			/* calls of SELECT ... */
 	int64		writes;			/* ... and of INSERT, UPDATE, DELETE, MERGE */
-	uint32		waits[HONE_WAIT_KINDS]; /* samples of the collector */
+	uint64		waits[HONE_WAIT_KINDS]; /* samples of the collector */
 	TimestampTz first_seen;
 	TimestampTz last_seen;
 } HoneStatsCounters;
@@ -184,7 +184,10 @@ typedef struct HoneStatsReset
  * partition[i]: the buckets with number % HONE_STATS_PARTITIONS == i, their
  *		chains and all the nodes in them. A count moves from a slot into the
  *		table under it, so a reader that holds it SHARED while it looks into
- *		the partition and into the slots sees each count once. One at a time.
+ *		the partition and into the slots sees each count once. One at a time;
+ *		so a count that goes to an <other>, for lack of room or evicted while
+ *		a reader is between the two partitions, that reader sees twice or not
+ *		at all.
  * the DSA area's own lock, inside dsa_allocate and dsa_free.
  *
  * No statement waits for a reader: flushing leaves pending what it finds
@@ -196,7 +199,6 @@ typedef struct HoneStatsShared
 	LWLockPadded *locks;		/* flush_lock, then the partitions */
 	uint32		bucket_count;	/* a power of two */
 	int			slot_count;
-	Size		area_size;
 	Size		memory_limit;	/* what nodes and slots may take */
 	TimestampTz promoted_at;	/* or when the server stopped being a standby */
 	TimestampTz since;			/* counted since: first start, or reset() */
@@ -214,11 +216,12 @@ typedef struct HoneStatsShared
 	pg_atomic_uint64 last_save; /* TimestampTz of the last saved file; 0 */
 	pg_atomic_uint64 wait_samples;
 	pg_atomic_uint32 wants_room;	/* nearly full: the collector is to evict */
+	pg_atomic_uint32 refused;	/* by the area, though within the limit */
+	pg_atomic_uint32 save_now;	/* the saved file must not outlive a reset */
 	Latch	   *collector;		/* of the collector while it runs */
 	pg_atomic_uint32 text_epoch;	/* bumped when texts go */
 	pg_atomic_uint32 reset_epoch;	/* bumped under flush_lock EXCLUSIVE */
 	HoneStatsReset resets[HONE_STATS_RESETS];	/* under flush_lock */
-	dsa_pointer other;			/* the <other> of no database, never freed */
 	/* then: dsa_pointer buckets[], dsa_pointer slots[], the area */
 } HoneStatsShared;
 
@@ -321,9 +324,9 @@ extern bool hone_stats_add(const HoneStatsKey *key,
 
 /*
  * Make the <other> of a database, with some room for its histogram, so that
- * it is there when there is no room.
+ * it is there when there is no room. wait false: false where the lock is held.
  */
-extern void hone_stats_create_other(Oid dbid);
+extern bool hone_stats_create_other(Oid dbid, bool wait);
 
 extern void hone_stats_counters_add(HoneStatsCounters *to,
 									const HoneStatsCounters *from);

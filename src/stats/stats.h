@@ -85,7 +85,7 @@ extern void hone_stats_flush(void);
 
 /*
  * Make room when the memory is nearly full, the longest unused first; done by
- * the launcher at every nap. Returns the number of entries evicted.
+ * the collector. Returns the number of entries evicted.
  */
 extern int64 hone_stats_evict(void);
 

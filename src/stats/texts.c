@@ -60,6 +60,15 @@ remember(Oid dbid, uint64 queryid)
 	known[(tag >> 1) % KNOWN_TEXTS] = tag;
 }
 
+static void
+forget(Oid dbid, uint64 queryid)
+{
+	uint64		tag = known_tag(dbid, queryid);
+
+	if (known[(tag >> 1) % KNOWN_TEXTS] == tag)
+		known[(tag >> 1) % KNOWN_TEXTS] = 0;
+}
+
 static bool
 is_stored(const HoneStatsKey *key)
 {
@@ -73,6 +82,7 @@ is_stored(const HoneStatsKey *key)
 	return found;
 }
 
+/* Where the lock is not free, the next call of the query tries again. */
 static void
 store(const HoneStatsKey *key, const char *text, int text_length,
 	  const char *sample, int sample_length)
@@ -82,7 +92,11 @@ store(const HoneStatsKey *key, const char *text, int text_length,
 	HoneStatsText *node;
 	bool		full = false;
 
-	LWLockAcquire(lock, LW_EXCLUSIVE);
+	if (!LWLockConditionalAcquire(lock, LW_EXCLUSIVE))
+	{
+		forget(key->dbid, key->queryid);
+		return;
+	}
 	if (hone_stats_find(bucket, key) == NULL)
 	{
 		node = (HoneStatsText *)

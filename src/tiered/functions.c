@@ -81,7 +81,8 @@ check_kind(Relation rel, const char *action, bool tiered_matview)
 						"Only ordinary tables and partitions of partitioned tables can be compressed.");
 	if (IsSystemRelation(rel) || IsCatalogNamespace(RelationGetNamespace(rel)) ||
 		RelationGetNamespace(rel) == get_namespace_oid("information_schema", true) ||
-		(RelationGetNamespace(rel) == hone_schema_oid() && !rel->rd_rel->relispartition))
+		(hone_is_own_relation(RelationGetRelid(rel), RelationGetNamespace(rel)) &&
+		 !rel->rd_rel->relispartition))
 		refuse_relation(rel, action, ERRCODE_WRONG_OBJECT_TYPE, "it is a system table",
 						"Only user tables can be compressed.");
 	if (!HONE_OWNS_RELATION(RelationGetRelid(rel)))
@@ -331,7 +332,7 @@ tiered_tables(void)
 		CHECK_FOR_INTERRUPTS();
 		if (OidIsValid(am) && form->relam == am &&
 			form->relpersistence != RELPERSISTENCE_TEMP &&
-			form->relnamespace != hone_schema_oid())
+			!hone_is_own_relation(form->oid, form->relnamespace))
 			tables = form->relkind == RELKIND_PARTITIONED_TABLE ?
 				lcons_oid(form->oid, tables) : lappend_oid(tables, form->oid);
 	}

@@ -107,7 +107,7 @@ count_tiered(char **example)
 		/* pg_hone's own go with it */
 		if (!OidIsValid(am) || form->relam != am ||
 			form->relpersistence == RELPERSISTENCE_TEMP ||
-			form->relnamespace == hone_schema_oid())
+			hone_is_own_relation(form->oid, form->relnamespace))
 			continue;
 		if (count++ == 0)
 			*example = hone_qualified_name(form->oid);

@@ -3,6 +3,7 @@
 # after the last save, and a file that cannot be read never stops the server.
 set -u
 . "$(dirname "$0")/../lib/prepare.sh"
+. "$HONE_ROOT/test/lib/rows.sh"
 hone_prepare
 hone_server restart "-c hone.history_interval=1h -c max_connections=30" || exit 1
 sql "CREATE EXTENSION pg_hone; CREATE TABLE r (id int, v text)"
@@ -76,6 +77,28 @@ kill -9 "$victim"
 wait
 for _ in $(seq 100); do sql "SELECT 1" >/dev/null 2>&1 && break; sleep 0.1; done
 is "so does a killed backend" "$(known)" "$before"
+
+# The server was down for longer than some intervals: the worker goes on.
+sql "ALTER SYSTEM SET hone.history_interval = '1s'"
+hone_stop "$HONE_DATA" fast
+sleep 3
+hone_start "$HONE_DATA" "-c max_connections=30" || exit 1
+wait_until 30 "SELECT max(until) > pg_postmaster_start_time() FROM hone.history"
+is "the history goes on after a pause" "$(sql "SELECT calls FROM hone.latency_between(now() - interval '1 hour') WHERE query LIKE '%kept_sleep'")" 9
+is "without a crash" "$(grep -c 'terminated by signal 11' "$HONE_DATA.log")" 0
+sql "SELECT 'secret' AS kept_to_forget" >/dev/null
+sleep 2
+sql "SELECT hone.reset()" >/dev/null
+sleep 1.5
+hone_kill "$HONE_DATA"
+hone_start "$HONE_DATA" "-c max_connections=30" || exit 1
+is "a crash does not bring back what was forgotten" "$(sql "SELECT count(*) FROM hone.queries WHERE query LIKE '%kept_%' AND query NOT LIKE '%hone%'")" 0
+sql "ALTER SYSTEM RESET hone.history_interval"
+work
+hone_stop "$HONE_DATA" immediate
+is "an immediate shutdown saves nothing as if it were a clean one" "$(test -e "$(file pg_stat)" && echo there)" ""
+again || exit 1
+work
 
 # Files that are not what they should be.
 damaged() {
