@@ -214,11 +214,3 @@ FROM hone._tier_log l;
 COMMENT ON VIEW hone.tier_log IS 'Every move of a partition, done or failed, with its duration and the bytes before and after';
 
 GRANT SELECT ON hone.tier_policies, hone.partitions, hone.tier_plan, hone.tier_log TO PUBLIC;
-
-CREATE FUNCTION hone._launcher_forget() RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE
-AS 'MODULE_PATHNAME', 'hone_launcher_forget_at_commit';
-COMMENT ON FUNCTION hone._launcher_forget() IS
-    'After commit, look into this database again: it may have the extension now';
-REVOKE ALL ON FUNCTION hone._launcher_forget() FROM PUBLIC;
-SELECT hone._launcher_forget();

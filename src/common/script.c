@@ -28,6 +28,7 @@
 #include "utils/syscache.h"
 
 #include "common/hone.h"
+#include "common/task.h"
 
 #define HONE_SCRIPT		HONE_VERSION "-" HONE_SCRIPT_SUM
 
@@ -183,5 +184,6 @@ hone_require_library(PG_FUNCTION_ARGS)
 				 errmsg("the installed files of pg_hone are of another version than the library that is loaded"),
 				 errdetail("The script is %s, the library belongs to %s.", script, HONE_SCRIPT),
 				 errhint("Restart the server, so that it loads the installed library; without preloading a new session is enough.")));
+	hone_task_database_created();
 	PG_RETURN_VOID();
 }

@@ -31,4 +31,13 @@ extern int	hone_task_count;
 /* Called from an area's init only. */
 extern void hone_task_register(const HoneTask *task);
 
+/*
+ * Called when a database has got the extension: the launcher's, to look into
+ * every database again. NULL unless preloaded.
+ */
+extern void (*hone_database_has_tasks) (void);
+
+/* The install script runs: call it once this transaction has committed. */
+extern void hone_task_database_created(void);
+
 #endif							/* HONE_TASK_H */

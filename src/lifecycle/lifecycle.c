@@ -7,8 +7,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "fmgr.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
@@ -22,8 +20,6 @@
 
 /* Seconds until a launcher that ended by an error is started again. */
 #define LAUNCHER_RESTART	10
-
-PG_FUNCTION_INFO_V1(hone_launcher_forget_at_commit);
 
 HoneLifecycleShared *hone_lifecycle_shared = NULL;
 
@@ -117,35 +113,9 @@ hone_lifecycle_init(void)
 	previous_shmem_startup = shmem_startup_hook;
 	shmem_startup_hook = startup_shmem;
 	hone_task_register(&task);
+	hone_database_has_tasks = hone_launcher_forget;
 	if (!IsBinaryUpgrade)
 		register_launcher();
-}
-
-static bool forget_at_commit = false;
-
-static void
-forget_now(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_COMMIT && forget_at_commit)
-		hone_launcher_forget();
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
-		forget_at_commit = false;
-}
-
-/*
- * hone._launcher_forget(): once this transaction has committed the launcher
- * looks into every database again. The install script calls it.
- */
-Datum
-hone_launcher_forget_at_commit(PG_FUNCTION_ARGS)
-{
-	static bool registered = false;
-
-	hone_require_script();
-	if (!registered)
-		RegisterXactCallback(forget_now, NULL);
-	registered = forget_at_commit = true;
-	PG_RETURN_VOID();
 }
 
 void
