@@ -61,7 +61,8 @@ typedef struct Window
 
 /*
  * How far each level has got, and since when it has anything (DT_NOEND:
- * nothing).
+ * nothing). A level begins with its first partition: what it does not have of
+ * that, no coarser level has either.
  */
 typedef struct Extent
 {
@@ -90,12 +91,17 @@ column_time(int column)
 	return isnull ? DT_NOEND : DatumGetTimestampTz(value);
 }
 
+/* From the catalogs: to look for the first row would be to read all of them. */
+#define FIRST_OF(table) \
+	"(SELECT pg_catalog.min(r.range_start)" \
+	" FROM pg_catalog.pg_inherits i, hone._partition_range(i.inhrelid, i.inhparent) r" \
+	" WHERE i.inhparent = '" table "'::pg_catalog.regclass)"
+
 static void
 read_extent(Extent *extent)
 {
-	if (SPI_execute("SELECT s.began, s.minutes_until, s.hours_until, s.days_until,"
-					" (SELECT m.since FROM hone._history_minutes m ORDER BY m.since LIMIT 1),"
-					" (SELECT h.since FROM hone._history_hours h ORDER BY h.since LIMIT 1)"
+	if (SPI_execute("SELECT s.began, s.minutes_until, s.hours_until, s.days_until, "
+					FIRST_OF("hone._history_minutes") ", " FIRST_OF("hone._history_hours")
 					" FROM hone._history_state s", true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "the state of the history has gone");
 	extent->began = column_time(1);
