@@ -60,12 +60,17 @@ limit_bytes(void)
 	return (Size) hone_max_memory_kb * 1024;
 }
 
+/*
+ * A query takes some 700 bytes with its text, and each of the two is a node:
+ * about one in each chain when the memory is full, so that looking for a
+ * query that is not there rarely waits for memory more than once.
+ */
 static uint32
 bucket_count(void)
 {
 	uint32		count = 1024;
 
-	while (count < limit_bytes() / 2048 && count < (1 << 24))
+	while (count < limit_bytes() / 512 && count < (1 << 24))
 		count <<= 1;
 	return count;
 }
