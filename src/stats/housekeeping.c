@@ -21,6 +21,9 @@
 #define EVICT_DOWN_TO	70
 #define EVICT_REFUSED	15
 
+/* Looked at under one hold of a lock: some microseconds. */
+#define NODES_AT_ONCE	128
+
 /* A text younger than this is kept: its first call may still be running. */
 #define TEXT_GRACE_US	(INT64CONST(60) * 1000000)
 #define DATABASE_GRACE_US	(INT64CONST(86400) * 1000000)
@@ -235,7 +238,9 @@ is_victim(const HoneStatsNode *node, const HoneStatsKey *key)
 
 /*
  * Remove the node with this key, if it is still there, and with a query's last
- * numbers its texts. A text goes only if no numbers are left.
+ * numbers its texts. A text goes only if no numbers are left. Where the lock
+ * is not free, its holder may be waiting for a processor, and others for room:
+ * another node goes.
  */
 static bool
 evict_node(const HoneStatsKey *key, Leaving *leaving)
@@ -249,7 +254,8 @@ evict_node(const HoneStatsKey *key, Leaving *leaving)
 	memset(&leaving->kept, 0, sizeof(HoneStatsCounters));
 	leaving->fresh_histogram->used = leaving->kept_histogram->used = 0;
 
-	LWLockAcquire(lock, LW_EXCLUSIVE);
+	if (!LWLockConditionalAcquire(lock, LW_EXCLUSIVE))
+		return false;
 	link = hone_stats_chain(bucket);
 	while (DsaPointerIsValid(*link) && !deleted)
 	{
@@ -300,21 +306,22 @@ may_go(const HoneStatsNode *node, TimestampTz now)
 	return true;
 }
 
-/* Keys and ages of all nodes that may go. */
-static void
-note_all(CandidateList *list)
+/*
+ * Keys and ages of nodes that may go: from a bucket on, as many buckets of its
+ * partition as one short hold of the lock allows; returns the next one.
+ */
+static uint32
+note_some(CandidateList *list, uint32 bucket, TimestampTz now)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	LWLock	   *lock = hone_stats_partition_lock(bucket);
+	int			seen = 0;
 
-	for (uint32 i = 0; i < hone_stats_shared->bucket_count; i++)
+	LWLockAcquire(lock, LW_SHARED);
+	for (; bucket < hone_stats_shared->bucket_count && seen < NODES_AT_ONCE;
+		 bucket += HONE_STATS_PARTITIONS)
 	{
-		LWLock	   *lock = hone_stats_partition_lock(i);
-		dsa_pointer pointer;
+		dsa_pointer pointer = *hone_stats_chain(bucket);
 
-		if (!DsaPointerIsValid(*hone_stats_chain(i)))
-			continue;
-		LWLockAcquire(lock, LW_SHARED);
-		pointer = *hone_stats_chain(i);
 		while (DsaPointerIsValid(pointer))
 		{
 			HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
@@ -322,9 +329,25 @@ note_all(CandidateList *list)
 			if (may_go(node, now))
 				note_candidate(list, node);
 			pointer = node->next;
+			seen++;
 		}
-		LWLockRelease(lock);
 	}
+	LWLockRelease(lock);
+	return bucket;
+}
+
+/*
+ * Partition by partition: going round the locks bucket by bucket soon finds
+ * one whose holder is waiting for a processor.
+ */
+static void
+note_all(CandidateList *list)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	for (uint32 partition = 0; partition < HONE_STATS_PARTITIONS; partition++)
+		for (uint32 next = partition; next < hone_stats_shared->bucket_count;)
+			next = note_some(list, next, now);
 }
 
 static int
