@@ -556,7 +556,7 @@ grow_histogram(HoneStatsPart *part, int needed)
 		return false;
 	hone_stats_part_histogram(part, &before);
 	count = dsa_get_address(hone_stats_area, pointer);
-	if (before.used > 0)
+	if (before.used > 0 && before.count != NULL)
 	{
 		memcpy(count, before.count, before.used * sizeof(uint64));
 		memcpy(count + capacity, before.bucket, before.used * sizeof(uint16));
