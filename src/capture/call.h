@@ -153,6 +153,7 @@ hone_stretch_begin(HoneStretch *stretch, HoneRecord *record)
 	stretch->buffers = pgBufferUsage;
 	stretch->wal = pgWalUsage;
 	stretch->record = record;
+	stretch->outer = NULL;
 	if (record->nest_level == 0)
 	{
 		stretch->outer = hone_open_stretch;
