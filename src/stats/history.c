@@ -39,6 +39,9 @@ PG_FUNCTION_INFO_V1(hone_history_live);
 /* Sub-id of the writers' lock on the extension. */
 #define WRITERS_SUBID	2
 
+/* Entries that are taken under one hold of their partition's lock. */
+#define TAKEN_AT_ONCE	32
+
 /* Keys of the entries whose numbers this transaction writes. */
 static HoneStatsKey *taken = NULL;
 static int	taken_count = 0;
@@ -209,11 +212,20 @@ take_partition(int partition)
 		return;
 	enlarge_taken(taken_count + count + 16);
 
-	/* What has come in between and finds no room is taken next time. */
-	LWLockAcquire(lock, LW_EXCLUSIVE);
-	for (uint32 i = partition; i < hone_stats_shared->bucket_count; i += HONE_STATS_PARTITIONS)
-		take_bucket(i);
-	LWLockRelease(lock);
+	/*
+	 * What has come in between and finds no room is taken next time. Each
+	 * entry allocates, where it may wait: not too many under one hold.
+	 */
+	for (uint32 i = partition; i < hone_stats_shared->bucket_count;)
+	{
+		int			until = taken_count + TAKEN_AT_ONCE;
+
+		LWLockAcquire(lock, LW_EXCLUSIVE);
+		for (; i < hone_stats_shared->bucket_count && taken_count < until;
+			 i += HONE_STATS_PARTITIONS)
+			take_bucket(i);
+		LWLockRelease(lock);
+	}
 }
 
 TimestampTz
