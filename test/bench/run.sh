@@ -4,9 +4,12 @@
 # Asserts nothing about times.
 #
 #   bash test/bench/run.sh                     all of it, about twenty minutes
-#   bash test/bench/run.sh overhead|storage|instructions|writing|compressing   a part, printed only
+#   bash test/bench/run.sh PART                a part, printed only:
+#       overhead instructions stream readers history   statistics
+#       storage writing compressing                    compressed tables
 #
-# HONE_ROUNDS (5) rounds of HONE_SECONDS (10) each for the overhead.
+# HONE_ROUNDS (5) rounds of HONE_SECONDS (10) each for the overhead, half as
+# many for the readers; HONE_STREAM (300000) statements, a million at most.
 set -u
 . "$(dirname "$0")/../lib/prepare.sh"
 part=${1:-all}
@@ -17,6 +20,8 @@ report=$HONE_WORK/report.md
 
 median() { sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 ratio() { awk "BEGIN { printf \"%.${3:-2}f\", $1 / $2 }"; }
+
+. "$(dirname "$0")/statistics.sh"
 
 # --- overhead ------------------------------------------------------------
 
@@ -353,12 +358,15 @@ cat >"$report" <<MD
 Made by \`bash test/bench/run.sh\` on $("$PG_CONFIG" --version), $(nproc) cores, $(awk '/MemTotal/ { printf "%.0f GB", $2 / 1048576 }' /proc/meminfo), $(date -u +%F), load average $(cut -d' ' -f1 /proc/loadavg) at the start$(awk '$1 > 1 { printf " (other work ran beside it: times of this run are rough)" }' /proc/loadavg). Absolute figures are of that machine; the ratios are what to compare.
 MD
 case $part in
-    all) overhead; instructions; storage; writing; compressing; cp "$report" "$HONE_ROOT/test/bench/RESULTS.md" ;;
+    all) overhead; instructions; stream; readers; history; storage; writing; compressing; cp "$report" "$HONE_ROOT/test/bench/RESULTS.md" ;;
     overhead) overhead ;;
     instructions) instructions ;;
+    stream) stream ;;
+    readers) readers ;;
+    history) history ;;
     storage) storage ;;
     writing) writing ;;
     compressing) compressing ;;
-    *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
 cat "$report"
