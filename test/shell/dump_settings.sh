@@ -55,7 +55,7 @@ policies="SELECT parent, warm_after, order_by, created_at FROM hone.tier_policie
 state() {
     rows_of t
     rows_of '"Odd Schema"."Old Orders"'
-    sql "$policies; SELECT count(*) FROM hone._tier_policy"
+    sql "$policies; SELECT count(*) FROM hone._tier_policy WHERE parent::oid IN (SELECT oid FROM pg_class)"
     sql "SELECT kind, summary, reason, dismissed_by, dismissed_at FROM hone.dismissed_recommendations"
     sql "SELECT relname FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE amname = 'tiered' ORDER BY 1"
     PGUSER=guest sql "$settings"

@@ -108,7 +108,8 @@ is "so does each view over them" "$(
     sql "SELECT relname FROM pg_class WHERE relnamespace = 'hone'::regnamespace AND relkind = 'v' ORDER BY 1" | while read -r view; do
         answer=$(ask "SELECT * FROM hone.$view" </dev/null)
         [[ $answer =~ ERROR:\ \ 55000:\ .*$message ]] || echo "$view"
-    done)" "tier_log
+    done)" "slo_report
+tier_log
 tier_policies"
 refuses "what to do" 55000 "HINT:  $remake" "SELECT * FROM hone.queries"
 refuses "both versions" 55000 "DETAIL:  .*an older one.* $identity" "SELECT * FROM hone.queries"
