@@ -39,6 +39,9 @@ due_partitions(bool by_worker)
 	List	   *due = NIL;
 	HoneRole	saved;
 
+	/* The extension may have been dropped meanwhile. */
+	if (!OidIsValid(hone_relation_oid("_tier_state")))
+		return NIL;
 	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
 	if (SPI_execute(by_worker
 					? "SELECT partition FROM hone._tier_age"

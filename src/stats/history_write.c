@@ -469,6 +469,9 @@ step(void (*work) (void), const char *what)
 	HoneRole	saved;
 	volatile bool done = false;
 
+	/* The extension may have been dropped meanwhile. */
+	if (!OidIsValid(hone_relation_oid("history")))
+		return false;
 	PG_TRY();
 	{
 		hone_become_owner(hone_relation_oid("history"), &saved);

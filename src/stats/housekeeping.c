@@ -188,24 +188,6 @@ add_to_other(const HoneStatsKey *key, const Leaving *leaving)
 	(void) add_leaving(InvalidOid, leaving);
 }
 
-/* Is there a query with the same identifier in its chain? */
-static bool
-has_numbers(const HoneStatsKey *key)
-{
-	dsa_pointer pointer = *hone_stats_chain(hone_stats_bucket(key->dbid, key->queryid));
-
-	while (DsaPointerIsValid(pointer))
-	{
-		HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
-
-		if (node->key.kind == HONE_STATS_QUERY && node->key.queryid == key->queryid &&
-			node->key.dbid == key->dbid)
-			return true;
-		pointer = node->next;
-	}
-	return false;
-}
-
 /* What speaks of a query of which no numbers are left. */
 static void
 delete_texts(const HoneStatsKey *key)
@@ -231,7 +213,7 @@ is_victim(const HoneStatsNode *node, const HoneStatsKey *key)
 	if (memcmp(&node->key, key, sizeof(*key)) != 0)
 		return false;
 	if (HONE_STATS_IS_TEXT(key->kind))
-		return !has_numbers(key);
+		return !hone_stats_has_numbers(key->dbid, key->queryid);
 	return !HONE_STATS_HAS_PARTS(key->kind) ||
 		hone_stats_writing((const HoneStatsQuery *) node) == NULL;
 }
@@ -271,7 +253,7 @@ evict_node(const HoneStatsKey *key, Leaving *leaving)
 		else
 			link = &node->next;
 	}
-	if (deleted && !has_numbers(key))
+	if (deleted && !hone_stats_has_numbers(key->dbid, key->queryid))
 		delete_texts(key);
 	LWLockRelease(lock);
 	if (deleted)

@@ -559,12 +559,14 @@ static void
 flush_now(bool wait)
 {
 	uint32		epoch;
+	bool		all;
 
 	if (!hone_stats_attach())
 		return;
-	hand_samples_on();
 	epoch = pg_atomic_read_u32(&hone_stats_shared->reset_epoch);
-	if (hone_pending_move(pending, wait))
+	all = hone_pending_move(pending, wait);
+	hand_samples_on();
+	if (all)
 	{
 		hone_pending_begin_change(pending);
 		pending->reset_epoch = epoch;

@@ -484,7 +484,10 @@ put_samples(HoneStatsSamples *node, const Held *from)
 	return put;
 }
 
-/* A lock that is not free is not waited for: there will be other samples. */
+/*
+ * A lock that is not free is not waited for: there will be other samples. A
+ * query that found no room for its numbers has none.
+ */
 static void
 hand_on(const Held *from)
 {
@@ -492,16 +495,19 @@ hand_on(const Held *from)
 	LWLock	   *lock = hone_stats_partition_lock(bucket);
 	HoneStatsKey key;
 	HoneStatsSamples *node;
-	bool		put;
+	bool		put = true;
 
 	hone_stats_key_init(&key, HONE_STATS_SAMPLE, from->dbid, InvalidOid,
 						from->queryid, false, 0);
 	if (!LWLockConditionalAcquire(lock, LW_EXCLUSIVE))
 		return;
-	node = (HoneStatsSamples *) hone_stats_find(bucket, &key);
-	if (node == NULL)
-		node = (HoneStatsSamples *) hone_stats_insert(bucket, &key, sizeof(HoneStatsSamples));
-	put = node != NULL && put_samples(node, from);
+	if (hone_stats_has_numbers(from->dbid, from->queryid))
+	{
+		node = (HoneStatsSamples *) hone_stats_find(bucket, &key);
+		if (node == NULL)
+			node = (HoneStatsSamples *) hone_stats_insert(bucket, &key, sizeof(HoneStatsSamples));
+		put = node != NULL && put_samples(node, from);
+	}
 	LWLockRelease(lock);
 	if (!put)
 		pg_atomic_fetch_add_u64(&hone_stats_shared->texts_dropped, 1);

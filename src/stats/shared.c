@@ -332,6 +332,23 @@ hone_stats_find(uint32 bucket, const HoneStatsKey *key)
 	return NULL;
 }
 
+bool
+hone_stats_has_numbers(Oid dbid, uint64 queryid)
+{
+	dsa_pointer pointer = *hone_stats_chain(hone_stats_bucket(dbid, queryid));
+
+	while (DsaPointerIsValid(pointer))
+	{
+		HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
+
+		if (node->key.kind == HONE_STATS_QUERY && node->key.queryid == queryid &&
+			node->key.dbid == dbid)
+			return true;
+		pointer = node->next;
+	}
+	return false;
+}
+
 HoneStatsNode *
 hone_stats_insert(uint32 bucket, const HoneStatsKey *key, Size size)
 {

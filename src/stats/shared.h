@@ -266,6 +266,9 @@ extern dsa_pointer *hone_stats_chain(uint32 bucket);
 /* The node with this key in a bucket whose lock is held, or NULL. */
 extern HoneStatsNode *hone_stats_find(uint32 bucket, const HoneStatsKey *key);
 
+/* Has the query an entry, of any role and level? The bucket's lock is held. */
+extern bool hone_stats_has_numbers(Oid dbid, uint64 queryid);
+
 /*
  * A new zeroed node at the head of the bucket, whose lock is held
  * exclusively; NULL when the memory is full.

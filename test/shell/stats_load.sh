@@ -76,7 +76,7 @@ wait_until 10 "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'l'::regclass 
 sql "UPDATE l SET v = 'waits_for_lock' WHERE id = 1 AND 'waits_for_lock' <> ''" >/dev/null
 sql "SELECT sum(a.g * b.g) AS burns FROM generate_series(1, 3000) AS a(g), generate_series(1, 4000) AS b(g)" >/dev/null
 wait
-wait_until 10 "SELECT count(*) = 3 FROM hone.queries WHERE query ~ '^(UPDATE l.*<>|COPY|SELECT sum.*burns)' AND bound_by IS NOT NULL"
+wait_until 10 "SELECT count(*) = 3 FROM hone.queries WHERE query ~ '^(UPDATE l.*<>|COPY|SELECT sum.*burns)' AND bound_by IN ('lock', 'client', 'cpu')"
 is "what it was bound by" "$(sql "SELECT substring(query FROM '^\w+'), bound_by FROM hone.queries
     WHERE query ~ '^(UPDATE l.*<>|COPY|SELECT sum.*burns)' ORDER BY 1")" "COPY|client
 SELECT|cpu
