@@ -89,7 +89,7 @@ CREATE FUNCTION hist_add(id bigint, role oid, at timestamptz, ms float8, failed 
         0, 0, 1, 0, 3, 0, 0, 0, 0, 0, 0, 0, 7, '{1,0,0,0,0}', hist_bytes(ms))
     RETURNING queryid
 $$;
-UPDATE hone._history_state SET began = now() - interval '4 days', hours_until = date_trunc('day', now() - interval '3 days', 'UTC'), days_until = date_trunc('day', now() - interval '3 days', 'UTC');
+UPDATE hone._history_state SET hours_until = date_trunc('day', now() - interval '3 days', 'UTC'), days_until = date_trunc('day', now() - interval '3 days', 'UTC');
 SELECT count(hist_add(1001, 10, g, 1 + extract(epoch FROM g - date_trunc('day', now() - interval '3 days', 'UTC')) / 6000)) > 300 AS some
 FROM generate_series(date_trunc('day', now() - interval '3 days', 'UTC'), now() - interval '2 hours', '10 minutes') AS g;
 SELECT count(hist_add(1002, role, g, 5, 1)) > 50 AS some

@@ -90,14 +90,20 @@ COMMENT ON TABLE hone._history_text IS 'texts of the queries in hone.history';
 
 -- How far the history has got. One row.
 CREATE TABLE hone._history_state (
-    began timestamptz NOT NULL,
     minutes_until timestamptz NOT NULL,
     hours_until timestamptz NOT NULL,
     days_until timestamptz NOT NULL
 ) USING heap;
 COMMENT ON TABLE hone._history_state IS 'until when hone.history is complete, per level';
 INSERT INTO hone._history_state
-SELECT pg_catalog.now(), pg_catalog.now(), pg_catalog.date_trunc('hour', pg_catalog.now(), 'UTC'), pg_catalog.date_trunc('day', pg_catalog.now(), 'UTC');
+SELECT pg_catalog.now(), pg_catalog.date_trunc('hour', pg_catalog.now(), 'UTC'), pg_catalog.date_trunc('day', pg_catalog.now(), 'UTC');
+
+CREATE FUNCTION hone._history_begin() RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'hone_history_begin';
+COMMENT ON FUNCTION hone._history_begin() IS
+'what this database has counted so far is not of its history; for the install script';
+SELECT hone._history_begin();
 
 CREATE FUNCTION hone._history_take(
     OUT kind text, OUT queryid bigint, OUT userid oid, OUT toplevel boolean,
@@ -189,7 +195,8 @@ LANGUAGE sql STRICT VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT s.queryid, s.query, s.calls, s.errors, s.rows,
-       s.calls / greatest(extract(epoch FROM max(s.data_until) OVER () - min(s.data_since) OVER ())::float8, 1e-3),
+       s.calls / greatest(extract(epoch FROM greatest(max(s.data_until) OVER (), least(until, clock_timestamp()))
+                                   - min(s.data_since) OVER ())::float8, 1e-3),
        s.total_ms, s.total_ms / s.calls, s.min_ms, s.max_ms,
        sqrt(greatest(s.m2 - s.total_ms * s.total_ms / s.calls, 0) / s.calls),
        v.ms[1], v.ms[2], v.ms[3], v.ms[4], v.ms[5], s.data_since, s.data_until
@@ -435,6 +442,6 @@ COMMENT ON COLUMN hone.databases.connections_per_s IS 'connections that ended, a
 
 GRANT SELECT ON hone.status, hone.regressions, hone.slo, hone.slo_report, hone.databases TO PUBLIC, pg_monitor;
 
-REVOKE ALL ON FUNCTION hone._history_take(), hone._history_live() FROM PUBLIC;
+REVOKE ALL ON FUNCTION hone._history_begin(), hone._history_take(), hone._history_live() FROM PUBLIC;
 REVOKE ALL ON PROCEDURE hone._write_history() FROM PUBLIC;
 GRANT SELECT ON hone.history TO pg_read_all_stats;

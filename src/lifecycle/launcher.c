@@ -390,6 +390,9 @@ run_tasks(bool *any_waiting)
 	*any_waiting = false;
 	for (int i = 0; i < hone_task_count; i++)
 	{
+		if (!hone_worker_enabled)
+			waiting[i] = NIL;
+
 		/* The clock may have been set back. */
 		next_round[i] = Min(next_round[i], after_interval(i, now));
 

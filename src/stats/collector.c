@@ -197,11 +197,12 @@ make_room(void)
 static void
 save(void)
 {
-	uint64		last_save = pg_atomic_read_u64(&hone_stats_shared->last_save);
+	uint32		asked = pg_atomic_exchange_u32(&hone_stats_shared->save_now, 0);
+	uint32		changed = pg_atomic_exchange_u32(&hone_stats_shared->changed, 0);
 
-	if (pg_atomic_exchange_u32(&hone_stats_shared->save_now, 0) != 0 || last_save == 0 ||
-		pg_atomic_read_u64(&hone_stats_shared->last_flush) >= last_save)
-		hone_save_write(false);
+	/* What comes while it is written is a change since. */
+	if ((asked != 0 || changed != 0) && !hone_save_write(false))
+		pg_atomic_write_u32(&hone_stats_shared->changed, 1);
 }
 
 static void
@@ -232,6 +233,8 @@ begin(void)
 										 ALLOCSET_DEFAULT_SIZES);
 	create_samples();
 	before_shmem_exit(leave, 0);
+	if (RecoveryInProgress())
+		hone_stats_shared->standby = true;
 	hone_stats_shared->collector = MyLatch;
 }
 
@@ -241,7 +244,6 @@ hone_collector_main(Datum main_arg)
 	TimestampTz last_take = 0;
 	TimestampTz last_save = 0;
 	TimestampTz last_busy = 0;
-	bool		standby = RecoveryInProgress();
 
 	begin();
 	while (!ShutdownRequestPending)
@@ -252,10 +254,11 @@ hone_collector_main(Datum main_arg)
 		if (sampling && sample_waits())
 			last_busy = now;
 		/* What was counted as a standby is not of the primary's history. */
-		if (standby && !RecoveryInProgress())
+		if (hone_stats_shared->standby && !RecoveryInProgress())
 		{
-			standby = false;
-			hone_stats_shared->promoted_at = now;
+			hone_stats_shared->promoted_at = GetCurrentTimestamp();
+			pg_write_barrier();
+			hone_stats_shared->standby = false;
 		}
 		run_guarded(make_room);
 		if (is_due(&last_take, now, Min(hone_flush_interval_ms, IDLE_MS)))

@@ -173,6 +173,8 @@ hone_pending_move(HonePending *pending, bool wait)
 	else
 		hone_pending_compact(pending);
 	pg_atomic_write_u64(&hone_stats_shared->last_flush, GetCurrentTimestamp());
+	if (pg_atomic_read_u32(&hone_stats_shared->changed) == 0)
+		pg_atomic_write_u32(&hone_stats_shared->changed, 1);
 	LWLockRelease(hone_stats_flush_lock());
 	return all;
 }

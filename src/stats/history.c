@@ -33,6 +33,7 @@
 #include "stats/row.h"
 #include "stats/snapshot.h"
 
+PG_FUNCTION_INFO_V1(hone_history_begin);
 PG_FUNCTION_INFO_V1(hone_history_take);
 PG_FUNCTION_INFO_V1(hone_history_live);
 
@@ -342,6 +343,44 @@ put_taken(ReturnSetInfo *rsinfo, const HoneStatsKey *key, HoneHistogram *copy)
 	LWLockRelease(lock);
 	if (part != NULL)
 		put_row(rsinfo, key, &counters, copy);
+}
+
+static void
+begin_bucket(uint32 bucket)
+{
+	dsa_pointer pointer = *hone_stats_chain(bucket);
+
+	while (DsaPointerIsValid(pointer))
+	{
+		HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
+
+		if (is_here(node) && hone_stats_begin_writing((HoneStatsQuery *) node))
+			hone_stats_end_writing((HoneStatsQuery *) node, true);
+		pointer = node->next;
+	}
+}
+
+/*
+ * _history_begin(): all that is fresh counts as written. Called by the install
+ * script, which has not made yet by what a script is known.
+ */
+Datum
+hone_history_begin(PG_FUNCTION_ARGS)
+{
+	if (!hone_stats_attach())
+		PG_RETURN_VOID();
+	hone_pending_flush(true);
+	for (uint32 i = 0; i < hone_stats_shared->bucket_count; i++)
+	{
+		LWLock	   *lock = hone_stats_partition_lock(i);
+
+		if (!DsaPointerIsValid(*hone_stats_chain(i)))
+			continue;
+		LWLockAcquire(lock, LW_EXCLUSIVE);
+		begin_bucket(i);
+		LWLockRelease(lock);
+	}
+	PG_RETURN_VOID();
 }
 
 /* _history_take(): rows of hone.history, but for their time. */

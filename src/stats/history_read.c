@@ -66,7 +66,6 @@ typedef struct Window
  */
 typedef struct Extent
 {
-	TimestampTz began;
 	TimestampTz minutes_since;
 	TimestampTz minutes_until;
 	TimestampTz hours_since;
@@ -100,16 +99,15 @@ column_time(int column)
 static void
 read_extent(Extent *extent)
 {
-	if (SPI_execute("SELECT s.began, s.minutes_until, s.hours_until, s.days_until, "
+	if (SPI_execute("SELECT s.minutes_until, s.hours_until, s.days_until, "
 					FIRST_OF("hone._history_minutes") ", " FIRST_OF("hone._history_hours")
 					" FROM hone._history_state s", true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "the state of the history has gone");
-	extent->began = column_time(1);
-	extent->minutes_until = column_time(2);
-	extent->hours_until = column_time(3);
-	extent->days_until = column_time(4);
-	extent->minutes_since = column_time(5);
-	extent->hours_since = column_time(6);
+	extent->minutes_until = column_time(1);
+	extent->hours_until = column_time(2);
+	extent->days_until = column_time(3);
+	extent->minutes_since = column_time(4);
+	extent->hours_since = column_time(5);
 }
 
 /* Cut whole units that are complete out of 'range'; the rest goes to ends. */
@@ -355,7 +353,7 @@ window_parameters(const Window *window, Range asked, const Extent *extent,
 	params->params[n++].value = BoolGetDatum(all);
 	params->params[n].ptype = OIDOID;
 	params->params[n++].value = ObjectIdGetDatum(userid);
-	params->params[n++].value = TimestampTzGetDatum(Max(extent->began, hone_stats_shared->promoted_at));
+	params->params[n++].value = TimestampTzGetDatum(hone_stats_shared->promoted_at);
 	Assert(n == PARAMETERS);
 	return params;
 }
@@ -414,8 +412,8 @@ read_consistently(Range range, Oid userid, bool all)
 	for (int i = 0; i < MAX_READS; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		(void) hone_history_is_writing();
 		read_latest_extent(&before);
+		(void) hone_history_is_writing();
 		plan_window(&window, range, &before);
 		PushActiveSnapshot(GetLatestSnapshot());
 		sums = run_window(window_parameters(&window, range, &before, userid, all), context);

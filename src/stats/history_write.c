@@ -117,7 +117,6 @@ result_time(int column)
 /* How far the history has got; times of hone._history_state. */
 typedef struct State
 {
-	TimestampTz began;
 	TimestampTz minutes_until;
 	TimestampTz hours_until;
 	TimestampTz days_until;
@@ -127,12 +126,11 @@ typedef struct State
 static void
 lock_state(State *state)
 {
-	run("SELECT began, minutes_until, hours_until, days_until FROM hone._history_state FOR UPDATE",
+	run("SELECT minutes_until, hours_until, days_until FROM hone._history_state FOR UPDATE",
 		SPI_OK_SELECT);
-	state->began = result_time(1);
-	state->minutes_until = result_time(2);
-	state->hours_until = result_time(3);
-	state->days_until = result_time(4);
+	state->minutes_until = result_time(1);
+	state->hours_until = result_time(2);
+	state->days_until = result_time(3);
 }
 
 /* "20261127T0400": for names, always in UTC. */
@@ -255,7 +253,7 @@ turn_back(TimestampTz now)
 		   now, SPI_OK_DELETE);
 	run_at("DELETE FROM hone._history_days WHERE since >= pg_catalog.date_trunc('day', $1, 'UTC')",
 		   now, SPI_OK_DELETE);
-	run_at("UPDATE hone._history_state SET began = least(began, $1), minutes_until = $1,"
+	run_at("UPDATE hone._history_state SET minutes_until = $1,"
 		   " hours_until = least(hours_until, pg_catalog.date_trunc('hour', $1, 'UTC')),"
 		   " days_until = least(days_until, pg_catalog.date_trunc('day', $1, 'UTC'))",
 		   now, SPI_OK_UPDATE);
@@ -279,13 +277,20 @@ write_interval(void)
 	}
 	if (until <= state.minutes_until)
 		return;
+
+	/*
+	 * Just promoted: the collector has yet to say until when it was a
+	 * standby.
+	 */
+	if (hone_stats_shared->standby)
+		return;
 	since = interval_start(&state, until);
 	make_partition(&levels[0], since);
 
 	values[0] = TimestampTzGetDatum(since);
 	values[1] = TimestampTzGetDatum(until);
 	hone_history_begin_writing();
-	hone_history_allow_take(Max(state.began, hone_stats_shared->promoted_at));
+	hone_history_allow_take(hone_stats_shared->promoted_at);
 	if (SPI_execute_with_args("INSERT INTO hone._history_minutes (rollup, since, until, " HONE_HISTORY_FIGURES ")"
 							  " SELECT 'minutes', $1, $2, " HONE_HISTORY_FIGURES
 							  " FROM hone._history_take()",

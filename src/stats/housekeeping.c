@@ -20,6 +20,7 @@
 /* In per cent of hone.max_memory: where evicting ends. */
 #define EVICT_DOWN_TO	70
 #define EVICT_REFUSED	15
+#define EVICT_AT_MOST_TO	50
 
 /* Looked at under one hold of a lock: some microseconds. */
 #define NODES_AT_ONCE	128
@@ -275,8 +276,8 @@ note_candidate(CandidateList *list, const HoneStatsNode *node)
 
 /*
  * Not the last resort, nor a text so young that its first call may still be
- * running. What is of a database as a whole (queryid 0) may go when that was
- * not used for a day: it may have been dropped.
+ * running. What is of a database as a whole (queryid 0) may go when it is old;
+ * whether the database is used is asked when it would (is_used()).
  */
 static bool
 may_go(const HoneStatsNode *node, TimestampTz now)
@@ -344,7 +345,7 @@ compare_candidates(const void *a, const void *b)
 /*
  * Down to how many bytes are nodes to be evicted? Where the area refused
  * though there was room by our count (its pages are cut up by size), by a
- * part of what there is.
+ * part of what there is, down to half of the memory.
  */
 static Size
 eviction_target(void)
@@ -354,8 +355,21 @@ eviction_target(void)
 	Size		used = pg_atomic_read_u64(&shared->used_bytes);
 
 	if (pg_atomic_exchange_u32(&shared->refused, 0) != 0)
-		target = Min(target, used - used / 100 * EVICT_REFUSED);
+		target = Min(target, Max(used - used / 100 * EVICT_REFUSED,
+								 shared->memory_limit / 100 * EVICT_AT_MOST_TO));
 	return target;
+}
+
+/* Has anything of this database been seen of late? The list is sorted. */
+static bool
+is_used(const CandidateList *list, Oid dbid)
+{
+	TimestampTz recent = GetCurrentTimestamp() - DATABASE_GRACE_US;
+
+	for (int i = list->count - 1; i >= 0 && list->items[i].last_seen > recent; i--)
+		if (list->items[i].key.dbid == dbid)
+			return true;
+	return false;
 }
 
 static int64
@@ -370,12 +384,14 @@ evict(Size target)
 	for (int i = 0; i < list.count &&
 		 pg_atomic_read_u64(&hone_stats_shared->used_bytes) > target; i++)
 	{
+		const HoneStatsKey *key = &list.items[i].key;
+
 		CHECK_FOR_INTERRUPTS();
-		if (evict_node(&list.items[i].key, leaving) &&
-			list.items[i].key.kind == HONE_STATS_QUERY)
+		if (key->queryid == 0 && HONE_STATS_HAS_PARTS(key->kind) && is_used(&list, key->dbid))
+			continue;
+		if (evict_node(key, leaving) && key->kind == HONE_STATS_QUERY)
 			evicted++;
 	}
-	pg_atomic_fetch_add_u32(&hone_stats_shared->text_epoch, 1);
 	return evicted;
 }
 
@@ -396,7 +412,14 @@ hone_stats_evict(void)
 	context = AllocSetContextCreate(CurrentMemoryContext, "hone eviction",
 									ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
+
+	/*
+	 * Sessions are to look anew which texts are there: also if this is
+	 * cancelled half-way, and again at its end.
+	 */
+	pg_atomic_fetch_add_u32(&shared->text_epoch, 1);
 	evicted = evict(target);
+	pg_atomic_fetch_add_u32(&shared->text_epoch, 1);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	pg_atomic_fetch_add_u64(&shared->evictions, evicted);

@@ -118,7 +118,7 @@ count_session(void)
 	counters.calls = 1;
 	counters.total_ns = counters.min_ns = counters.max_ns = ns;
 	counters.mean_ns = (double) ns;
-	counters.first_seen = MyStartTimestamp;
+	counters.first_seen = now;
 	counters.last_seen = now;
 	histogram.used = 1;
 	histogram.bucket = &bucket;

@@ -50,7 +50,7 @@
 #define SAVE_END		0xFFFFFFFF
 
 /* Of the layouts below; together with their sizes in the header. */
-#define SAVE_FORMAT		2
+#define SAVE_FORMAT		3
 
 typedef struct SaveHeader
 {
@@ -62,7 +62,10 @@ typedef struct SaveHeader
 	uint32		histogram_bits;
 	uint32		clean;
 	TimestampTz since;
+	TimestampTz promoted_at;
 	TimestampTz saved_at;
+	uint32		standby;
+	uint32		unused;
 } SaveHeader;
 
 /* Follows the kind of an entry. */
@@ -214,7 +217,14 @@ write_table(SaveFile *out)
 
 		if (!DsaPointerIsValid(*hone_stats_chain(i)))
 			continue;
-		LWLockAcquire(lock, LW_SHARED);
+		/* The postmaster cannot wait: a walsender may just have been killed. */
+		if (IsUnderPostmaster)
+			LWLockAcquire(lock, LW_SHARED);
+		else if (!LWLockConditionalAcquire(lock, LW_SHARED))
+		{
+			out->failed = true;
+			break;
+		}
 		resetStringInfo(&buffer);
 		pointer = *hone_stats_chain(i);
 		while (DsaPointerIsValid(pointer))
@@ -246,6 +256,8 @@ write_file(SaveFile *out, bool clean)
 	header.histogram_bits = HONE_HISTOGRAM_BITS;
 	header.clean = clean;
 	header.since = hone_stats_shared->since;
+	header.promoted_at = hone_stats_shared->promoted_at;
+	header.standby = hone_stats_shared->standby;
 	header.saved_at = GetCurrentTimestamp();
 
 	INIT_CRC32C(out->crc);
@@ -258,7 +270,7 @@ write_file(SaveFile *out, bool clean)
 	return !out->failed;
 }
 
-void
+bool
 hone_save_write(bool clean)
 {
 	const char *const paths[] = {CRASH_FILE, CLEAN_FILE};
@@ -273,7 +285,7 @@ hone_save_write(bool clean)
 		ereport(LOG,
 				(errcode_for_file_access(),
 				 errmsg("could not write query statistics to file \"%s\": %m", temporary)));
-		return;
+		return false;
 	}
 	PG_TRY();
 	{
@@ -292,11 +304,13 @@ hone_save_write(bool clean)
 				(errcode_for_file_access(),
 				 errmsg("could not write query statistics to file \"%s\": %m", temporary)));
 		unlink(temporary);
-		return;
+		return false;
 	}
 	/* Makes it durable; reports what goes wrong. */
-	if (durable_rename(temporary, paths[clean], LOG) == 0)
-		pg_atomic_write_u64(&hone_stats_shared->last_save, GetCurrentTimestamp());
+	if (durable_rename(temporary, paths[clean], LOG) != 0)
+		return false;
+	pg_atomic_write_u64(&hone_stats_shared->last_save, GetCurrentTimestamp());
+	return true;
 }
 
 /* What is wrong with the file, or NULL. It is read to its end. */
@@ -514,6 +528,8 @@ read_file(SaveFile *in)
 	if (in->failed)
 		return "its contents are damaged";
 	hone_stats_shared->since = header.since;
+	hone_stats_shared->promoted_at = header.promoted_at;
+	hone_stats_shared->standby = header.standby != 0;
 	if (left_out > 0)
 		ereport(LOG,
 				(errmsg("pg_hone: " INT64_FORMAT " entries of the saved statistics found no room",

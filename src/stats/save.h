@@ -13,9 +13,10 @@
 /*
  * Write the file. clean: by the postmaster when all sessions have ended;
  * nothing is lost then. Else by the collector, for the case of a crash.
- * Throws for lack of memory only; what cannot be written is a LOG message.
+ * Throws for lack of memory only; what cannot be written is a LOG message, and
+ * false.
  */
-extern void hone_save_write(bool clean);
+extern bool hone_save_write(bool clean);
 
 /*
  * Read what was saved, into empty shared memory; by the postmaster. A file

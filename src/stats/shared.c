@@ -44,6 +44,12 @@
 #define OTHER_CAPACITY	HONE_HISTOGRAM_BUCKETS
 #define DATABASE_OTHER_CAPACITY	128
 
+/*
+ * Larger objects take whole pages in a row, which evicting small ones rarely
+ * makes (DSA's own limit, see dsa.c).
+ */
+#define SMALL_OBJECT		8192
+
 /* In per cent of hone.max_memory: where evicting begins. */
 #define EVICT_ABOVE			85
 
@@ -180,7 +186,7 @@ was_shut_down(void)
 static void
 save_at_exit(int code, Datum arg)
 {
-	if (code != 0 || hone_stats_shared == NULL || IsUnderPostmaster || !was_shut_down())
+	if (code != 0 || hone_stats_shared == NULL || IsUnderPostmaster ||!was_shut_down())
 		return;
 	hone_stats_area = dsa_attach_in_place(area_place(), NULL);
 	hone_save_write(true);
@@ -205,6 +211,7 @@ init_counters(HoneStatsShared *shared)
 	pg_atomic_init_u32(&shared->wants_room, 0);
 	pg_atomic_init_u32(&shared->refused, 0);
 	pg_atomic_init_u32(&shared->save_now, 0);
+	pg_atomic_init_u32(&shared->changed, 1);
 	pg_atomic_init_u32(&shared->text_epoch, 1);
 	pg_atomic_init_u32(&shared->reset_epoch, 1);
 }
@@ -449,7 +456,7 @@ hone_stats_allocate(Size size)
 	if (!DsaPointerIsValid(pointer))
 	{
 		pg_atomic_fetch_sub_u64(&shared->used_bytes, size);
-		if (used <= shared->memory_limit)
+		if (used <= shared->memory_limit && size <= SMALL_OBJECT)
 			pg_atomic_write_u32(&shared->refused, 1);
 	}
 	if (!DsaPointerIsValid(pointer) || used > shared->memory_limit / 100 * EVICT_ABOVE)

@@ -200,7 +200,9 @@ typedef struct HoneStatsShared
 	uint32		bucket_count;	/* a power of two */
 	int			slot_count;
 	Size		memory_limit;	/* what nodes and slots may take */
-	TimestampTz promoted_at;	/* or when the server stopped being a standby */
+	TimestampTz promoted_at;	/* when the server stopped being a standby */
+	bool		standby;		/* it is one, or the collector does not know
+								 * better yet */
 	TimestampTz since;			/* counted since: first start, or reset() */
 	pg_atomic_uint64 used_bytes;
 	pg_atomic_uint64 slot_bytes;
@@ -217,6 +219,7 @@ typedef struct HoneStatsShared
 	pg_atomic_uint64 wait_samples;
 	pg_atomic_uint32 wants_room;	/* nearly full: the collector is to evict */
 	pg_atomic_uint32 refused;	/* by the area, though within the limit */
+	pg_atomic_uint32 changed;	/* since the last save */
 	pg_atomic_uint32 save_now;	/* the saved file must not outlive a reset */
 	Latch	   *collector;		/* of the collector while it runs */
 	pg_atomic_uint32 text_epoch;	/* bumped when texts go */
