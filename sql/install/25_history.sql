@@ -152,7 +152,7 @@ LANGUAGE C IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'hone_histogram_result';
 COMMENT ON FUNCTION hone._histogram_result(internal) IS 'behind the aggregate hone._histogram_sum()';
 CREATE AGGREGATE hone._histogram_sum(histogram bytea) (
-    SFUNC = hone._histogram_accumulate, STYPE = internal, SSPACE = 2000, FINALFUNC = hone._histogram_result);
+    SFUNC = hone._histogram_accumulate, STYPE = internal, SSPACE = 2000, FINALFUNC = hone._histogram_result, PARALLEL = SAFE);
 COMMENT ON AGGREGATE hone._histogram_sum(bytea) IS 'histograms of hone.history merged, without loss';
 
 CREATE FUNCTION hone._histogram_values(histogram bytea, fractions double precision[], min_ms double precision, max_ms double precision)

@@ -178,7 +178,7 @@ COMMENT ON VIEW hone.partitions IS 'Every partition by time: its range, tier, si
 -- Partitions that are compressed already are there again for rows that came
 -- late, once there are enough to be worth a batch, and when many compressed
 -- rows are dead.
-CREATE VIEW hone._tier_plan AS
+CREATE VIEW hone._tier_due AS
 SELECT l.parent::regclass AS parent,
     l.partition::regclass AS partition,
     l.tier AS from_tier,
@@ -192,11 +192,11 @@ WHERE l.due_at IS NOT NULL
     -- it would not make a small partition of the history smaller
     AND (NOT l.own OR pg_catalog.pg_total_relation_size(l.partition) > 131072)
     AND (l.tier = 'hot' OR l.plain_rows >= 1000 OR l.dead_rows >= greatest(1000, l.compressed_rows / 10));
-COMMENT ON VIEW hone._tier_plan IS 'What the policies will move, also of pg_hone''s own tables';
+COMMENT ON VIEW hone._tier_due IS 'What the policies will move, also of pg_hone''s own tables';
 
 CREATE VIEW hone.tier_plan AS
 SELECT p.parent, p.partition, p.from_tier, p.to_tier, p.due_at, p.retry_at, p.due
-FROM hone._tier_plan p WHERE NOT p.own;
+FROM hone._tier_due p WHERE NOT p.own;
 COMMENT ON VIEW hone.tier_plan IS 'What the policies will move, and when';
 
 CREATE VIEW hone.tier_log AS

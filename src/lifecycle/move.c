@@ -177,10 +177,10 @@ is_due(Oid partition)
 
 	values[0] = ObjectIdGetDatum(partition);
 	limit_lock_waits();
-	if (SPI_execute_with_args("SELECT FROM hone._tier_plan"
+	if (SPI_execute_with_args("SELECT FROM hone._tier_due"
 							  " WHERE partition OPERATOR(pg_catalog.=) $1 AND due",
 							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read hone._tier_plan");
+		elog(ERROR, "could not read hone._tier_due");
 	AtEOXact_GUC(false, guc_level);
 	return SPI_processed > 0;
 }
