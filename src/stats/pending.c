@@ -127,7 +127,38 @@ count_session(void)
 	(void) hone_stats_add(&key, &counters, &histogram, true, NULL, NULL);
 }
 
-/* before_shmem_exit: the last counts. The slot stays for who comes next. */
+/* A slot that an ended session has left, or an invalid pointer. */
+static dsa_pointer
+pop_free_slot(void)
+{
+	HoneStatsShared *shared = hone_stats_shared;
+	dsa_pointer pointer;
+
+	SpinLockAcquire(&shared->slots_lock);
+	pointer = shared->free_slots;
+	if (DsaPointerIsValid(pointer))
+		shared->free_slots = ((HonePending *) dsa_get_address(hone_stats_area, pointer))->next_free;
+	SpinLockRelease(&shared->slots_lock);
+	return pointer;
+}
+
+/* The session ends: its slot is empty, and for who comes next. */
+static void
+push_free_slot(void)
+{
+	HoneStatsShared *shared = hone_stats_shared;
+	dsa_pointer pointer = *hone_stats_slot(HONE_MY_PROC_INDEX);
+
+	if (pending->query_count > 0 || pending->error_count > 0)
+		return;
+	*hone_stats_slot(HONE_MY_PROC_INDEX) = InvalidDsaPointer;
+	SpinLockAcquire(&shared->slots_lock);
+	pending->next_free = shared->free_slots;
+	shared->free_slots = pointer;
+	SpinLockRelease(&shared->slots_lock);
+}
+
+/* before_shmem_exit: the last counts. The slot is for who comes next. */
 static void
 leave(int code, Datum arg)
 {
@@ -142,6 +173,8 @@ leave(int code, Datum arg)
 	if (MyBackendType == B_BACKEND && OidIsValid(MyDatabaseId) && hone_enabled &&
 		hone_stats_attach())
 		count_session();
+	if (pending_is_shared)
+		push_free_slot();
 	hone_stats_leaving = false;
 	pending = NULL;
 	pending_is_shared = false;
@@ -155,35 +188,47 @@ hone_pending_session(void)
 		before_shmem_exit(leave, 0);
 }
 
-/* The slot of this process number, new if need be; NULL: there is no room. */
-static HonePending *
-obtain_slot(void)
+/* A new slot in shared memory, or an invalid pointer: there is no room. */
+static dsa_pointer
+create_slot(void)
 {
 	HoneStatsShared *shared = hone_stats_shared;
-	dsa_pointer pointer;
-	HonePending *slot;
+	dsa_pointer pointer = InvalidDsaPointer;
 
-	if (HONE_MY_PROC_INDEX < 0 || HONE_MY_PROC_INDEX >= shared->slot_count)
-		return NULL;
-	slot = hone_pending_slot(HONE_MY_PROC_INDEX);
-	if (slot != NULL)
-		return slot;
 	if (pg_atomic_fetch_add_u64(&shared->slot_bytes, sizeof(HonePending)) +
-		sizeof(HonePending) > shared->memory_limit / SLOT_SHARE)
-	{
-		pg_atomic_fetch_sub_u64(&shared->slot_bytes, sizeof(HonePending));
-		return NULL;
-	}
-	pointer = hone_stats_allocate(sizeof(HonePending));
+		sizeof(HonePending) <= shared->memory_limit / SLOT_SHARE)
+		pointer = hone_stats_allocate(sizeof(HonePending));
 	if (!DsaPointerIsValid(pointer))
 	{
 		pg_atomic_fetch_sub_u64(&shared->slot_bytes, sizeof(HonePending));
-		return NULL;
+		return pointer;
 	}
+	memset(dsa_get_address(hone_stats_area, pointer), 0, sizeof(HonePending));
+	return pointer;
+}
+
+/* The slot of this process number, NULL: there is no room for one. */
+static HonePending *
+obtain_slot(void)
+{
+	dsa_pointer pointer;
+	HonePending *slot;
+
+	if (HONE_MY_PROC_INDEX < 0 || HONE_MY_PROC_INDEX >= hone_stats_shared->slot_count)
+		return NULL;
+	/* what an earlier session could not hand on is handed on by this one */
+	slot = hone_pending_slot(HONE_MY_PROC_INDEX);
+	if (slot != NULL)
+		return slot;
+	pointer = pop_free_slot();
+	if (!DsaPointerIsValid(pointer))
+		pointer = create_slot();
+	if (!DsaPointerIsValid(pointer))
+		return NULL;
 	slot = dsa_get_address(hone_stats_area, pointer);
-	memset(slot, 0, sizeof(HonePending));
-	slot->reset_epoch = pg_atomic_read_u32(&shared->reset_epoch);
-	pg_write_barrier();
+	hone_pending_begin_change(slot);
+	slot->reset_epoch = pg_atomic_read_u32(&hone_stats_shared->reset_epoch);
+	hone_pending_end_change(slot);
 	*hone_stats_slot(HONE_MY_PROC_INDEX) = pointer;
 	return slot;
 }

@@ -57,6 +57,7 @@ typedef struct HonePendingCell
  */
 typedef struct HonePending
 {
+	dsa_pointer next_free;		/* in the list of slots that nobody has */
 	uint32		change_count;
 	uint32		reset_epoch;	/* counts are from after this reset */
 	volatile bool busy;

@@ -239,6 +239,8 @@ startup_shared_memory(void)
 		hone_stats_shared->since = GetCurrentTimestamp();
 		hone_stats_shared->promoted_at = DT_NOBEGIN;
 		init_counters(hone_stats_shared);
+		SpinLockInit(&hone_stats_shared->slots_lock);
+		hone_stats_shared->free_slots = InvalidDsaPointer;
 		create_area();
 	}
 	LWLockRelease(AddinShmemInitLock);

@@ -12,6 +12,7 @@
 #include "port/atomics.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
+#include "storage/spin.h"
 #include "utils/dsa.h"
 #include "utils/timestamp.h"
 
@@ -222,6 +223,8 @@ typedef struct HoneStatsShared
 	pg_atomic_uint32 changed;	/* since the last save */
 	pg_atomic_uint32 save_now;	/* the saved file must not outlive a reset */
 	Latch	   *collector;		/* of the collector while it runs */
+	slock_t		slots_lock;		/* of the list of slots that nobody has */
+	dsa_pointer free_slots;
 	pg_atomic_uint32 text_epoch;	/* bumped when texts go */
 	pg_atomic_uint32 reset_epoch;	/* bumped under flush_lock EXCLUSIVE */
 	HoneStatsReset resets[HONE_STATS_RESETS];	/* under flush_lock */
@@ -252,8 +255,9 @@ extern bool hone_stats_attach(void);
 #define hone_stats_flush_lock()		(&hone_stats_shared->locks[0].lock)
 
 /*
- * The slot pointer of a process number. Set once, by the first backend that
- * has this number; later ones take the slot over.
+ * The slot pointer of a process number, invalid while no backend that has a
+ * slot has this number. Its owner sets it; readers may hold on to a slot that
+ * has just got another owner, who finds it empty.
  */
 extern dsa_pointer *hone_stats_slot(int index);
 
