@@ -105,33 +105,27 @@ COMMENT ON FUNCTION hone._history_begin() IS
 'what this database has counted so far is not of its history; for the install script';
 SELECT hone._history_begin();
 
-CREATE FUNCTION hone._history_take(
-    OUT kind text, OUT queryid bigint, OUT userid oid, OUT toplevel boolean,
-    OUT calls bigint, OUT errors bigint, OUT rows bigint,
-    OUT total_ms double precision, OUT min_ms double precision, OUT max_ms double precision, OUT m2 double precision,
-    OUT plans bigint, OUT plan_ms double precision, OUT reads bigint, OUT writes bigint,
-    OUT shared_blks_hit bigint, OUT shared_blks_read bigint, OUT shared_blks_dirtied bigint, OUT shared_blks_written bigint,
-    OUT temp_blks_read bigint, OUT temp_blks_written bigint,
-    OUT blk_read_ms double precision, OUT blk_write_ms double precision, OUT wal_bytes bigint,
-    OUT cpu_user_ms double precision, OUT cpu_sys_ms double precision,
-    OUT waits integer[], OUT histogram bytea, OUT first_seen timestamptz
-) RETURNS SETOF record
+-- A row of hone.history without its time, and since when it was counted.
+CREATE TYPE hone._history_figures AS (
+    kind text, queryid bigint, userid oid, toplevel boolean,
+    calls bigint, errors bigint, rows bigint,
+    total_ms double precision, min_ms double precision, max_ms double precision, m2 double precision,
+    plans bigint, plan_ms double precision, reads bigint, writes bigint,
+    shared_blks_hit bigint, shared_blks_read bigint, shared_blks_dirtied bigint, shared_blks_written bigint,
+    temp_blks_read bigint, temp_blks_written bigint,
+    blk_read_ms double precision, blk_write_ms double precision, wal_bytes bigint,
+    cpu_user_ms double precision, cpu_sys_ms double precision,
+    waits integer[], histogram bytea, first_seen timestamptz
+);
+COMMENT ON TYPE hone._history_figures IS 'what of a query, role and level goes into a row of hone.history';
+
+CREATE FUNCTION hone._history_take() RETURNS SETOF hone._history_figures
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'hone_history_take';
 COMMENT ON FUNCTION hone._history_take() IS
 'what this database has counted since the last time; only for hone._write_history()';
 
-CREATE FUNCTION hone._history_live(
-    OUT kind text, OUT queryid bigint, OUT userid oid, OUT toplevel boolean,
-    OUT calls bigint, OUT errors bigint, OUT rows bigint,
-    OUT total_ms double precision, OUT min_ms double precision, OUT max_ms double precision, OUT m2 double precision,
-    OUT plans bigint, OUT plan_ms double precision, OUT reads bigint, OUT writes bigint,
-    OUT shared_blks_hit bigint, OUT shared_blks_read bigint, OUT shared_blks_dirtied bigint, OUT shared_blks_written bigint,
-    OUT temp_blks_read bigint, OUT temp_blks_written bigint,
-    OUT blk_read_ms double precision, OUT blk_write_ms double precision, OUT wal_bytes bigint,
-    OUT cpu_user_ms double precision, OUT cpu_sys_ms double precision,
-    OUT waits integer[], OUT histogram bytea, OUT first_seen timestamptz
-) RETURNS SETOF record
+CREATE FUNCTION hone._history_live() RETURNS SETOF hone._history_figures
 LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'hone_history_live';
 COMMENT ON FUNCTION hone._history_live() IS

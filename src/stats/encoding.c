@@ -106,19 +106,11 @@ get_bucket(const uint8 **from, const uint8 *end, int last)
 HoneHistogram *
 hone_histogram_decode(const bytea *bytes)
 {
-	HoneHistogram *histogram = hone_histogram_create(Min(VARSIZE_ANY_EXHDR(bytes),
-														 HONE_HISTOGRAM_BUCKETS));
-	const uint8 *from = (const uint8 *) VARDATA_ANY(bytes);
-	const uint8 *end = from + VARSIZE_ANY_EXHDR(bytes);
-	int			last = -1;
+	HoneHistogramSum *sum = palloc(sizeof(HoneHistogramSum));
 
-	while (from < end)
-	{
-		last = get_bucket(&from, end, last);
-		histogram->bucket[histogram->used] = last;
-		histogram->count[histogram->used++] = get_varint(&from, end);
-	}
-	return histogram;
+	hone_histogram_sum_init(sum);
+	hone_histogram_sum_add(sum, bytes);
+	return &sum->histogram;
 }
 
 void

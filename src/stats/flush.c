@@ -128,9 +128,7 @@ move_error(HonePending *pending, HonePendingError *from, bool wait)
 
 	if (from->count == 0)
 		return true;
-	if (wait)
-		LWLockAcquire(lock, LW_EXCLUSIVE);
-	else if (!LWLockConditionalAcquire(lock, LW_EXCLUSIVE))
+	if (!hone_stats_lock(lock, LW_EXCLUSIVE, wait))
 		return false;
 	if (!hone_stats_was_reset(pending->reset_epoch, from->key.queryid))
 	{
@@ -160,9 +158,7 @@ hone_pending_move(HonePending *pending, bool wait)
 
 	if (pending->query_count == 0 && pending->error_count == 0)
 		return true;
-	if (wait)
-		LWLockAcquire(hone_stats_flush_lock(), LW_SHARED);
-	else if (!LWLockConditionalAcquire(hone_stats_flush_lock(), LW_SHARED))
+	if (!hone_stats_lock(hone_stats_flush_lock(), LW_SHARED, wait))
 		return false;
 	all = move_queries(pending, wait);
 	for (int i = 0; i < pending->error_count; i++)

@@ -21,7 +21,6 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
-#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -126,7 +125,7 @@ end_subtransaction(SubXactEvent event, SubTransactionId mySubid,
 		end_transaction(XACT_EVENT_ABORT, NULL);
 }
 
-/* Room for one more key; before a lock is taken. */
+/* Room for so many keys; before a lock is taken. */
 static void
 enlarge_taken(int wanted)
 {
@@ -161,14 +160,10 @@ count_entries(int partition)
 
 	for (uint32 i = partition; i < hone_stats_shared->bucket_count; i += HONE_STATS_PARTITIONS)
 	{
-		dsa_pointer pointer = *hone_stats_chain(i);
-
-		while (DsaPointerIsValid(pointer))
+		for (HoneStatsNode *node = hone_stats_first(i); node != NULL;
+			 node = hone_stats_next(node))
 		{
-			HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
-
 			count += is_here(node);
-			pointer = node->next;
 		}
 	}
 	return count;
@@ -181,11 +176,9 @@ count_entries(int partition)
 static void
 take_bucket(uint32 bucket)
 {
-	dsa_pointer pointer = *hone_stats_chain(bucket);
-
-	while (DsaPointerIsValid(pointer) && taken_count < taken_capacity)
+	for (HoneStatsNode *node = hone_stats_first(bucket); node != NULL && taken_count < taken_capacity;
+		 node = hone_stats_next(node))
 	{
-		HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
 		HoneStatsQuery *query = (HoneStatsQuery *) node;
 
 		if (is_here(node) && query->fresh.counters.calls + query->fresh.counters.plans > 0 &&
@@ -196,7 +189,6 @@ take_bucket(uint32 bucket)
 			else
 				taken[taken_count++] = node->key;
 		}
-		pointer = node->next;
 	}
 }
 
@@ -239,19 +231,15 @@ hone_history_first_seen(void)
 	for (uint32 i = 0; i < hone_stats_shared->bucket_count; i++)
 	{
 		LWLock	   *lock = hone_stats_partition_lock(i);
-		dsa_pointer pointer;
+		HoneStatsNode *node;
 
 		if (!DsaPointerIsValid(*hone_stats_chain(i)))
 			continue;
 		LWLockAcquire(lock, LW_SHARED);
-		pointer = *hone_stats_chain(i);
-		while (DsaPointerIsValid(pointer))
+		for (node = hone_stats_first(i); node != NULL; node = hone_stats_next(node))
 		{
-			HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
-
 			if (is_here(node) && ((HoneStatsQuery *) node)->fresh.counters.first_seen != 0)
 				first = Min(first, ((HoneStatsQuery *) node)->fresh.counters.first_seen);
-			pointer = node->next;
 		}
 		LWLockRelease(lock);
 	}
@@ -348,21 +336,17 @@ put_taken(ReturnSetInfo *rsinfo, const HoneStatsKey *key, HoneHistogram *copy)
 static void
 begin_bucket(uint32 bucket)
 {
-	dsa_pointer pointer = *hone_stats_chain(bucket);
-
-	while (DsaPointerIsValid(pointer))
+	for (HoneStatsNode *node = hone_stats_first(bucket); node != NULL;
+		 node = hone_stats_next(node))
 	{
-		HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
-
 		if (is_here(node) && hone_stats_begin_writing((HoneStatsQuery *) node))
 			hone_stats_end_writing((HoneStatsQuery *) node, true);
-		pointer = node->next;
 	}
 }
 
 /*
  * _history_begin(): all that is fresh counts as written. Called by the install
- * script, which has not made yet by what a script is known.
+ * script, so it does not ask which script that is.
  */
 Datum
 hone_history_begin(PG_FUNCTION_ARGS)

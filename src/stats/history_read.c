@@ -35,6 +35,7 @@
 #include "common/owner.h"
 #include "stats/encoding.h"
 #include "stats/history.h"
+#include "stats/row.h"
 #include "stats/shared.h"
 
 PG_FUNCTION_INFO_V1(hone_history_window);
@@ -42,7 +43,6 @@ PG_FUNCTION_INFO_V1(hone_history_window);
 /* Whatever is asked for, no server with this history ran before. */
 #define BEGIN_OF_HISTORY	(INT64CONST(20) * 365 * HONE_DAY_US)	/* 2019 */
 
-#define COLUMNS		14
 #define MAX_READS	20
 
 typedef struct Range
@@ -464,28 +464,23 @@ text_of(SPIPlanPtr plan, int64 queryid)
 static void
 put_sum(ReturnSetInfo *rsinfo, SPIPlanPtr plan, const Sum *sum)
 {
-	Datum		values[COLUMNS];
-	bool		nulls[COLUMNS] = {false};
-	char	   *text = text_of(plan, sum->key.queryid);
-	int			n = 0;
+	HoneRow		row = {.count = 0};
 
-	values[n++] = Int64GetDatum(sum->key.queryid);
-	nulls[n] = text == NULL;
-	values[n++] = text != NULL ? CStringGetTextDatum(text) : (Datum) 0;
-	values[n++] = ObjectIdGetDatum(sum->key.userid);
-	values[n++] = BoolGetDatum(sum->key.toplevel != 0);
-	values[n++] = TimestampTzGetDatum(sum->since);
-	values[n++] = TimestampTzGetDatum(sum->until);
-	values[n++] = Int64GetDatum(sum->calls);
-	values[n++] = Int64GetDatum(sum->errors);
-	values[n++] = Int64GetDatum(sum->rows);
-	values[n++] = Float8GetDatum(sum->total_ms);
-	values[n++] = Float8GetDatum(sum->min_ms);
-	values[n++] = Float8GetDatum(sum->max_ms);
-	values[n++] = Float8GetDatum(sum->m2);
-	values[n++] = PointerGetDatum(hone_histogram_encode(&sum->histogram.histogram));
-	Assert(n == COLUMNS);
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	hone_put_bigint(&row, sum->key.queryid);
+	hone_put_text(&row, text_of(plan, sum->key.queryid));
+	hone_put(&row, ObjectIdGetDatum(sum->key.userid));
+	hone_put(&row, BoolGetDatum(sum->key.toplevel != 0));
+	hone_put(&row, TimestampTzGetDatum(sum->since));
+	hone_put(&row, TimestampTzGetDatum(sum->until));
+	hone_put_bigint(&row, sum->calls);
+	hone_put_bigint(&row, sum->errors);
+	hone_put_bigint(&row, sum->rows);
+	hone_put(&row, Float8GetDatum(sum->total_ms));
+	hone_put(&row, Float8GetDatum(sum->min_ms));
+	hone_put(&row, Float8GetDatum(sum->max_ms));
+	hone_put(&row, Float8GetDatum(sum->m2));
+	hone_put(&row, PointerGetDatum(hone_histogram_encode(&sum->histogram.histogram)));
+	hone_put_row(rsinfo, &row);
 }
 
 static void

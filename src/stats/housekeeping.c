@@ -56,7 +56,7 @@ hone_stats_totals(Oid dbid, uint64 queryid, HoneStatsTotals *totals)
 {
 	uint32		bucket;
 	LWLock	   *lock;
-	dsa_pointer pointer;
+	HoneStatsNode *node;
 
 	memset(totals, 0, sizeof(*totals));
 	if (!hone_stats_attach())
@@ -64,25 +64,17 @@ hone_stats_totals(Oid dbid, uint64 queryid, HoneStatsTotals *totals)
 	bucket = hone_stats_bucket(dbid, queryid);
 	lock = hone_stats_partition_lock(bucket);
 	LWLockAcquire(lock, LW_SHARED);
-	pointer = *hone_stats_chain(bucket);
-	while (DsaPointerIsValid(pointer))
+	for (node = hone_stats_first(bucket); node != NULL; node = hone_stats_next(node))
 	{
-		HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
-
 		if (node->key.kind == HONE_STATS_QUERY && node->key.dbid == dbid &&
 			node->key.queryid == queryid)
 		{
-			HoneStatsQuery *query = (HoneStatsQuery *) node;
-			HoneStatsPart *kept = hone_stats_kept(query);
-			HoneStatsPart *writing = hone_stats_writing(query);
+			const HoneStatsPart *parts[HONE_STATS_PARTS];
+			int			count = hone_stats_parts((HoneStatsQuery *) node, parts);
 
-			add_totals(totals, &query->fresh.counters);
-			if (writing != NULL)
-				add_totals(totals, &writing->counters);
-			if (kept != NULL)
-				add_totals(totals, &kept->counters);
+			for (int i = 0; i < count; i++)
+				add_totals(totals, &parts[i]->counters);
 		}
-		pointer = node->next;
 	}
 	LWLockRelease(lock);
 	totals->mean_ms = totals->calls > 0 ? totals->total_ms / totals->calls : 0;
@@ -303,15 +295,11 @@ note_some(CandidateList *list, uint32 bucket, TimestampTz now)
 	for (; bucket < hone_stats_shared->bucket_count && seen < NODES_AT_ONCE;
 		 bucket += HONE_STATS_PARTITIONS)
 	{
-		dsa_pointer pointer = *hone_stats_chain(bucket);
-
-		while (DsaPointerIsValid(pointer))
+		for (HoneStatsNode *node = hone_stats_first(bucket); node != NULL;
+			 node = hone_stats_next(node))
 		{
-			HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
-
 			if (may_go(node, now))
 				note_candidate(list, node);
-			pointer = node->next;
 			seen++;
 		}
 	}

@@ -76,18 +76,14 @@ copy_bucket(uint32 bucket, const Wanted *wanted)
 {
 	LWLock	   *lock = hone_stats_partition_lock(bucket);
 	List	   *list = NIL;
-	dsa_pointer pointer;
+	HoneStatsNode *node;
 
 	LWLockAcquire(lock, LW_SHARED);
-	pointer = *hone_stats_chain(bucket);
-	while (DsaPointerIsValid(pointer))
+	for (node = hone_stats_first(bucket); node != NULL; node = hone_stats_next(node))
 	{
-		HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
-
 		if (node->key.kind == HONE_STATS_SAMPLE && node->key.dbid == MyDatabaseId &&
 			(!wanted->one_query || node->key.queryid == wanted->queryid))
 			list = copy_node(list, (HoneStatsSamples *) node, wanted);
-		pointer = node->next;
 	}
 	LWLockRelease(lock);
 	return list;

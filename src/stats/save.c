@@ -171,16 +171,12 @@ put_node(StringInfo buffer, const HoneStatsNode *node)
 	if (HONE_STATS_HAS_PARTS(kind))
 	{
 		const HoneStatsQuery *query = (const HoneStatsQuery *) node;
-		HoneStatsPart *kept = hone_stats_kept(query);
-		HoneStatsPart *writing = hone_stats_writing(query);
+		const HoneStatsPart *parts[HONE_STATS_PARTS];
 
-		saved.parts = 1 + (kept != NULL) + (writing != NULL);
+		saved.parts = hone_stats_parts(query, parts);
 		appendBinaryStringInfo(buffer, (char *) &saved, sizeof(saved));
-		put_part(buffer, &query->fresh);
-		if (kept != NULL)
-			put_part(buffer, kept);
-		if (writing != NULL)
-			put_part(buffer, writing);
+		for (uint32 i = 0; i < saved.parts; i++)
+			put_part(buffer, parts[i]);
 		return;
 	}
 	if (kind == HONE_STATS_SAMPLE)
@@ -213,26 +209,20 @@ write_table(SaveFile *out)
 	for (uint32 i = 0; i < hone_stats_shared->bucket_count; i++)
 	{
 		LWLock	   *lock = hone_stats_partition_lock(i);
-		dsa_pointer pointer;
+		HoneStatsNode *node;
 
 		if (!DsaPointerIsValid(*hone_stats_chain(i)))
 			continue;
 		/* The postmaster cannot wait: a walsender may just have been killed. */
-		if (IsUnderPostmaster)
-			LWLockAcquire(lock, LW_SHARED);
-		else if (!LWLockConditionalAcquire(lock, LW_SHARED))
+		if (!hone_stats_lock(lock, LW_SHARED, IsUnderPostmaster))
 		{
 			out->failed = true;
 			break;
 		}
 		resetStringInfo(&buffer);
-		pointer = *hone_stats_chain(i);
-		while (DsaPointerIsValid(pointer))
+		for (node = hone_stats_first(i); node != NULL; node = hone_stats_next(node))
 		{
-			HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
-
 			put_node(&buffer, node);
-			pointer = node->next;
 		}
 		LWLockRelease(lock);
 		write_bytes(out, buffer.data, buffer.len);
@@ -456,7 +446,7 @@ is_sound(uint32 kind, const SaveNode *saved)
 	if (kind != saved->key.kind)
 		return false;
 	if (HONE_STATS_HAS_PARTS(kind))
-		return saved->parts >= 1 && saved->parts <= 3;
+		return saved->parts >= 1 && saved->parts <= HONE_STATS_PARTS;
 	if (kind == HONE_STATS_ERROR)
 		return true;
 	if (kind == HONE_STATS_SAMPLE)

@@ -133,23 +133,6 @@ request_shared_memory(void)
 	RequestNamedLWLockTranche(TRANCHE_NAME, LOCK_COUNT);
 }
 
-/* The entry under which calls are counted that found no room. */
-static void
-create_other(void)
-{
-	HoneStatsKey key;
-	uint32		bucket = hone_stats_bucket(InvalidOid, 0);
-	HoneStatsQuery *other;
-	Size		size = OTHER_CAPACITY * (sizeof(uint64) + sizeof(uint16));
-
-	hone_stats_key_init(&key, HONE_STATS_QUERY, InvalidOid, InvalidOid, 0, true, 0);
-	other = (HoneStatsQuery *) hone_stats_insert(bucket, &key, sizeof(HoneStatsQuery));
-	if (other == NULL)
-		elog(ERROR, "hone.max_memory is too small");
-	other->fresh.histogram = hone_stats_allocate(size);
-	other->fresh.capacity = DsaPointerIsValid(other->fresh.histogram) ? OTHER_CAPACITY : 0;
-}
-
 /* In the postmaster. */
 static void
 create_area(void)
@@ -159,7 +142,9 @@ create_area(void)
 	hone_stats_area = dsa_create_in_place(area_place(), area_size(), tranche, NULL);
 	dsa_pin(hone_stats_area);
 	dsa_set_size_limit(hone_stats_area, area_size());
-	create_other();
+	(void) hone_stats_create_other(InvalidOid, true);
+	if (hone_stats_first(hone_stats_bucket(InvalidOid, 0)) == NULL)
+		elog(ERROR, "hone.max_memory is too small");
 	hone_save_read();
 
 	/* Each process attaches on its own. */
@@ -186,7 +171,7 @@ was_shut_down(void)
 static void
 save_at_exit(int code, Datum arg)
 {
-	if (code != 0 || hone_stats_shared == NULL || IsUnderPostmaster ||!was_shut_down())
+	if (code != 0 || hone_stats_shared == NULL || IsUnderPostmaster || !was_shut_down())
 		return;
 	hone_stats_area = dsa_attach_in_place(area_place(), NULL);
 	hone_save_write(true);
@@ -328,15 +313,11 @@ hone_stats_chain(uint32 bucket)
 HoneStatsNode *
 hone_stats_find(uint32 bucket, const HoneStatsKey *key)
 {
-	dsa_pointer pointer = *hone_stats_chain(bucket);
-
-	while (DsaPointerIsValid(pointer))
+	for (HoneStatsNode *node = hone_stats_first(bucket); node != NULL;
+		 node = hone_stats_next(node))
 	{
-		HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
-
 		if (memcmp(&node->key, key, sizeof(*key)) == 0)
 			return node;
-		pointer = node->next;
 	}
 	return NULL;
 }
@@ -344,16 +325,12 @@ hone_stats_find(uint32 bucket, const HoneStatsKey *key)
 bool
 hone_stats_has_numbers(Oid dbid, uint64 queryid)
 {
-	dsa_pointer pointer = *hone_stats_chain(hone_stats_bucket(dbid, queryid));
-
-	while (DsaPointerIsValid(pointer))
+	for (HoneStatsNode *node = hone_stats_first(hone_stats_bucket(dbid, queryid)); node != NULL;
+		 node = hone_stats_next(node))
 	{
-		HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
-
 		if (node->key.kind == HONE_STATS_QUERY && node->key.queryid == queryid &&
 			node->key.dbid == dbid)
 			return true;
-		pointer = node->next;
 	}
 	return false;
 }
@@ -518,6 +495,22 @@ hone_stats_make_kept(HoneStatsQuery *query)
 	return kept;
 }
 
+int
+hone_stats_parts(const HoneStatsQuery *query,
+				 const HoneStatsPart *parts[HONE_STATS_PARTS])
+{
+	const HoneStatsPart *kept = hone_stats_kept(query);
+	const HoneStatsPart *writing = hone_stats_writing(query);
+	int			count = 0;
+
+	parts[count++] = &query->fresh;
+	if (kept != NULL)
+		parts[count++] = kept;
+	if (writing != NULL)
+		parts[count++] = writing;
+	return count;
+}
+
 bool
 hone_stats_begin_writing(HoneStatsQuery *query)
 {
@@ -652,9 +645,7 @@ hone_stats_add(const HoneStatsKey *key, const HoneStatsCounters *counters,
 	HoneStatsKey other;
 	bool		added;
 
-	if (wait)
-		LWLockAcquire(lock, LW_EXCLUSIVE);
-	else if (!LWLockConditionalAcquire(lock, LW_EXCLUSIVE))
+	if (!hone_stats_lock(lock, LW_EXCLUSIVE, wait))
 		return false;
 	added = add_to(key, true, counters, histogram, counted, arg);
 	LWLockRelease(lock);
@@ -669,9 +660,7 @@ hone_stats_add(const HoneStatsKey *key, const HoneStatsCounters *counters,
 		hone_stats_key_init(&other, HONE_STATS_QUERY, last_resort ? InvalidOid : key->dbid,
 							InvalidOid, 0, true, 0);
 		lock = hone_stats_partition_lock(hone_stats_bucket(other.dbid, 0));
-		if (wait)
-			LWLockAcquire(lock, LW_EXCLUSIVE);
-		else if (!LWLockConditionalAcquire(lock, LW_EXCLUSIVE))
+		if (!hone_stats_lock(lock, LW_EXCLUSIVE, wait))
 			return false;
 		added = add_to(&other, false, counters, histogram, counted, arg);
 		LWLockRelease(lock);
@@ -686,13 +675,12 @@ hone_stats_create_other(Oid dbid, bool wait)
 {
 	uint32		bucket = hone_stats_bucket(dbid, 0);
 	LWLock	   *lock = hone_stats_partition_lock(bucket);
+	int			capacity = OidIsValid(dbid) ? DATABASE_OTHER_CAPACITY : OTHER_CAPACITY;
 	HoneStatsKey key;
 	HoneStatsQuery *other;
 
 	hone_stats_key_init(&key, HONE_STATS_QUERY, dbid, InvalidOid, 0, true, 0);
-	if (wait)
-		LWLockAcquire(lock, LW_EXCLUSIVE);
-	else if (!LWLockConditionalAcquire(lock, LW_EXCLUSIVE))
+	if (!hone_stats_lock(lock, LW_EXCLUSIVE, wait))
 		return false;
 	other = (HoneStatsQuery *) hone_stats_find(bucket, &key);
 	if (other == NULL)
@@ -703,8 +691,8 @@ hone_stats_create_other(Oid dbid, bool wait)
 	}
 	if (other != NULL)
 	{
-		if (other->fresh.capacity < DATABASE_OTHER_CAPACITY)
-			(void) grow_histogram(&other->fresh, DATABASE_OTHER_CAPACITY);
+		if (other->fresh.capacity < capacity)
+			(void) grow_histogram(&other->fresh, capacity);
 		(void) hone_stats_make_kept(other);
 	}
 	LWLockRelease(lock);

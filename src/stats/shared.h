@@ -137,6 +137,8 @@ typedef struct HoneStatsQuery
 	dsa_pointer writing;		/* HoneStatsPart */
 } HoneStatsQuery;
 
+#define HONE_STATS_PARTS	3
+
 typedef struct HoneStatsError
 {
 	HoneStatsNode node;
@@ -270,6 +272,38 @@ extern uint32 hone_stats_bucket(Oid dbid, uint64 queryid);
 extern LWLock *hone_stats_partition_lock(uint32 bucket);
 extern dsa_pointer *hone_stats_chain(uint32 bucket);
 
+/*
+ * The nodes of a bucket, whose lock is held: its first one, and the one after
+ * a node; NULL at the end.
+ */
+static inline HoneStatsNode *
+hone_stats_node_at(dsa_pointer pointer)
+{
+	return DsaPointerIsValid(pointer) ? dsa_get_address(hone_stats_area, pointer) : NULL;
+}
+
+static inline HoneStatsNode *
+hone_stats_first(uint32 bucket)
+{
+	return hone_stats_node_at(*hone_stats_chain(bucket));
+}
+
+static inline HoneStatsNode *
+hone_stats_next(const HoneStatsNode *node)
+{
+	return hone_stats_node_at(node->next);
+}
+
+/* Take a lock; with wait false only if it is free, else false. */
+static inline bool
+hone_stats_lock(LWLock *lock, LWLockMode mode, bool wait)
+{
+	if (!wait)
+		return LWLockConditionalAcquire(lock, mode);
+	LWLockAcquire(lock, mode);
+	return true;
+}
+
 /* The node with this key in a bucket whose lock is held, or NULL. */
 extern HoneStatsNode *hone_stats_find(uint32 bucket, const HoneStatsKey *key);
 
@@ -305,6 +339,10 @@ extern void hone_stats_part_histogram(const HoneStatsPart *part,
 /* The parts that have been, or are just being, written to the history, or NULL. */
 extern HoneStatsPart *hone_stats_kept(const HoneStatsQuery *query);
 extern HoneStatsPart *hone_stats_writing(const HoneStatsQuery *query);
+
+/* All parts that there are, fresh first; returns their number. */
+extern int	hone_stats_parts(const HoneStatsQuery *query,
+							 const HoneStatsPart *parts[HONE_STATS_PARTS]);
 
 /*
  * Fresh becomes writing; false when there is no memory, or something is being

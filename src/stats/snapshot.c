@@ -87,12 +87,9 @@ add_part(HoneSnapshot *snapshot, const HoneStatsKey *key, const HoneStatsPart *p
 static void
 copy_bucket(HoneSnapshot *snapshot, uint32 bucket)
 {
-	dsa_pointer pointer = *hone_stats_chain(bucket);
-
-	while (DsaPointerIsValid(pointer))
+	for (HoneStatsNode *node = hone_stats_first(bucket); node != NULL;
+		 node = hone_stats_next(node))
 	{
-		HoneStatsNode *node = dsa_get_address(hone_stats_area, pointer);
-
 		if (!is_wanted(&snapshot->filter, &node->key))
 			;
 		else if (HONE_STATS_HAS_PARTS(node->key.kind))
@@ -110,7 +107,6 @@ copy_bucket(HoneSnapshot *snapshot, uint32 bucket)
 		else
 			add_error(snapshot, &node->key, ((HoneStatsError *) node)->count,
 					  node->last_seen);
-		pointer = node->next;
 	}
 }
 
