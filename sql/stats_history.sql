@@ -72,8 +72,8 @@ BEGIN
     EXECUTE format('ALTER EXTENSION pg_hone ADD TABLE hone.%I', name);
     EXECUTE format('ALTER TABLE hone._history_%s ATTACH PARTITION hone.%I FOR VALUES FROM (%L) TO (%L)', level, name, since, since + span);
 END $$;
-SELECT count(*) FROM (SELECT hist_partition('minutes', '4 hours', g)
-    FROM generate_series(now() - interval '3 days 4 hours', now(), '4 hours') AS g) AS s;
+SELECT count(*) >= 18 AS enough FROM (SELECT hist_partition('minutes', '4 hours', g)
+    FROM generate_series(date_trunc('day', now() - interval '3 days', 'UTC'), now(), '4 hours') AS g) AS s;
 -- one call of i ms per minute: histogram of one bucket
 CREATE FUNCTION hist_bytes(ms float8) RETURNS bytea LANGUAGE sql AS $$
     -- bucket as in histogram.h, then LEB128
@@ -114,7 +114,7 @@ SELECT n, s AS since, u AS until FROM (VALUES
     (3, date_trunc('day', now(), 'UTC') - interval '2 days', date_trunc('day', now(), 'UTC') - interval '1 day'),
     (4, date_trunc('day', now(), 'UTC') - interval '3 days', now()),
     (5, date_trunc('day', now(), 'UTC') - interval '12 hours', date_trunc('day', now(), 'UTC') - interval '3 hours'),
-    (6, date_trunc('day', now(), 'UTC') - interval '30 hours 30 minutes', date_trunc('day', now(), 'UTC') - interval '29 hours 40 minutes')) AS w(n, s, u);
+    (6, date_trunc('hour', now(), 'UTC') - interval '30 hours 30 minutes', date_trunc('hour', now(), 'UTC') - interval '29 hours 40 minutes')) AS w(n, s, u);
 CREATE VIEW hist_windowed AS
 SELECT w.n, l.queryid, l.calls, l.errors, l.rows, round(l.total_exec_ms::numeric, 3) AS total_ms, l.min_exec_ms, l.max_exec_ms,
        round(l.stddev_exec_ms::numeric, 6) AS stddev, l.p50_ms, l.p95_ms
