@@ -51,6 +51,7 @@ ADVISE_OBJS = \
 	src/advise/advice_index.o \
 	src/advise/advice_loop.o \
 	src/advise/advice_offset.o \
+	src/advise/advice_repeat.o \
 	src/advise/advice_star.o \
 	src/advise/advise.o \
 	src/advise/evidence.o \

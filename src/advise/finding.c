@@ -161,6 +161,37 @@ add_queries(HoneFinding *into, const HoneFinding *delta)
 	}
 }
 
+static void
+add_recent(HoneFinding *into, const HoneFinding *delta)
+{
+	if (delta->nrecent == 0)
+		return;
+	into->recent[into->next_recent] = delta->recent[0];
+	into->next_recent = (into->next_recent + 1) % HONE_FINDING_RECENT;
+	into->nrecent = Min(into->nrecent + 1, HONE_FINDING_RECENT);
+}
+
+static int
+size_order(const void *a, const void *b)
+{
+	int64		sa = *(const int64 *) a;
+	int64		sb = *(const int64 *) b;
+
+	return sa < sb ? -1 : sa > sb;
+}
+
+int64
+hone_finding_median(const HoneFinding *finding, int64 otherwise)
+{
+	int64		sizes[HONE_FINDING_RECENT];
+
+	if (finding->nrecent == 0)
+		return otherwise;
+	memcpy(sizes, finding->recent, sizeof(sizes));
+	qsort(sizes, finding->nrecent, sizeof(int64), size_order);
+	return sizes[(finding->nrecent - 1) / 2];
+}
+
 void
 hone_finding_add(HoneFinding *delta)
 {
@@ -192,6 +223,7 @@ hone_finding_add(HoneFinding *delta)
 		{
 			memcpy(finding, delta, sizeof(HoneFinding));
 			finding->times = Max(finding->times, 1);
+			finding->next_recent = finding->nrecent % HONE_FINDING_RECENT;
 		}
 		else
 			shared->dropped++;
@@ -215,6 +247,7 @@ hone_finding_add(HoneFinding *delta)
 			finding->parent = delta->parent;
 		}
 		add_queries(finding, delta);
+		add_recent(finding, delta);
 	}
 	LWLockRelease(shared->lock);
 }

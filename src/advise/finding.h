@@ -22,13 +22,17 @@
 #define HONE_SAMPLE_PATH	256 /* bytes of a search_path that are kept */
 #define HONE_FINDING_QUALS	8	/* filter clauses of a scan that are kept */
 #define HONE_FINDING_QUERIES 4	/* queries named by one finding */
+#define HONE_FINDING_RECENT	32	/* occurrences whose size is kept, for p50 */
 
 typedef enum HoneFindingKind
 {
 	HONE_FINDING_N_PLUS_ONE = 1,
 	HONE_FINDING_OFFSET,
 	HONE_FINDING_STAR,
-	HONE_FINDING_INDEX
+	HONE_FINDING_INDEX,
+	HONE_FINDING_REPEATED,
+	HONE_FINDING_ROW_WRITE,
+	HONE_FINDING_KINDS			/* one more than the last */
 } HoneFindingKind;
 
 /* One statement as its client sent it, with its constants. */
@@ -86,6 +90,11 @@ typedef struct HoneFinding
 	int64		rows;			/* returned (star), thrown away, removed */
 	int64		rows_max;		/* most in one execution or burst */
 	int64		rows_kept;		/* returned beside those thrown away */
+	int			nrecent;		/* sizes in 'recent', at most as many as fit */
+	int			next_recent;	/* the oldest, once it is full */
+	int64		recent[HONE_FINDING_RECENT];	/* sizes of the last occurrences:
+												 * calls of a loop, rows thrown
+												 * away */
 	int64		parent_rows;	/* N+1: rows of the parent, last burst */
 	int			key_param;		/* N+1: parameter number of the key, or 0 */
 	int			key_location;	/* N+1: its offset in sample.text, or -1 */
@@ -104,7 +113,8 @@ extern void hone_finding_init(void);
  * Add what 'delta' counts to its finding, or make a new one of it. Times in
  * delta are set here. Takes the table's lock for a moment; never throws. A
  * finding for which there is no room is counted as dropped. A delta without a
- * sample (queryid 0) only adds to a finding that is there.
+ * sample (queryid 0) only adds to a finding that is there. Of 'recent' a delta
+ * has at most one.
  */
 extern void hone_finding_add(HoneFinding *delta);
 
@@ -114,6 +124,9 @@ extern void hone_finding_add(HoneFinding *delta);
  * changed since a call with 'tell', which marks what it returns as told.
  */
 extern HoneFinding *hone_finding_copy(Oid dbid, bool untold, int *count);
+
+/* Median of the recent sizes; 'otherwise' if there are none. */
+extern int64 hone_finding_median(const HoneFinding *finding, int64 otherwise);
 
 /* Forget database dbid's findings; returns how many there were. */
 extern int	hone_finding_forget(Oid dbid);

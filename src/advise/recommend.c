@@ -48,21 +48,27 @@ PG_FUNCTION_INFO_V1(hone_new_recommendations);
 PG_FUNCTION_INFO_V1(hone_reset_recommendations);
 PG_FUNCTION_INFO_V1(hone_finding_usage_row);
 
+/* What a kind is called, and who makes its advice. */
+typedef struct AdviceKind
+{
+	const char *name;
+	void		(*advise) (const HoneFinding *finding, const HoneReader *reader,
+						   HoneAdvice *advice);
+} AdviceKind;
+
+static const AdviceKind advice_kinds[HONE_FINDING_KINDS] = {
+	[HONE_FINDING_N_PLUS_ONE] = {"n_plus_one", hone_advice_loop},
+	[HONE_FINDING_OFFSET] = {"offset_pagination", hone_advice_offset},
+	[HONE_FINDING_STAR] = {"select_star", hone_advice_star},
+	[HONE_FINDING_INDEX] = {"missing_index", hone_advice_index},
+	[HONE_FINDING_REPEATED] = {"repeated_query", hone_advice_repeated},
+	[HONE_FINDING_ROW_WRITE] = {"row_by_row_write", hone_advice_row_write},
+};
+
 static const char *
 kind_name(uint32 kind)
 {
-	switch (kind)
-	{
-		case HONE_FINDING_N_PLUS_ONE:
-			return "n_plus_one";
-		case HONE_FINDING_OFFSET:
-			return "offset_pagination";
-		case HONE_FINDING_STAR:
-			return "select_star";
-		case HONE_FINDING_INDEX:
-			return "missing_index";
-	}
-	return "unknown";
+	return advice_kinds[kind].name;
 }
 
 /* May this user read all rows of the tables in a sample? */
@@ -94,26 +100,6 @@ reader_of(const HoneFinding *finding)
 		 (finding->parent.queryid == 0 ||
 		  has_privs_of_role(user, finding->parent.userid)));
 	return reader;
-}
-
-static void
-advise(const HoneFinding *finding, const HoneReader *reader, HoneAdvice *advice)
-{
-	switch (finding->key.kind)
-	{
-		case HONE_FINDING_N_PLUS_ONE:
-			hone_advice_loop(finding, reader, advice);
-			break;
-		case HONE_FINDING_OFFSET:
-			hone_advice_offset(finding, reader, advice);
-			break;
-		case HONE_FINDING_STAR:
-			hone_advice_star(finding, reader, advice);
-			break;
-		case HONE_FINDING_INDEX:
-			hone_advice_index(finding, reader, advice);
-			break;
-	}
 }
 
 /*
@@ -162,7 +148,7 @@ advise_safely(const HoneFinding *finding, const HoneReader *reader,
 	PG_TRY();
 	{
 		become_author(finding);
-		advise(finding, reader, advice);
+		advice_kinds[finding->key.kind].advise(finding, reader, advice);
 	}
 	PG_CATCH();
 	{

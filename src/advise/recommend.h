@@ -45,6 +45,10 @@ extern void hone_advice_star(const HoneFinding *finding,
 							 const HoneReader *reader, HoneAdvice *advice);
 extern void hone_advice_index(const HoneFinding *finding,
 							  const HoneReader *reader, HoneAdvice *advice);
+extern void hone_advice_repeated(const HoneFinding *finding,
+								 const HoneReader *reader, HoneAdvice *advice);
+extern void hone_advice_row_write(const HoneFinding *finding,
+								  const HoneReader *reader, HoneAdvice *advice);
 
 /* ---- evidence (evidence.c) ---- */
 
