@@ -57,13 +57,17 @@ ADVISE_OBJS = \
 	src/advise/evidence.o \
 	src/advise/finding.o \
 	src/advise/keys.o \
+	src/advise/loops.o \
 	src/advise/plans.o \
+	src/advise/provenance.o \
 	src/advise/recommend.o \
 	src/advise/relation.o \
 	src/advise/rewrite.o \
 	src/advise/sample.o \
 	src/advise/star.o \
-	src/advise/window.o
+	src/advise/values.o \
+	src/advise/window.o \
+	src/advise/writes.o
 
 TIERED_OBJS = \
 	src/tiered/am.o \
@@ -161,6 +165,8 @@ STATS_REGRESS = \
 ADVISE_REGRESS = \
 	advise_n_plus_one \
 	advise_not_n_plus_one \
+	advise_provenance \
+	advise_repetition \
 	advise_offset \
 	advise_select_star \
 	advise_missing_index \

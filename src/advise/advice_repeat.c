@@ -4,6 +4,9 @@
  *	  repeated_query: the same query with the same values, again and again.
  *	  row_by_row_write: a write of one row, again and again.
  *
+ * No SQL mends the first: its answer is to be kept by who asked for it. The
+ * second becomes one statement, which takes an array for each of its values.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -13,21 +16,50 @@
 #include "advise/recommend.h"
 #include "advise/rewrite.h"
 
+static void
+add_figures(const HoneFinding *finding, HoneAdvice *advice)
+{
+	double		hours = (finding->last_seen - finding->first_seen) / (double) USECS_PER_HOUR;
+
+	hone_evidence_integer(advice, "bursts", finding->times);
+	hone_evidence_integer(advice, "calls_per_burst",
+						  hone_finding_median(finding, finding->calls / finding->times));
+	hone_evidence_integer(advice, "calls_per_burst_max", finding->rows_max);
+	hone_evidence_number(advice, "execution_ms", finding->cost_ms - finding->gap_ms);
+	hone_evidence_number(advice, "gap_ms", finding->gap_ms);
+	hone_evidence_number(advice, "lost_ms_per_hour", finding->saving_ms / Max(hours, 1));
+	if (finding->sample.context[0] != '\0')
+		hone_evidence_text(advice, "function", finding->sample.context);
+}
+
 void
 hone_advice_repeated(const HoneFinding *finding, const HoneReader *reader,
 					 HoneAdvice *advice)
 {
 	hone_advice_set(advice, &advice->summary,
-					"ask once and keep the answer: %s is read with the same values " INT64_FORMAT " times in a burst (at most " INT64_FORMAT ")",
+					"repeated query: ask once and keep the answer; %s is read with the same values " INT64_FORMAT " times in a burst (at most " INT64_FORMAT ")",
 					hone_qualified_name(finding->key.relid),
 					hone_finding_median(finding, finding->calls / finding->times),
 					finding->rows_max);
+	add_figures(finding, advice);
 	hone_evidence_sample(advice, "sample", &finding->sample, reader);
+	hone_advice_set(advice, &advice->no_fix, "keep the answer for as long as the request takes, in a variable or in the cache of the library that asks");
 }
 
 void
 hone_advice_row_write(const HoneFinding *finding, const HoneReader *reader,
 					  HoneAdvice *advice)
 {
+	hone_advice_set(advice, &advice->summary,
+					"row-by-row writes: send many rows in one statement; %s is written row by row, " INT64_FORMAT " times in a row (at most " INT64_FORMAT ")%s",
+					hone_qualified_name(finding->key.relid),
+					hone_finding_median(finding, finding->calls / finding->times),
+					finding->rows_max,
+					finding->parent_rows > finding->times ? ", in a transaction each" : "");
+	add_figures(finding, advice);
+	hone_evidence_json(advice, "transaction_each",
+					   finding->parent_rows > finding->times ? "true" : "false");
 	hone_evidence_sample(advice, "sample", &finding->sample, reader);
+	hone_advice_set(advice, &advice->fix, "%s",
+					hone_rewrite_many_rows(hone_rewrite_parse_write(&finding->sample)));
 }

@@ -20,6 +20,7 @@
 
 #include "advise/advise.h"
 #include "advise/detect.h"
+#include "advise/provenance.h"
 
 bool		hone_detectors = true;
 int			hone_n_plus_one_threshold = 5;
@@ -32,7 +33,19 @@ int			hone_advise_sample_every = 100;
 int			hone_advise_star_bytes = 1024;
 int			hone_advise_wide_column = 256;
 
+/* What each session has from its first statement on: shapes, tables. */
+#define FIXED_MEMORY	(128 * 1024)
+
+int			hone_advise_memory = 256;
+
+/*
+ * A form or a script writes a handful of rows one by one, and batching these
+ * would save nobody a noticeable time; twenty round trips are felt.
+ */
+int			hone_row_by_row_threshold = 20;
+
 static bool ready = false;
+static Size memory_taken = 0;
 
 int
 hone_recommendation_ttl_ms(void)
@@ -40,10 +53,25 @@ hone_recommendation_ttl_ms(void)
 	return (int) Min((int64) hone_recommendation_ttl * 1000, INT_MAX);
 }
 
-void
-hone_advise_flush(void)
+bool
+hone_memory_take(Size size)
 {
-	hone_window_flush();
+	if (memory_taken + size > hone_advise_memory * (Size) 1024 - FIXED_MEMORY)
+		return false;
+	memory_taken += size;
+	return true;
+}
+
+void
+hone_memory_give(Size size)
+{
+	memory_taken -= size;
+}
+
+void
+hone_advise_flush(bool ended)
+{
+	hone_window_flush(ended);
 	hone_star_flush();
 	hone_plans_flush();
 }
@@ -51,7 +79,7 @@ hone_advise_flush(void)
 static void
 flush_at_exit(int code, Datum arg)
 {
-	hone_advise_flush();
+	hone_advise_flush(true);
 }
 
 /* Clients' sessions only: capture/ sees to that. */
@@ -112,8 +140,7 @@ advise_finished(const HoneRecord *record)
 		hone_window_finished(record, NULL);
 		return;
 	}
-	if (record->cmd == CMD_SELECT)
-		keys = hone_keys_finished(record->query_desc);
+	keys = hone_keys_finished(record->query_desc);
 	hone_window_finished(record, keys);
 	if (record->queryid == 0)
 		return;
@@ -122,9 +149,19 @@ advise_finished(const HoneRecord *record)
 		hone_star_finished(record);
 }
 
+/* Before the rows of a suspect go to the client. */
+static DestReceiver *
+advise_receiving(const HoneRecord *record, QueryDesc *query_desc, DestReceiver *dest)
+{
+	if (likely(!hone_is_suspect(record->queryid)) || !is_watching() || !is_ready())
+		return dest;
+	return hone_provenance_receive(record, query_desc, dest);
+}
+
 static HoneObserver advise_observer = {
 	.analyzed = advise_analyzed,
 	.starting = advise_starting,
+	.receiving = advise_receiving,
 	.finished = advise_finished
 };
 
@@ -135,6 +172,11 @@ define_settings(void)
 							"Rows that a filter must remove in one execution of a sequential scan before an index is recommended.",
 							NULL, &hone_advise_filter_rows,
 							1000, 1, INT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("hone.advise_memory",
+							"Memory that the detectors of one session may use.",
+							"128 kB of it are always used; with more, longer lists of rows and more statements are kept.",
+							&hone_advise_memory,
+							256, 160, 1024 * 1024, PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("hone.advise_offset_rows",
 							"Rows that OFFSET must throw away in one execution before it is reported.",
 							NULL, &hone_advise_offset_rows,
@@ -169,6 +211,10 @@ define_settings(void)
 							NULL, &hone_recommendation_ttl,
 							7 * 24 * 3600, 1, INT_MAX / 1000, PGC_SIGHUP, GUC_UNIT_S,
 							NULL, NULL, NULL);
+	DefineCustomIntVariable("hone.row_by_row_threshold",
+							"Writes of one row each, one after the other, from which they are reported.",
+							NULL, &hone_row_by_row_threshold,
+							20, 3, 1000000, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("hone.max_recommendations",
 							"Number of findings kept in shared memory, about 9 kB each.",
 							NULL, &hone_max_recommendations,

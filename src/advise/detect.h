@@ -28,11 +28,38 @@ extern int	hone_advise_sample_every;	/* executions of one query */
 extern int	hone_advise_star_bytes; /* kB, over all calls */
 extern int	hone_advise_wide_column;	/* bytes */
 
+extern int	hone_row_by_row_threshold;	/* writes */
+extern int	hone_advise_memory; /* kB */
+
+/*
+ * Account for memory that the detectors of this session allocate, beside what
+ * they always have; false if hone.advise_memory is used up.
+ */
+extern bool hone_memory_take(Size size);
+extern void hone_memory_give(Size size);
+
 /* hone.recommendation_ttl in ms, within int. */
 extern int	hone_recommendation_ttl_ms(void);
 
-/* Write what this backend has not yet written to the table of findings. */
-extern void hone_advise_flush(void);
+/*
+ * Write what this backend has not yet written to the table of findings. ended:
+ * and begin anew.
+ */
+extern void hone_advise_flush(bool ended);
+
+/* ---- values.c: hashes that tell values apart ---- */
+
+#define HONE_NO_VALUE	((uint32) 0)	/* no value has this hash */
+
+/* Of a value, of a type that hashes; false for what is not looked at. */
+extern bool hone_value_hash(Oid type, Datum value, uint32 *hash);
+
+/* Of a constant as it stands in a statement, and of a value written as text. */
+extern uint32 hone_value_hash_constant(const char *text);
+extern uint32 hone_value_hash_text(const char *text, int len);
+
+/* Built-in type that values of a type are hashed as; InvalidOid if they are not. */
+extern Oid	hone_value_base_type(Oid type);
 
 /* ---- keys.c: what distinguishes two calls of one query ---- */
 
@@ -45,6 +72,7 @@ extern void hone_advise_flush(void);
 typedef struct HoneCallKeys
 {
 	int			n;
+	bool		partial;		/* the call has values that are not here */
 	int32		id[HONE_CALL_KEYS];
 	uint32		hash[HONE_CALL_KEYS];
 } HoneCallKeys;
@@ -73,13 +101,24 @@ extern bool hone_sample_mentions(PlannedStmt *stmt, Oid relid);
 /* Copy the statement of a record that has a source and an executor state. */
 extern void hone_sample_take(HoneSample *sample, const HoneRecord *record);
 
-/* ---- window.c: N+1 loops ---- */
+/*
+ * The same into memory of its own, of the size that its text needs, which is
+ * taken from hone.advise_memory; NULL if there is none. *size is to be given
+ * back with it.
+ */
+extern HoneSample *hone_sample_keep(const HoneRecord *record,
+									MemoryContext context, Size *size);
+
+/* Copy such a sample into a whole one. */
+extern void hone_sample_put(HoneSample *into, const HoneSample *kept);
+
+/* ---- window.c: loops ---- */
 
 /* Once, before the first statement; false if there is no memory. */
 extern bool hone_window_make(void);
 extern void hone_window_finished(const HoneRecord *record,
 								 const HoneCallKeys *keys);
-extern void hone_window_flush(void);
+extern void hone_window_flush(bool ended);
 
 /* ---- plans.c: rows thrown away by LIMIT and by filters ---- */
 

@@ -35,10 +35,12 @@ typedef struct FindingShared
 	LWLock	   *lock;
 	int64		dropped;		/* found no room since the start */
 	TimestampTz swept;			/* last time expired findings were removed */
+	pg_atomic_uint64 suspects[HONE_SUSPECTS];
 } FindingShared;
 
 static FindingShared *shared = NULL;
 static HTAB *findings = NULL;
+pg_atomic_uint64 *hone_suspects = NULL;
 
 static shmem_request_hook_type prev_shmem_request = NULL;
 static shmem_startup_hook_type prev_shmem_startup = NULL;
@@ -75,7 +77,10 @@ finding_shmem_startup(void)
 	{
 		memset(shared, 0, sizeof(FindingShared));
 		shared->lock = &(GetNamedLWLockTranche(FINDING_TRANCHE))->lock;
+		for (int i = 0; i < HONE_SUSPECTS; i++)
+			pg_atomic_init_u64(&shared->suspects[i], 0);
 	}
+	hone_suspects = shared->suspects;
 	memset(&info, 0, sizeof(info));
 	info.keysize = sizeof(HoneFindingKey);
 	info.entrysize = sizeof(HoneFinding);
@@ -171,6 +176,26 @@ add_recent(HoneFinding *into, const HoneFinding *delta)
 	into->nrecent = Min(into->nrecent + 1, HONE_FINDING_RECENT);
 }
 
+/*
+ * The whole loop tells its parent better than its beginning does, and one whose
+ * keys were looked up better than one that is only suspected.
+ */
+static void
+add_loop(HoneFinding *into, const HoneFinding *delta)
+{
+	bool		origin = delta->nkeys > 0 && delta->keys[0].column > 0;
+
+	into->confirmed += delta->confirmed;
+	into->refuted += delta->refuted;
+	if (delta->parent_rows == 0 || (into->confirmed > 0 && !origin))
+		return;
+	into->parent_rows = delta->parent_rows;
+	into->parent = delta->parent;
+	into->nkeys = delta->nkeys;
+	memcpy(into->keys, delta->keys, sizeof(into->keys));
+	into->sample = delta->sample;
+}
+
 static int
 size_order(const void *a, const void *b)
 {
@@ -223,6 +248,8 @@ hone_finding_add(HoneFinding *delta)
 		{
 			memcpy(finding, delta, sizeof(HoneFinding));
 			finding->times = Max(finding->times, 1);
+			if (finding->nkeys > 0 && finding->keys[0].column > 0)
+				finding->confirmed = Max(finding->confirmed, 1);
 			finding->next_recent = finding->nrecent % HONE_FINDING_RECENT;
 		}
 		else
@@ -230,7 +257,8 @@ hone_finding_add(HoneFinding *delta)
 	}
 	else
 	{
-		finding->last_seen = now;
+		if (delta->sample.queryid != 0 || delta->calls > 0)
+			finding->last_seen = now;
 		finding->calls += delta->calls;
 		finding->times += delta->times;
 		finding->cost_ms += delta->cost_ms;
@@ -239,15 +267,10 @@ hone_finding_add(HoneFinding *delta)
 		finding->rows += delta->rows;
 		finding->rows_kept += delta->rows_kept;
 		finding->rows_max = Max(finding->rows_max, delta->rows_max);
-		finding->key_others = Max(finding->key_others, delta->key_others);
-		if (delta->parent_rows > 0)
-		{
-			/* the whole loop tells its parent better than its beginning */
-			finding->parent_rows = delta->parent_rows;
-			finding->parent = delta->parent;
-		}
 		add_queries(finding, delta);
 		add_recent(finding, delta);
+		if (delta->key.kind == HONE_FINDING_N_PLUS_ONE)
+			add_loop(finding, delta);
 	}
 	LWLockRelease(shared->lock);
 }
@@ -324,6 +347,9 @@ hone_finding_forget(Oid dbid)
 		n++;
 	}
 	LWLockRelease(shared->lock);
+	/* also those of other databases, which come again with the next loop */
+	for (int i = 0; i < HONE_SUSPECTS; i++)
+		pg_atomic_write_u64(&shared->suspects[i], 0);
 	return n;
 }
 

@@ -12,6 +12,7 @@
 #ifndef HONE_FINDING_H
 #define HONE_FINDING_H
 
+#include "port/atomics.h"
 #include "utils/timestamp.h"
 
 #include "common/hone.h"
@@ -20,6 +21,8 @@
 #define HONE_SAMPLE_RELS	8	/* relations of a statement that are kept */
 #define HONE_SAMPLE_TAGS	256 /* bytes of a SQLCommenter comment */
 #define HONE_SAMPLE_PATH	256 /* bytes of a search_path that are kept */
+#define HONE_SAMPLE_CONTEXT	160 /* bytes of the line of a function */
+#define HONE_FINDING_KEYS	4	/* values of a loop that are kept */
 #define HONE_FINDING_QUALS	8	/* filter clauses of a scan that are kept */
 #define HONE_FINDING_QUERIES 4	/* queries named by one finding */
 #define HONE_FINDING_RECENT	32	/* occurrences whose size is kept, for p50 */
@@ -45,10 +48,12 @@ typedef struct HoneSample
 	bool		more_rels;		/* names more relations than are kept */
 	int			nrels;
 	Oid			rels[HONE_SAMPLE_RELS]; /* relations it names, user's only */
-	char		text[HONE_SAMPLE_TEXT];
 	char		search_path[HONE_SAMPLE_PATH];	/* empty: not kept */
 	char		application[NAMEDATALEN];
 	char		tags[HONE_SAMPLE_TAGS]; /* inside of its SQLCommenter comment */
+	char		context[HONE_SAMPLE_CONTEXT];	/* line of the function that
+												 * ran it; empty: none */
+	char		text[HONE_SAMPLE_TEXT]; /* must be last: local copies are cut */
 } HoneSample;
 
 /* column op value, as a filter had it. */
@@ -59,6 +64,16 @@ typedef struct HoneQual
 	Oid			opno;
 	Oid			collation;
 } HoneQual;
+
+/* A value that changes from call to call of a loop, and where it comes from. */
+typedef struct HoneLoopKey
+{
+	int			param;			/* parameter number of the child, or 0 */
+	int			location;		/* its offset in sample.text, or -1 */
+	int			column;			/* of the parent's output, from 1; 0 = not
+								 * known */
+	NameData	name;			/* of that column */
+} HoneLoopKey;
 
 /* Hash key; no padding (hashed as bytes). */
 typedef struct HoneFindingKey
@@ -92,13 +107,15 @@ typedef struct HoneFinding
 	int64		rows_kept;		/* returned beside those thrown away */
 	int			nrecent;		/* sizes in 'recent', at most as many as fit */
 	int			next_recent;	/* the oldest, once it is full */
-	int64		recent[HONE_FINDING_RECENT];	/* sizes of the last occurrences:
-												 * calls of a loop, rows thrown
-												 * away */
+	int64		recent[HONE_FINDING_RECENT];	/* sizes of the last
+												 * occurrences: calls of a
+												 * loop, rows thrown away */
 	int64		parent_rows;	/* N+1: rows of the parent, last burst */
-	int			key_param;		/* N+1: parameter number of the key, or 0 */
-	int			key_location;	/* N+1: its offset in sample.text, or -1 */
-	int			key_others;		/* N+1: other values that changed in the loop */
+	int64		confirmed;		/* N+1: bursts whose keys were the parent's
+								 * values, */
+	int64		refuted;		/* and bursts whose keys were not */
+	int			nkeys;			/* N+1: the one that changes most is the first */
+	HoneLoopKey keys[HONE_FINDING_KEYS];
 	int			nquals;
 	HoneQual	quals[HONE_FINDING_QUALS];
 	int			nqueries;
@@ -108,6 +125,28 @@ typedef struct HoneFinding
 } HoneFinding;
 
 extern void hone_finding_init(void);
+
+#define HONE_SUSPECTS	1024	/* at most, in all databases */
+
+/*
+ * Queries that may be the parent of a loop, by identifier modulo; NULL where
+ * the library is not preloaded. A newer one takes the place of an older one.
+ */
+extern pg_atomic_uint64 * hone_suspects;
+
+static inline void
+hone_suspect_add(uint64 queryid)
+{
+	if (hone_suspects != NULL)
+		pg_atomic_write_u64(&hone_suspects[queryid % HONE_SUSPECTS], queryid);
+}
+
+static inline bool
+hone_is_suspect(uint64 queryid)
+{
+	return hone_suspects != NULL &&
+		pg_atomic_read_u64(&hone_suspects[queryid % HONE_SUSPECTS]) == queryid;
+}
 
 /*
  * Add what 'delta' counts to its finding, or make a new one of it. Times in

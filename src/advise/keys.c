@@ -5,9 +5,8 @@
  *
  * Bound values are read when the executor starts, from ParamListInfo: while
  * it runs, a loop in PL/pgSQL changes its variables. Constants of statements
- * that were sent as text are hashed as text, where the query jumble found
- * them, without walking the tree. Nothing here throws: values are never
- * detoasted, only built-in types are looked at, and at most 64 bytes of each.
+ * that were sent as text are read there, where the query jumble found them,
+ * without walking the tree. How a value is hashed is in values.c.
  *
  * Runs are remembered under the address of their QueryDesc in a small ring,
  * which grows and shrinks like a stack: a run mostly ends before the one that
@@ -19,12 +18,10 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "nodes/params.h"
 
 #include "advise/detect.h"
 
-#define KEY_BYTES		64		/* of one value that are hashed */
 #define RUNS			16		/* runs remembered at a time (nesting,
 								 * cursors) */
 #define MAX_PARAMS		64		/* parameter numbers looked at */
@@ -50,31 +47,6 @@ static AnalyzedKeys analyzed[ANALYZED];
 static int	next_analyzed = 0;
 static int	waiting = 0;		/* of the analyzed, not free */
 
-/* Hash of a constant as it stands in the text. */
-static uint32
-hash_constant(const char *text)
-{
-	int			len = 0;
-
-	if (text[0] == '\'' || (text[0] != '\0' && text[1] == '\''))
-	{
-		len = text[0] == '\'' ? 1 : 2;
-
-		while (text[len] != '\0' && text[len] != '\'' && len < KEY_BYTES)
-			len++;
-	}
-	else
-	{
-		if (text[0] == '-')
-			len++;
-		while (len < KEY_BYTES && (isalnum((unsigned char) text[len]) ||
-								   text[len] == '.' || text[len] == '_' ||
-								   (len > 0 && text[len] == ' ' && text[len - 1] == '-')))
-			len++;
-	}
-	return hash_bytes((const unsigned char *) text, len);
-}
-
 void
 hone_keys_analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
 {
@@ -83,7 +55,7 @@ hone_keys_analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
 	int			start = Max(query->stmt_location, 0);
 
 	if (jstate == NULL || source == NULL || HONE_QUERYID(query) == 0 ||
-		query->commandType != CMD_SELECT || jstate->clocations_count == 0)
+		query->commandType == CMD_UTILITY || jstate->clocations_count == 0)
 		return;
 
 	slot = &analyzed[next_analyzed];
@@ -93,99 +65,42 @@ hone_keys_analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
 	slot->queryid = HONE_QUERYID(query);
 	slot->location = start;
 	slot->keys.n = 0;
-	for (int i = 0; i < jstate->clocations_count && slot->keys.n < HONE_CALL_KEYS; i++)
+	slot->keys.partial = false;
+	for (int i = 0; i < jstate->clocations_count; i++)
 	{
 		int			location = jstate->clocations[i].location;
 
 		if (location < start || HONE_CONSTANT_IS_PARAM(&jstate->clocations[i]))
 			continue;
+		if (slot->keys.n == HONE_CALL_KEYS)
+		{
+			slot->keys.partial = true;
+			break;
+		}
+		slot->keys.partial |= HONE_CONSTANT_SQUASHED(&jstate->clocations[i]);
 		slot->keys.id[slot->keys.n] = -1 - (location - start);
-		slot->keys.hash[slot->keys.n] = hash_constant(source + location);
+		slot->keys.hash[slot->keys.n] = hone_value_hash_constant(source + location);
 		slot->keys.n++;
 	}
 }
 
-/* The finalizer of MurmurHash3: a change of any bit changes all. */
-static inline uint32
-hash_bits(uint64 bits)
-{
-	bits ^= bits >> 33;
-	bits *= UINT64CONST(0xff51afd7ed558ccd);
-	bits ^= bits >> 33;
-	bits *= UINT64CONST(0xc4ceb9fe1a85ec53);
-	return (uint32) (bits ^ (bits >> 33));
-}
-
-/* Hash of one value; false for types and forms that are not looked at. */
-static bool
-hash_value(Oid type, Datum value, uint32 *hash)
-{
-	int64		number;
-
-	switch (type)
-	{
-		case INT2OID:
-			number = DatumGetInt16(value);
-			break;
-		case INT4OID:
-		case DATEOID:
-			number = DatumGetInt32(value);
-			break;
-		case OIDOID:
-			number = DatumGetObjectId(value);
-			break;
-		case INT8OID:
-		case TIMESTAMPOID:
-		case TIMESTAMPTZOID:
-			number = DatumGetInt64(value);
-			break;
-		case FLOAT8OID:
-			{
-				float8		f = DatumGetFloat8(value);
-
-				memcpy(&number, &f, sizeof(number));
-			}
-			break;
-		case UUIDOID:
-			*hash = hash_bytes((unsigned char *) DatumGetPointer(value), 16);
-			return true;
-		case NAMEOID:
-		case UNKNOWNOID:
-			{
-				const char *str = (const char *) DatumGetPointer(value);
-
-				*hash = hash_bytes((const unsigned char *) str,
-								   strnlen(str, KEY_BYTES));
-			}
-			return true;
-		case TEXTOID:
-		case VARCHAROID:
-		case BPCHAROID:
-		case BYTEAOID:
-		case NUMERICOID:
-			{
-				struct varlena *v = (struct varlena *) DatumGetPointer(value);
-
-				if (VARATT_IS_EXTERNAL(v) || VARATT_IS_COMPRESSED(v))
-					return false;
-				*hash = hash_bytes((unsigned char *) VARDATA_ANY(v),
-								   Min(VARSIZE_ANY_EXHDR(v), KEY_BYTES));
-			}
-			return true;
-		default:
-			return false;
-	}
-	*hash = hash_bits((uint64) number);
-	return true;
-}
-
+/* A position is kept for each parameter, also if there is nothing to hash. */
 static void
 add_param(HoneCallKeys *keys, int number, const ParamExternData *param)
 {
-	if (param->isnull ||
-		!hash_value(param->ptype, param->value, &keys->hash[keys->n]))
+	uint32		hash = HONE_NO_VALUE;
+
+	if (!OidIsValid(param->ptype))
+		return;					/* a variable that the query does not name */
+	if (keys->n == HONE_CALL_KEYS)
+	{
+		keys->partial = true;
 		return;
-	keys->id[keys->n++] = number;
+	}
+	if (!param->isnull && !hone_value_hash(param->ptype, param->value, &hash))
+		keys->partial = true;
+	keys->id[keys->n] = number;
+	keys->hash[keys->n++] = hash;
 }
 
 /* Parameters that are to be asked for: variables of PL/pgSQL. */
@@ -194,6 +109,7 @@ fetch_params(ParamListInfo params, HoneCallKeys *keys)
 {
 	int			n = Min(params->numParams, MAX_PARAMS);
 
+	keys->partial = true;
 	for (int i = 0; i < n && keys->n < HONE_CALL_KEYS; i++)
 	{
 		ParamExternData workspace;
@@ -209,7 +125,8 @@ hash_params(ParamListInfo params, HoneCallKeys *keys)
 {
 	int			n = Min(params->numParams, MAX_PARAMS);
 
-	for (int i = 0; i < n && keys->n < HONE_CALL_KEYS; i++)
+	keys->partial = n < params->numParams;
+	for (int i = 0; i < Min(n, HONE_CALL_KEYS + 1); i++)
 		add_param(keys, i + 1, &params->params[i]);
 }
 
@@ -235,17 +152,21 @@ static pg_noinline void
 find_keys(QueryDesc *query_desc, HoneCallKeys *keys)
 {
 	ParamListInfo params = query_desc->params;
+	bool		constants;
 
 	keys->n = 0;
+	keys->partial = false;
 	if (waiting > 0)
 		take_analyzed(query_desc->plannedstmt, keys);
 	if (params == NULL || params->numParams == 0)
 		return;
+	constants = keys->n > 0;
 	keys->n = 0;
 	if (params->paramFetch != NULL)
 		fetch_params(params, keys);
 	else
 		hash_params(params, keys);
+	keys->partial |= constants;
 }
 
 /*
@@ -267,19 +188,15 @@ find_one_number(QueryDesc *query_desc, HoneCallKeys *keys)
 	if (type != INT4OID && type != INT8OID)
 		return false;
 	keys->n = 1;
+	keys->partial = false;
 	keys->id[0] = 1;
-	keys->hash[0] = hash_bits((uint64) (type == INT4OID ? DatumGetInt32(value) :
-										DatumGetInt64(value)));
-	return true;
+	return hone_value_hash(type, value, &keys->hash[0]);
 }
 
 void
 hone_keys_starting(QueryDesc *query_desc)
 {
 	RunKeys    *run;
-
-	if (query_desc->operation != CMD_SELECT)
-		return;
 
 	/* also without keys: else what an aborted run left would be this one's */
 	run = &runs[next_run++ % RUNS];

@@ -348,7 +348,7 @@ return_recommendations(FunctionCallInfo fcinfo, bool untold)
 	int			log_messages = log_min_messages;
 
 	hone_require_preload("hone.recommendations");
-	hone_advise_flush();
+	hone_advise_flush(false);
 	InitMaterializedSRF(fcinfo, 0);
 
 	hone_recommending = true;
@@ -391,7 +391,7 @@ hone_reset_recommendations(PG_FUNCTION_ARGS)
 {
 	hone_require_script();
 	hone_require_preload("hone.reset_recommendations");
-	hone_advise_flush();
+	hone_advise_flush(true);
 	PG_RETURN_INT32(hone_finding_forget(MyDatabaseId));
 }
 

@@ -20,6 +20,7 @@
 #include "parser/parser.h"
 #include "parser/scanner.h"
 #include "storage/lmgr.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
@@ -152,8 +153,9 @@ analyze_statement(RawStmt *raw, const char *text, bool with_variables)
 	return query;
 }
 
-SelectStmt *
-hone_rewrite_select(Node *statement)
+/* What is inside PREPARE, DECLARE CURSOR, EXPLAIN or COPY. */
+static Node *
+inner_statement(Node *statement)
 {
 	for (;;)
 	{
@@ -161,8 +163,6 @@ hone_rewrite_select(Node *statement)
 			return NULL;
 		switch (nodeTag(statement))
 		{
-			case T_SelectStmt:
-				return (SelectStmt *) statement;
 			case T_PrepareStmt:
 				statement = ((PrepareStmt *) statement)->query;
 				break;
@@ -176,31 +176,57 @@ hone_rewrite_select(Node *statement)
 				statement = ((CopyStmt *) statement)->query;
 				break;
 			default:
-				return NULL;
+				return statement;
 		}
 	}
 }
 
+SelectStmt *
+hone_rewrite_select(Node *statement)
+{
+	statement = inner_statement(statement);
+	return statement && IsA(statement, SelectStmt) ? (SelectStmt *) statement : NULL;
+}
+
+static bool
+is_write(const Node *statement)
+{
+	return IsA(statement, InsertStmt) || IsA(statement, UpdateStmt) ||
+		IsA(statement, DeleteStmt);
+}
+
+/* One SELECT or, with 'writes', one INSERT, UPDATE or DELETE. */
 static RawStmt *
-parse_one_select(const char *text)
+parse_one(const char *text, bool writes)
 {
 	List	   *trees = raw_parser(text, RAW_PARSE_DEFAULT);
 	RawStmt    *raw;
 
 	raw = list_length(trees) == 1 ? linitial_node(RawStmt, trees) : NULL;
 	if (raw != NULL)
-		raw->stmt = (Node *) hone_rewrite_select(raw->stmt);
-	if (raw == NULL || raw->stmt == NULL ||
-		((SelectStmt *) raw->stmt)->intoClause != NULL)
+		raw->stmt = inner_statement(raw->stmt);
+	if (raw != NULL && raw->stmt != NULL && IsA(raw->stmt, SelectStmt) &&
+		((SelectStmt *) raw->stmt)->intoClause == NULL)
+		return raw;
+	if (raw == NULL || raw->stmt == NULL || !writes || !is_write(raw->stmt))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("the statement is not a single SELECT"),
-				 errhint("Only SELECT is rewritten for hone.recommendations.")));
+				 errmsg(writes ? "the statement is not a single SELECT, INSERT, UPDATE or DELETE" :
+						"the statement is not a single SELECT"),
+				 errhint("Other statements are not rewritten for hone.recommendations.")));
 	return raw;
 }
 
-Query *
-hone_rewrite_parse(const HoneSample *sample)
+static LOCKMODE
+lock_mode(const Node *statement)
+{
+	if (!IsA(statement, SelectStmt))
+		return RowExclusiveLock;
+	return ((const SelectStmt *) statement)->lockingClause ? RowShareLock : AccessShareLock;
+}
+
+static Query *
+parse_sample(const HoneSample *sample, bool writes)
 {
 	QualifyContext context = {sample, NIL};
 	const char *text = sample->text;
@@ -216,8 +242,8 @@ hone_rewrite_parse(const HoneSample *sample)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("the statement is too long to be kept"),
 				 errhint("Statements of up to %d bytes are kept for hone.recommendations.", HONE_SAMPLE_TEXT - 1)));
-	raw = parse_one_select(text);
-	mode = ((SelectStmt *) raw->stmt)->lockingClause ? RowShareLock : AccessShareLock;
+	raw = parse_one(text, writes);
+	mode = lock_mode(raw->stmt);
 	for (int i = 0; i < sample->nrels; i++)
 	{
 		if (!ConditionalLockRelationOid(sample->rels[i], mode))
@@ -234,10 +260,22 @@ hone_rewrite_parse(const HoneSample *sample)
 	return analyze_statement(raw, text, sample->nested);
 }
 
+Query *
+hone_rewrite_parse(const HoneSample *sample)
+{
+	return parse_sample(sample, false);
+}
+
+Query *
+hone_rewrite_parse_write(const HoneSample *sample)
+{
+	return parse_sample(sample, true);
+}
+
 void
 hone_rewrite_check(const char *text)
 {
-	analyze_statement(parse_one_select(text), text, false);
+	analyze_statement(parse_one(text, true), text, false);
 }
 
 /* ---- Query to text ---- */
@@ -247,6 +285,7 @@ typedef struct RenumberContext
 	Bitmapset  *params;			/* numbers that occur */
 	int			next;			/* for masked constants */
 	bool		mask;
+	Oid			types[HONE_REWRITE_PARAMS]; /* of the new parameters, from 1 */
 } RenumberContext;
 
 static bool
@@ -302,8 +341,10 @@ new_number(RenumberContext *context, int id)
 
 /* ($n)::type */
 static Node *
-typed_param(int number, Oid type, Oid collation)
+typed_param(RenumberContext *context, int number, Oid type, Oid collation)
 {
+	if (number < HONE_REWRITE_PARAMS)
+		context->types[number] = type;
 	return (Node *) makeRelabelType((Expr *) hone_rewrite_param(number, type, collation),
 									type, -1, collation, COERCE_EXPLICIT_CAST);
 }
@@ -317,7 +358,7 @@ renumber(Node *node, RenumberContext *context)
 	{
 		Param	   *param = (Param *) node;
 
-		return typed_param(new_number(context, param->paramid),
+		return typed_param(context, new_number(context, param->paramid),
 						   param->paramtype, param->paramcollid);
 	}
 	if (IsA(node, Const) && context->mask && !((Const *) node)->constisnull &&
@@ -325,25 +366,33 @@ renumber(Node *node, RenumberContext *context)
 	{
 		Const	   *con = (Const *) node;
 
-		return typed_param(context->next++, con->consttype, con->constcollid);
+		return typed_param(context, context->next++, con->consttype, con->constcollid);
 	}
 	if (IsA(node, Query))
 		return (Node *) query_tree_mutator((Query *) node, renumber, context, 0);
+	if (IsA(node, FuncExpr) && ((FuncExpr *) node)->funcformat != COERCE_EXPLICIT_CALL &&
+		list_length(((FuncExpr *) node)->args) > 1)
+	{
+		/* a cast: what is behind its value is not written */
+		FuncExpr   *cast = copyObject((FuncExpr *) node);
+
+		linitial(cast->args) = renumber(linitial(cast->args), context);
+		return (Node *) cast;
+	}
 	return expression_tree_mutator(node, renumber, context);
 }
 
-char *
-hone_rewrite_deparse(Query *query, bool mask, int *number)
+static char *
+deparse(Query *query, RenumberContext *context, int *numbers, int n)
 {
-	RenumberContext context = {NULL, 0, mask};
 	int			nest_level;
 	char	   *text;
 
-	collect_params((Node *) query, &context);
-	context.next = bms_num_members(context.params) + 1;
-	if (number)
-		*number = new_number(&context, *number);
-	query = (Query *) renumber((Node *) query, &context);
+	collect_params((Node *) query, context);
+	context->next = bms_num_members(context->params) + 1;
+	for (int i = 0; i < n; i++)
+		numbers[i] = new_number(context, numbers[i]);
+	query = (Query *) renumber((Node *) query, context);
 
 	nest_level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
@@ -355,6 +404,20 @@ hone_rewrite_deparse(Query *query, bool mask, int *number)
 	while (*text == ' ')
 		text++;
 	return text;
+}
+
+char *
+hone_rewrite_deparse_numbers(Query *query, bool mask, int *numbers, int n)
+{
+	RenumberContext context = {NULL, 0, mask};
+
+	return deparse(query, &context, numbers, n);
+}
+
+char *
+hone_rewrite_deparse(Query *query, bool mask, int *number)
+{
+	return hone_rewrite_deparse_numbers(query, mask, number, number ? 1 : 0);
 }
 
 /* ---- text to text ---- */
@@ -396,9 +459,8 @@ is_constant(int token)
 	return (token >= TOKEN_FCONST && token <= TOKEN_XCONST) || token == TOKEN_ICONST;
 }
 
-/* Highest $n of a text. */
-static int
-max_param_token(const char *text)
+int
+hone_rewrite_last_param(const char *text)
 {
 	TokenScan	scan;
 	int			max = 0;
@@ -418,7 +480,7 @@ hone_rewrite_plain(const char *text, bool mask)
 	TokenScan	scan;
 	StringInfoData out;
 	int			end = 0;
-	int			next = mask ? max_param_token(text) + 1 : 0;
+	int			next = mask ? hone_rewrite_last_param(text) + 1 : 0;
 
 	initStringInfo(&out);
 	scan_begin(&scan, text);
@@ -456,4 +518,137 @@ hone_rewrite_replace_param(const char *text, int number, const char *replacement
 	}
 	appendStringInfoString(&out, text + end);
 	return out.data;
+}
+
+const char *
+hone_rewrite_free_name(const char *text, const char *name)
+{
+	while (strstr(text, name) != NULL)
+		name = psprintf("%s_", name);
+	return name;
+}
+
+/* ---- one row to many ---- */
+
+static bool
+is_word(TokenScan *scan, const char *word)
+{
+	return scan_length(scan) == (int) strlen(word) &&
+		pg_strcasecmp(scan->extra.scanbuf + scan->location, word) == 0;
+}
+
+/* Where a word is that is in no parentheses; -1 if it is not. */
+static int
+find_word(const char *text, const char *word)
+{
+	TokenScan	scan;
+	int			depth = 0;
+
+	scan_begin(&scan, text);
+	while (scan_next(&scan))
+	{
+		if (scan.token == '(')
+			depth++;
+		else if (scan.token == ')')
+			depth--;
+		else if (depth == 0 && is_word(&scan, word))
+			return scan.location;
+	}
+	return -1;
+}
+
+/* Where the parenthesis is closed that opens first after 'from'. */
+static int
+find_closing(const char *text, int from, int *opening)
+{
+	TokenScan	scan;
+	int			depth = 0;
+
+	scan_begin(&scan, text);
+	while (scan_next(&scan))
+	{
+		if (scan.location < from)
+			continue;
+		if (scan.token == '(' && depth++ == 0)
+			*opening = scan.location;
+		if (scan.token == ')' && --depth == 0)
+			return scan.location;
+	}
+	return -1;
+}
+
+/* unnest($1::a[], $2::b[]) AS name(v1, v2) */
+static char *
+unnest_arrays(RenumberContext *context, const char *name)
+{
+	StringInfoData arrays;
+	StringInfoData columns;
+
+	initStringInfo(&arrays);
+	initStringInfo(&columns);
+	for (int i = 1; i < context->next; i++)
+	{
+		Oid			array = get_array_type(context->types[i]);
+
+		if (!OidIsValid(array))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("type %s has no array type", format_type_be(context->types[i]))));
+		appendStringInfo(&arrays, "%s$%d::%s", i > 1 ? ", " : "", i, format_type_be_qualified(array));
+		appendStringInfo(&columns, "%sv%d", i > 1 ? ", " : "", i);
+	}
+	return psprintf("unnest(%s) AS %s(%s)", arrays.data, name, columns.data);
+}
+
+char *
+hone_rewrite_many_rows(Query *query)
+{
+	RenumberContext context = {NULL, 0, true};
+	char	   *text;
+	const char *name;
+	char	   *rows;
+	int			at;
+	int			opening = 0;
+	int			closing;
+	ListCell   *lc;
+
+	foreach(lc, query->targetList)
+	{
+		if (query->commandType == CMD_INSERT &&
+			IsA(lfirst_node(TargetEntry, lc)->expr, SetToDefault))
+			query->targetList = foreach_delete_current(query->targetList, lc);
+	}
+	text = deparse(query, &context, NULL, 0);
+	if (context.next == 1 || context.next > HONE_REWRITE_PARAMS)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg(context.next == 1 ? "the statement has no values" : "the statement has too many values")));
+	name = hone_rewrite_free_name(text, "batch");
+	rows = unnest_arrays(&context, name);
+	for (int i = 1; i < context.next; i++)
+		text = hone_rewrite_replace_param(text, i, psprintf("%s.v%d", name, i));
+	if (query->commandType == CMD_INSERT)
+	{
+		at = find_word(text, "VALUES");
+		closing = at < 0 ? -1 : find_closing(text, at, &opening);
+		if (closing < 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("the statement has no list of values")));
+		text = psprintf("%.*sSELECT %.*s\n  FROM %s%s", at, text,
+						closing - opening - 1, text + opening + 1, rows, text + closing + 1);
+	}
+	else
+	{
+		bool		update = query->commandType == CMD_UPDATE;
+
+		at = find_word(text, "WHERE");
+		if (at < 0 || list_length(query->rtable) > 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("the statement reads other tables, or has no WHERE")));
+		text = psprintf("%.*s%s %s\n  %s", at, text, update ? "FROM" : "USING", rows, text + at);
+	}
+	hone_rewrite_check(text);
+	return text;
 }

@@ -19,6 +19,9 @@
 /* Parameter numbers from here on stand for the variables of a function. */
 #define HONE_REWRITE_VARIABLES	10000
 
+/* Values of a write of one row that can be made arrays, and one more. */
+#define HONE_REWRITE_PARAMS		128
+
 /*
  * The SELECT of a raw statement, also inside PREPARE, DECLARE CURSOR, EXPLAIN
  * or COPY; NULL if it is none. Does not throw.
@@ -35,6 +38,9 @@ extern SelectStmt *hone_rewrite_select(Node *statement);
  */
 extern Query *hone_rewrite_parse(const HoneSample *sample);
 
+/* The same of an INSERT, UPDATE or DELETE. */
+extern Query *hone_rewrite_parse_write(const HoneSample *sample);
+
 /* Highest parameter number that occurs in the query, 0 if none. */
 extern int	hone_rewrite_max_param(Query *query);
 
@@ -49,6 +55,10 @@ extern Param *hone_rewrite_param(int id, Oid type, Oid collation);
  */
 extern char *hone_rewrite_deparse(Query *query, bool mask, int *number);
 
+/* The same for n of them. */
+extern char *hone_rewrite_deparse_numbers(Query *query, bool mask,
+										  int *numbers, int n);
+
 /* Throws unless the text would PREPARE without declared types. */
 extern void hone_rewrite_check(const char *text);
 
@@ -57,6 +67,18 @@ extern void hone_rewrite_check(const char *text);
  * the parameters it has. Throws if the text ends inside a quoted token.
  */
 extern char *hone_rewrite_plain(const char *text, bool mask);
+
+/* Highest $n of a text, 0 if there is none. Throws as hone_rewrite_plain. */
+extern int	hone_rewrite_last_param(const char *text);
+
+/* 'name', longer where it is in the text already. */
+extern const char *hone_rewrite_free_name(const char *text, const char *name);
+
+/*
+ * Text of a write of one row, for many: an array for each of its values. Throws
+ * ERRCODE_FEATURE_NOT_SUPPORTED where the form of the statement does not allow it.
+ */
+extern char *hone_rewrite_many_rows(Query *query);
 
 /* The text with parameter $number replaced by 'replacement'. */
 extern char *hone_rewrite_replace_param(const char *text, int number,

@@ -20,6 +20,7 @@
 #include "nodes/pathnodes.h"
 #include "parser/parsetree.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
 
 #include "advise/detect.h"
 
@@ -188,6 +189,25 @@ take_tags(HoneSample *sample, const char *source)
 		copy_tags(sample->tags, source + len - COMMENT_SEARCH, source + len);
 }
 
+/*
+ * The line of the function that runs the statement, as errors in it would name
+ * it: the innermost one.
+ */
+static void
+take_context(HoneSample *sample)
+{
+	char	   *context = GetErrorContextStack();
+	char	   *line = context;
+	char	   *end;
+
+	/* of a statement in a function the first line is the statement */
+	if (strncmp(line, "SQL statement", 13) == 0 && strstr(line, "\nPL/") != NULL)
+		line = strstr(line, "\nPL/") + 1;
+	end = strchr(line, '\n');
+	strlcpy(sample->context, line, Min((int) sizeof(sample->context), end ? end - line + 1 : (int) sizeof(sample->context)));
+	pfree(context);
+}
+
 void
 hone_sample_take(HoneSample *sample, const HoneRecord *record)
 {
@@ -200,6 +220,9 @@ hone_sample_take(HoneSample *sample, const HoneRecord *record)
 	sample->truncated = false;
 	sample->text[0] = '\0';
 	sample->tags[0] = '\0';
+	sample->context[0] = '\0';
+	if (sample->nested && !record->in_abort)
+		take_context(sample);
 	sample->search_path[0] = '\0';
 	if (namespace_search_path && strlen(namespace_search_path) < HONE_SAMPLE_PATH)
 		strcpy(sample->search_path, namespace_search_path);
@@ -222,4 +245,34 @@ hone_sample_take(HoneSample *sample, const HoneRecord *record)
 	}
 	memcpy(sample->text, text, len);
 	sample->text[len] = '\0';
+}
+
+static Size
+sample_size(const HoneSample *sample)
+{
+	return offsetof(HoneSample, text) + strlen(sample->text) + 1;
+}
+
+HoneSample *
+hone_sample_keep(const HoneRecord *record, MemoryContext context, Size *size)
+{
+	static HoneSample scratch;	/* too large for the stack */
+	HoneSample *sample;
+
+	hone_sample_take(&scratch, record);
+	*size = sample_size(&scratch);
+	if (!hone_memory_take(*size))
+		return NULL;
+	sample = MemoryContextAllocExtended(context, *size, MCXT_ALLOC_NO_OOM);
+	if (sample == NULL)
+		hone_memory_give(*size);
+	else
+		memcpy(sample, &scratch, *size);
+	return sample;
+}
+
+void
+hone_sample_put(HoneSample *into, const HoneSample *kept)
+{
+	memcpy(into, kept, sample_size(kept));
 }

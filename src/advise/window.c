@@ -1,13 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * window.c
- *	  N+1 loops: the same query again and again with other keys, after a
- *	  query that returned about as many rows.
+ *	  The statements of a session, in bursts.
  *
  * A backend keeps one *burst*: the statements of one transaction block, or of
  * autocommit statements with less than hone.n_plus_one_gap between them. Of a
  * burst it keeps not the statements but their *shapes* (query identifier and
- * nesting), at most SHAPES of them, each with its counters and, for up to
+ * nesting), at most HONE_SHAPES of them, each with its counters and, for up to
  * four key positions, a small bitmap that estimates how many distinct values
  * it saw. So a statement costs a look-up and a few additions, whatever the
  * length of the loop. Statement samples are taken only of shapes that may
@@ -17,76 +16,27 @@
  * Autocommit traffic without pauses is divided where the query that began the
  * burst comes again.
  *
- * A shape is written to the table of findings when it has repeated often
- * enough, at each doubling after that, and at the end of the burst.
+ * A shape is looked at (loops.c) when it has repeated often enough, at each
+ * doubling after that, and at the end of the burst.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "port/pg_bitutils.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
-#include "advise/detect.h"
-
-#define SHAPES			64
-#define KEY_BITS		1024	/* of a position's bitmap */
-#define KEY_CALLS		512		/* calls whose keys are looked at */
-#define DISTINCT_SHARE	0.8		/* of the calls with another key */
-#define LOOP_CALLS		3		/* of the child for each call of its parent */
-#define LOST_SHAPE		(-1)
+#include "advise/window.h"
 
 /* Room for the samples of most bursts, which stays when they go. */
-#define SAMPLE_SPACE	(32 * 1024)
+#define SAMPLE_SPACE	(16 * 1024)
 
-/* One position that may hold the key of a loop. */
-typedef struct ShapeKey
-{
-	bool		used;
-	int			calls;			/* that had a value here, at most KEY_CALLS */
-	uint64		bits[KEY_BITS / 64];
-} ShapeKey;
+#define LOST_SHAPE		(-1)
 
-typedef struct Shape
-{
-	uint64		queryid;
-	int			nest_level;
-	Oid			relid;			/* first user relation it reads */
-	int64		calls;
-	int64		rows;			/* of all calls */
-	int64		most_rows;		/* of one call */
-	int64		elapsed_ns;
-	int64		gap_ns;			/* between the statement before and a call */
-	int64		first_start_ns; /* monotonic */
-	int64		written;		/* calls that were followed by a write there */
-	ShapeKey	keys[HONE_CALL_KEYS];
-	int64		told_calls;		/* of these, already in the finding */
-	int64		told_elapsed_ns;
-	int64		told_gap_ns;
-	HoneSample *sample;			/* in burst_context, or NULL */
-	int32		sample_ids[HONE_CALL_KEYS]; /* where the sample has its keys */
-} Shape;
-
-typedef struct Burst
-{
-	int			nshapes;
-	bool		in_block;
-	uint32		lxid;
-	Oid			userid;
-	char		application[NAMEDATALEN];
-	const char *application_name;	/* whose value this was */
-	int64		last_end_ns;	/* monotonic end of the last statement */
-	int			last_shape[2];	/* of the last SELECT, top level and nested */
-	int64		since_first;	/* other SELECTs since the first shape's last */
-	int			latest;			/* shape found last, if there are any */
-	Shape		shapes[SHAPES];
-} Burst;
-
-static Burst *burst = NULL;
+static HoneBurst *burst = NULL;
 static MemoryContext burst_context = NULL;
-static HoneFinding delta;		/* too large for the stack */
+static Size burst_memory = 0;	/* taken for what is in burst_context */
 
 bool
 hone_window_make(void)
@@ -98,7 +48,7 @@ hone_window_make(void)
 												  "hone burst samples",
 												  SAMPLE_SPACE, SAMPLE_SPACE,
 												  8 * SAMPLE_SPACE);
-		burst = MemoryContextAllocExtended(TopMemoryContext, sizeof(Burst),
+		burst = MemoryContextAllocExtended(TopMemoryContext, sizeof(HoneBurst),
 										   MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
 		if (burst != NULL)
 			burst->last_shape[0] = burst->last_shape[1] = LOST_SHAPE;
@@ -106,147 +56,23 @@ hone_window_make(void)
 	return burst != NULL;
 }
 
-static int
-key_distinct(const ShapeKey *key)
-{
-	return (int) pg_popcount((const char *) key->bits, sizeof(key->bits));
-}
-
-/* The position whose value changes most, if it changes nearly every time. */
-static const ShapeKey *
-shape_key(const Shape *shape)
-{
-	const ShapeKey *best = NULL;
-	int			best_distinct = 0;
-
-	for (int i = 0; i < HONE_CALL_KEYS; i++)
-	{
-		const ShapeKey *key = &shape->keys[i];
-		int			distinct;
-
-		if (!key->used || key->calls < DISTINCT_SHARE * Min(shape->calls, KEY_CALLS))
-			continue;
-		distinct = key_distinct(key);
-
-		/* a full bitmap underestimates; KEY_CALLS fill about 40 % of it */
-		if (distinct < DISTINCT_SHARE * 0.8 * key->calls ||
-			(key->calls <= 64 && distinct < DISTINCT_SHARE * key->calls))
-			continue;
-		if (distinct > best_distinct)
-		{
-			best = key;
-			best_distinct = distinct;
-		}
-	}
-	return best;
-}
-
-/*
- * The query whose rows the loop over 'child' goes through: it began before
- * the loop did, and returned about as many rows as the loop has calls. Queries
- * that take turns, one call of each per request, are nobody's loop. Among
- * several the nearest in number wins, then the latest.
- */
-static Shape *
-shape_parent(const Shape *child)
-{
-	Shape	   *best = NULL;
-	double		best_distance = 0;
-
-	for (int i = 0; i < burst->nshapes; i++)
-	{
-		Shape	   *shape = &burst->shapes[i];
-		double		ratio;
-
-		if (shape == child || shape->nest_level != child->nest_level ||
-			shape->sample == NULL ||
-			shape->first_start_ns > child->first_start_ns ||
-			shape->rows < hone_n_plus_one_threshold ||
-			child->calls < LOOP_CALLS * shape->calls)
-			continue;
-		ratio = (double) shape->rows / child->calls;
-		if (ratio < 0.66 || ratio > 10)
-			continue;
-		if (ratio < 1)
-			ratio = 1 / ratio;
-		if (best == NULL || ratio < best_distance ||
-			(ratio == best_distance && shape->first_start_ns > best->first_start_ns))
-		{
-			best = shape;
-			best_distance = ratio;
-		}
-	}
-	return best;
-}
-
-/* Write a shape to its finding, if it is the child of a loop. */
-static void
-shape_report(Shape *shape)
-{
-	const ShapeKey *key;
-	Shape	   *parent;
-	int64		calls = shape->calls - shape->told_calls;
-	bool		first = shape->told_calls == 0;
-	int32		key_id;
-
-	if (shape->calls < hone_n_plus_one_threshold || calls == 0 ||
-		!OidIsValid(shape->relid) || shape->sample == NULL ||
-		shape->written * 2 >= shape->calls)
-		return;
-	key = shape_key(shape);
-	if (key == NULL)
-		return;
-	parent = shape_parent(shape);
-	if (parent == NULL)
-		return;
-
-	memset(&delta, 0, offsetof(HoneFinding, sample));
-	delta.key.dbid = MyDatabaseId;
-
-	delta.key.kind = HONE_FINDING_N_PLUS_ONE;
-	delta.key.relid = shape->relid;
-	delta.key.queryid = shape->queryid;
-	delta.calls = calls;
-	delta.times = first ? 1 : 0;
-	delta.gap_ms = (shape->gap_ns - shape->told_gap_ns) / 1e6;
-	delta.cost_ms = (shape->elapsed_ns - shape->told_elapsed_ns) / 1e6 +
-		delta.gap_ms;
-	/* one call remains of each burst */
-	delta.saving_ms = delta.cost_ms * (first ? (double) (calls - 1) / calls : 1);
-	delta.rows = shape->rows;
-	delta.rows_max = shape->calls;
-	delta.parent_rows = parent->rows;
-	key_id = shape->sample_ids[key - shape->keys];
-	delta.key_param = Max(key_id, 0);
-	delta.key_location = key_id < 0 ? -1 - key_id : -1;
-	for (int i = 0; i < HONE_CALL_KEYS; i++)
-		delta.key_others += &shape->keys[i] != key && key_distinct(&shape->keys[i]) > 1;
-	delta.sample = *shape->sample;
-	delta.parent = *parent->sample;
-	hone_finding_add(&delta);
-
-	shape->told_calls = shape->calls;
-	shape->told_elapsed_ns = shape->elapsed_ns;
-	shape->told_gap_ns = shape->gap_ns;
-}
-
+/* record: of the statement that begins the next burst, or NULL */
 static pg_noinline void
-burst_end(void)
+burst_end(const HoneRecord *record)
 {
 	for (int i = 0; i < burst->nshapes; i++)
-		shape_report(&burst->shapes[i]);
+	{
+		hone_loop_report(burst, &burst->shapes[i], true);
+		burst_memory += hone_provenance_link_size(burst->shapes[i].links);
+	}
 	burst->nshapes = 0;
 	burst->latest = 0;
 	burst->since_first = 0;
 	burst->last_shape[0] = burst->last_shape[1] = LOST_SHAPE;
 	MemoryContextReset(burst_context);
-}
-
-/* The longest pause within a burst, in nanoseconds. */
-static inline int64
-burst_gap(void)
-{
-	return (int64) hone_n_plus_one_gap * 1000000;
+	hone_memory_give(burst_memory);
+	burst_memory = 0;
+	hone_provenance_reset(record);
 }
 
 /*
@@ -267,16 +93,20 @@ static inline void
 burst_join(const HoneRecord *record, int64 gap_ns)
 {
 	bool		boundary;
+	bool		other;
 
 	if (record->in_xact_block || burst->in_block || record->nest_level > 0)
 		boundary = record->lxid != burst->lxid;
 	else
-		boundary = gap_ns > burst_gap();
-	boundary |= record->userid != burst->userid;
-	boundary |= application_changed();
+		boundary = gap_ns > hone_burst_gap();
+	other = record->userid != burst->userid;
+	other |= application_changed();
+	boundary |= other;
+	if (other || (boundary && gap_ns > hone_burst_gap()))
+		hone_writes_end();
 	if (boundary)
 	{
-		burst_end();
+		burst_end(record);
 		burst->userid = record->userid;
 		strlcpy(burst->application, application_name ? application_name : "",
 				sizeof(burst->application));
@@ -291,7 +121,7 @@ burst_join(const HoneRecord *record, int64 gap_ns)
  * next request.
  */
 static inline bool
-burst_divides(const HoneRecord *record, const Shape *shape)
+burst_divides(const HoneRecord *record, const HoneShape *shape)
 {
 	if (shape != &burst->shapes[0])
 	{
@@ -306,14 +136,14 @@ burst_divides(const HoneRecord *record, const Shape *shape)
 }
 
 static inline bool
-is_shape_of(const Shape *shape, const HoneRecord *record)
+is_shape_of(const HoneShape *shape, const HoneRecord *record)
 {
 	return shape->queryid == record->queryid &&
 		shape->nest_level == record->nest_level;
 }
 
 /* The record's shape, or NULL. */
-static inline Shape *
+static inline HoneShape *
 shape_find(const HoneRecord *record)
 {
 	if (burst->nshapes == 0)
@@ -332,19 +162,19 @@ shape_find(const HoneRecord *record)
 }
 
 /* A new shape, which may take the place of an idle one; NULL if none is. */
-static pg_noinline Shape *
+static pg_noinline HoneShape *
 shape_make(const HoneRecord *record, Oid relid, int64 start_ns)
 {
-	Shape	   *shape = NULL;
+	HoneShape  *shape = NULL;
 
-	if (burst->nshapes < SHAPES)
+	if (burst->nshapes < HONE_SHAPES)
 		shape = &burst->shapes[burst->nshapes++];
 	else
 	{
 		/* the oldest that is neither a loop nor the parent of one */
-		for (int i = 0; i < SHAPES; i++)
+		for (int i = 0; i < HONE_SHAPES; i++)
 		{
-			Shape	   *other = &burst->shapes[i];
+			HoneShape  *other = &burst->shapes[i];
 
 			if (other->sample == NULL &&
 				(shape == NULL || other->first_start_ns < shape->first_start_ns))
@@ -353,7 +183,7 @@ shape_make(const HoneRecord *record, Oid relid, int64 start_ns)
 		if (shape == NULL)
 			return NULL;
 	}
-	memset(shape, 0, sizeof(Shape));
+	memset(shape, 0, sizeof(HoneShape));
 	shape->queryid = record->queryid;
 	shape->nest_level = record->nest_level;
 	shape->relid = relid;
@@ -366,10 +196,10 @@ shape_make(const HoneRecord *record, Oid relid, int64 start_ns)
  * The record's shape in the burst that it belongs to; NULL if the query is
  * nobody's concern.
  */
-static inline Shape *
+static inline HoneShape *
 shape_enter(const HoneRecord *record, int64 start_ns)
 {
-	Shape	   *shape = shape_find(record);
+	HoneShape  *shape = shape_find(record);
 	Oid			relid;
 
 	if (shape == NULL)
@@ -383,26 +213,22 @@ shape_enter(const HoneRecord *record, int64 start_ns)
 	if (burst_divides(record, shape))
 	{
 		relid = shape->relid;
-		burst_end();
+		burst_end(record);
 		return shape_make(record, relid, start_ns);
 	}
 	return shape;
 }
 
 static void
-shape_add_keys(Shape *shape, const HoneCallKeys *keys)
+shape_add_keys(HoneShape *shape, const HoneCallKeys *keys)
 {
-	if (shape->calls > KEY_CALLS)
+	shape->partial |= keys->partial;
+	if (shape->calls > HONE_KEY_CALLS)
 		return;
 	for (int i = 0; i < keys->n; i++)
-	{
-		ShapeKey   *key = &shape->keys[i];
-		uint32		bit = keys->hash[i] % KEY_BITS;
-
-		key->used = true;
-		key->calls++;
-		key->bits[bit / 64] |= UINT64CONST(1) << (bit % 64);
-	}
+		hone_key_add(&shape->keys[i], keys->hash[i]);
+	hone_key_add_all(&shape->together, keys);
+	shape->nkeys = Max(shape->nkeys, keys->n);
 }
 
 /* A write after a SELECT of the same table: look before you insert. */
@@ -440,13 +266,15 @@ is_session_reset(const HoneRecord *record)
 
 /* Keep a copy of the statement, if memory is to be had. */
 static pg_noinline void
-shape_sample(Shape *shape, const HoneRecord *record, const HoneCallKeys *keys)
+shape_sample(HoneShape *shape, const HoneRecord *record, const HoneCallKeys *keys)
 {
-	shape->sample = MemoryContextAllocExtended(burst_context, sizeof(HoneSample),
-											   MCXT_ALLOC_NO_OOM);
+	Size		size;
+
+	shape->sample = hone_sample_keep(record, burst_context, &size);
 	if (shape->sample == NULL)
 		return;
-	hone_sample_take(shape->sample, record);
+	burst_memory += size;
+	shape->locks = record->query_desc->plannedstmt->rowMarks != NIL;
 	for (int i = 0; i < keys->n; i++)
 		shape->sample_ids[i] = keys->id[i];
 }
@@ -455,7 +283,7 @@ static inline void
 count_select(const HoneRecord *record, const HoneCallKeys *keys,
 			 int64 start_ns, int64 gap_ns)
 {
-	Shape	   *shape = shape_enter(record, start_ns);
+	HoneShape  *shape = shape_enter(record, start_ns);
 
 	if (shape == NULL)
 		return;
@@ -466,10 +294,12 @@ count_select(const HoneRecord *record, const HoneCallKeys *keys,
 		shape->most_rows = record->rows;
 	shape->elapsed_ns += record->elapsed_ns;
 	if (shape->calls > 1 && gap_ns > 0)
-		shape->gap_ns += Min(gap_ns, burst_gap());
+		shape->gap_ns += Min(gap_ns, hone_burst_gap());
 	if (shape->first_start_ns > start_ns)
 		shape->first_start_ns = start_ns;
+	shape->in_block = record->in_xact_block || record->nest_level > 0;
 	shape_add_keys(shape, keys);
+	hone_provenance_check(&shape->links, record, keys, burst_context);
 	burst->last_shape[record->nest_level > 0] = burst->latest;
 
 	if (shape->sample == NULL &&
@@ -479,7 +309,7 @@ count_select(const HoneRecord *record, const HoneCallKeys *keys,
 	if (shape->calls >= hone_n_plus_one_threshold &&
 		(shape->calls == hone_n_plus_one_threshold ||
 		 (shape->calls & (shape->calls - 1)) == 0))
-		shape_report(shape);
+		hone_loop_report(burst, shape, false);
 }
 
 void
@@ -494,22 +324,37 @@ hone_window_finished(const HoneRecord *record, const HoneCallKeys *keys)
 	if (record->cmd == CMD_UTILITY)
 	{
 		if (is_session_reset(record))
-			burst_end();
+		{
+			burst_end(NULL);
+			hone_writes_end();
+		}
 	}
 	else if (record->cmd != CMD_SELECT)
+	{
 		note_write(record);
+		hone_writes_count(record, keys, gap_ns);
+	}
 	else if (record->query_desc != NULL && record->queryid != 0)
+	{
 		count_select(record, keys, start_ns, gap_ns);
+		hone_writes_read(record);
+		hone_provenance_finished(record);
+	}
 
 	if (burst->last_end_ns < end_ns)
 		burst->last_end_ns = end_ns;
 }
 
 void
-hone_window_flush(void)
+hone_window_flush(bool ended)
 {
 	if (burst == NULL)
 		return;
+	if (ended)
+	{
+		burst_end(NULL);
+		hone_writes_end();
+	}
 	for (int i = 0; i < burst->nshapes; i++)
-		shape_report(&burst->shapes[i]);
+		hone_loop_report(burst, &burst->shapes[i], false);
 }

@@ -347,12 +347,20 @@ run(HONE_EXECUTOR_RUN_ARGS)
 		standard_ExecutorRun(HONE_EXECUTOR_RUN_PASS);
 }
 
+static inline void
+put_receivers(const HoneCall *call, QueryDesc *query_desc)
+{
+	for (HoneReceiving *receiving = hone_observers.receiving; *receiving; receiving++)
+		query_desc->dest = (*receiving) (&call->record, query_desc, query_desc->dest);
+}
+
 static void
 run_hook(HONE_EXECUTOR_RUN_ARGS)
 {
 	int			level = hone_nest_level;
 	HoneCall   *call;
 	HoneStretch stretch;
+	DestReceiver *dest = query_desc->dest;
 
 	if (!hone_enabled && open_calls == NULL)
 	{
@@ -361,7 +369,11 @@ run_hook(HONE_EXECUTOR_RUN_ARGS)
 	}
 	call = find_call(query_desc);
 	if (call)
+	{
+		if (query_desc->operation == CMD_SELECT)
+			put_receivers(call, query_desc);
 		hone_stretch_begin(&stretch, &call->record);
+	}
 	hone_nest_level++;
 	PG_TRY();
 	{
@@ -369,6 +381,7 @@ run_hook(HONE_EXECUTOR_RUN_ARGS)
 	}
 	PG_CATCH();
 	{
+		query_desc->dest = dest;
 		hone_nest_level = level;
 		fail_call(call, &stretch);
 		if (level == 0 && IsParallelWorker())
@@ -376,6 +389,7 @@ run_hook(HONE_EXECUTOR_RUN_ARGS)
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	query_desc->dest = dest;
 	hone_nest_level = level;
 	if (call)
 	{

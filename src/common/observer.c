@@ -31,6 +31,7 @@ hone_observer_register(const HoneObserver *observer)
 	ADD(hone_observers.analyzed, observer->analyzed);
 	ADD(hone_observers.identified, observer->identified);
 	ADD(hone_observers.starting, observer->starting);
+	ADD(hone_observers.receiving, observer->receiving);
 	ADD(hone_observers.running, observer->running);
 	ADD(hone_observers.finished, observer->finished);
 }

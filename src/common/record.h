@@ -17,6 +17,7 @@
 #include "executor/execdesc.h"
 #include "executor/instrument.h"
 #include "parser/parse_node.h"
+#include "tcop/dest.h"
 #include "utils/timestamp.h"
 
 #include "common/hone.h"
@@ -70,6 +71,8 @@ typedef struct HoneRecord
  *		and what, without figures.
  * starting: before the executor starts. Returns instrument_options to add
  *		(0 = none): rows only (INSTRUMENT_ROWS), never timers.
+ * receiving: before each run of a SELECT: who is to get its rows instead of
+ *		'dest' during that run, and hands them on to it; or 'dest' itself.
  * running: the client's own statement begins to execute, or with NULL has
  *		stopped, be it for good or until a cursor's next FETCH. Also in abort.
  * finished: after a call ended or failed. With in_abort LWLocks may still be
@@ -78,6 +81,8 @@ typedef struct HoneRecord
 typedef void (*HoneAnalyzed) (ParseState *pstate, Query *query, JumbleState *jstate);
 typedef void (*HoneIdentified) (const HoneRecord *record);
 typedef int (*HoneStarting) (QueryDesc *query_desc, int eflags, int nest_level);
+typedef DestReceiver *(*HoneReceiving) (const HoneRecord *record,
+										QueryDesc *query_desc, DestReceiver *dest);
 typedef void (*HoneRunning) (const HoneRecord *record);
 typedef void (*HoneFinished) (const HoneRecord *record);
 
@@ -86,6 +91,7 @@ typedef struct HoneObserver
 	HoneAnalyzed analyzed;
 	HoneIdentified identified;
 	HoneStarting starting;
+	HoneReceiving receiving;
 	HoneRunning running;
 	HoneFinished finished;
 } HoneObserver;
@@ -102,6 +108,7 @@ typedef struct HoneObservers
 	HoneAnalyzed analyzed[HONE_OBSERVERS + 1];
 	HoneIdentified identified[HONE_OBSERVERS + 1];
 	HoneStarting starting[HONE_OBSERVERS + 1];
+	HoneReceiving receiving[HONE_OBSERVERS + 1];
 	HoneRunning running[HONE_OBSERVERS + 1];
 	HoneFinished finished[HONE_OBSERVERS + 1];
 } HoneObservers;
