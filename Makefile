@@ -52,14 +52,19 @@ ADVISE_OBJS = \
 	src/advise/advice_loop.o \
 	src/advise/advice_offset.o \
 	src/advise/advice_repeat.o \
+	src/advise/advice_result.o \
 	src/advise/advice_star.o \
 	src/advise/advise.o \
 	src/advise/evidence.o \
 	src/advise/finding.o \
 	src/advise/keys.o \
+	src/advise/offset.o \
+	src/advise/order.o \
+	src/advise/paging.o \
 	src/advise/plans.o \
 	src/advise/recommend.o \
 	src/advise/relation.o \
+	src/advise/result.o \
 	src/advise/rewrite.o \
 	src/advise/sample.o \
 	src/advise/star.o \

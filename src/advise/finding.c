@@ -240,6 +240,8 @@ hone_finding_add(HoneFinding *delta)
 		finding->rows_kept += delta->rows_kept;
 		finding->rows_max = Max(finding->rows_max, delta->rows_max);
 		finding->key_others = Max(finding->key_others, delta->key_others);
+		for (int i = 0; i < HONE_FINDING_COUNTS; i++)
+			finding->counts[i] += delta->counts[i];
 		if (delta->parent_rows > 0)
 		{
 			/* the whole loop tells its parent better than its beginning */
