@@ -167,6 +167,8 @@ ADVISE_REGRESS = \
 	advise_n_plus_one \
 	advise_not_n_plus_one \
 	advise_offset \
+	advise_offset_walk \
+	advise_result \
 	advise_select_star \
 	advise_missing_index \
 	advise_fixes \

@@ -14,12 +14,9 @@
  */
 #include "postgres.h"
 
-#include "nodes/nodeFuncs.h"
-#include "nodes/primnodes.h"
-#include "optimizer/optimizer.h"
+#include "parser/parse_relation.h"
 #include "parser/parsetree.h"
 #include "utils/json.h"
-#include "utils/lsyscache.h"
 
 #include "advise/paging.h"
 #include "advise/rewrite.h"
@@ -62,16 +59,16 @@ is_jumping(const HoneFinding *finding)
 		finding->counts[HONE_PAGES_JUMPS] > finding->counts[HONE_PAGES_STEPS];
 }
 
-/* The column as the query knows it, with its table where there are several. */
+/* An appended column, with its table where there are several. */
 static char *
 key_label(HonePaging *page, const HonePageKey *key)
 {
-	Var		   *var = (Var *) key->expr;
+	Var		   *var = castNode(Var, key->expr);
+	RangeTblEntry *rte = rt_fetch(var->varno, page->query->rtable);
+	char	   *column = get_rte_attribute_name(rte, var->varattno);
 
-	if (list_length(page->rels) == 1 || !IsA(var, Var))
-		return key->name;
-	return psprintf("%s.%s", rt_fetch(var->varno, page->query->rtable)->eref->aliasname,
-					key->name);
+	return list_length(page->rels) == 1 ? column :
+		psprintf("%s.%s", rte->eref->aliasname, column);
 }
 
 /* Is the order total? Adds to the summary what it means if it is not. */

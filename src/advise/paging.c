@@ -70,6 +70,22 @@ key_name(HonePaging *page, Node *expr)
 	return psprintf("key_%d", page->nkeys + 1);
 }
 
+/* The name, or another one if an output column has it already. */
+static char *
+unused_name(HonePaging *page, char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, page->query->targetList)
+	{
+		TargetEntry *target = lfirst_node(TargetEntry, lc);
+
+		if (!target->resjunk && target->resname && strcmp(target->resname, name) == 0)
+			return unused_name(page, psprintf("%s_%d", name, page->nkeys + 1));
+	}
+	return name;
+}
+
 /* Add one column of the order, and make it an output column. */
 static void
 add_key(HonePaging *page, SortGroupClause *clause, TargetEntry *target)
@@ -96,11 +112,12 @@ add_key(HonePaging *page, SortGroupClause *clause, TargetEntry *target)
 	key->descending = HONE_ORDERING_DESCENDS(type);
 	key->nulls_first = clause->nulls_first;
 	key->not_null = is_not_null(page, key->expr);
-	if (target->resname == NULL)
-		target->resname = key_name(page, key->expr);
 	if (target->resjunk)
+	{
+		target->resname = unused_name(page, key_name(page, key->expr));
+		target->resjunk = false;
 		page->added = lappend(page->added, target);
-	target->resjunk = false;
+	}
 	key->name = target->resname;
 	page->nkeys++;
 }
@@ -128,9 +145,8 @@ column_target(HonePaging *page, int rti, AttrNumber attnum)
 	get_atttypetypmodcoll(relid, attnum, &type, &typmod, &collation);
 	target = makeTargetEntry((Expr *) makeVar(rti, attnum, type, typmod, collation, 0),
 							 list_length(page->query->targetList) + 1,
-							 get_attname(relid, attnum, false), false);
+							 NULL, true);
 	page->query->targetList = lappend(page->query->targetList, target);
-	page->added = lappend(page->added, target);
 	return target;
 }
 

@@ -83,6 +83,12 @@ extern List *hone_relation_key(Oid relid);
  */
 extern bool hone_relation_has_index(Oid relid, List *equal, AttrNumber next);
 
+/*
+ * Name of a valid btree index over all rows that begins with one of 'first'
+ * and has all of 'columns', or NULL. Integer lists.
+ */
+extern char *hone_relation_covering_index(Oid relid, List *first, List *columns);
+
 /* Is the column never null? */
 extern bool hone_relation_not_null(Oid relid, AttrNumber attnum);
 

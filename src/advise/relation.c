@@ -209,6 +209,47 @@ hone_relation_has_index(Oid relid, List *equal, AttrNumber next)
 	return found;
 }
 
+static bool
+has_all_columns(Form_pg_index index, List *columns)
+{
+	ListCell   *lc;
+
+	foreach(lc, columns)
+	{
+		bool		found = false;
+
+		for (int i = 0; i < index->indnatts; i++)
+			found |= index->indkey.values[i] == lfirst_int(lc);
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+char *
+hone_relation_covering_index(Oid relid, List *first, List *columns)
+{
+	char	   *name = NULL;
+	ListCell   *lc;
+
+	foreach(lc, index_list(relid))
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID,
+											ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_index index;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		index = (Form_pg_index) GETSTRUCT(tuple);
+		if (name == NULL && is_whole_btree(tuple) &&
+			list_member_int(first, index->indkey.values[0]) &&
+			has_all_columns(index, columns))
+			name = get_rel_name(lfirst_oid(lc));
+		ReleaseSysCache(tuple);
+	}
+	return name;
+}
+
 Oid
 hone_relation_topmost(Oid relid)
 {

@@ -181,6 +181,27 @@ hone_rewrite_select(Node *statement)
 	}
 }
 
+bool
+hone_rewrite_has_star(Node *statement)
+{
+	SelectStmt *select = hone_rewrite_select(statement);
+	ListCell   *lc;
+
+	if (select == NULL)
+		return false;
+	while (select->larg != NULL)
+		select = select->larg;
+	foreach(lc, select->targetList)
+	{
+		ResTarget  *target = lfirst_node(ResTarget, lc);
+
+		if (target->val != NULL && IsA(target->val, ColumnRef) &&
+			IsA(llast(((ColumnRef *) target->val)->fields), A_Star))
+			return true;
+	}
+	return false;
+}
+
 static RawStmt *
 parse_one_select(const char *text)
 {
@@ -199,23 +220,36 @@ parse_one_select(const char *text)
 	return raw;
 }
 
-Query *
-hone_rewrite_parse(const HoneSample *sample)
+/* A long statement may be whole in the statistics. */
+static const char *
+whole_text(const HoneSample *sample)
 {
-	QualifyContext context = {sample, NIL};
 	const char *text = sample->text;
-	LOCKMODE	mode;
-	RawStmt    *raw;
 
-	/* a long statement may be whole in the statistics */
 	if (sample->truncated)
 		text = hone_stats_sample_text(MyDatabaseId, sample->queryid);
-
 	if (text == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("the statement is too long to be kept"),
 				 errhint("Statements of up to %d bytes are kept for hone.recommendations.", HONE_SAMPLE_TEXT - 1)));
+	return text;
+}
+
+bool
+hone_rewrite_sample_has_star(const HoneSample *sample)
+{
+	return hone_rewrite_has_star(parse_one_select(whole_text(sample))->stmt);
+}
+
+Query *
+hone_rewrite_parse(const HoneSample *sample)
+{
+	QualifyContext context = {sample, NIL};
+	const char *text = whole_text(sample);
+	LOCKMODE	mode;
+	RawStmt    *raw;
+
 	raw = parse_one_select(text);
 	mode = ((SelectStmt *) raw->stmt)->lockingClause ? RowShareLock : AccessShareLock;
 	for (int i = 0; i < sample->nrels; i++)
