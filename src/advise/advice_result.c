@@ -23,11 +23,12 @@
 	"FOR the statement, FETCH 1000 FROM part until nothing comes, CLOSE part; " \
 	"or let the driver do it (its fetch size)"
 
+/* Only to be written: analysis would make it a bigint. */
 static Node *
 page_size(void)
 {
-	return (Node *) makeConst(INT8OID, -1, InvalidOid, sizeof(int64),
-							  Int64GetDatum(PAGE_ROWS), false, FLOAT8PASSBYVAL);
+	return (Node *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
+							  Int32GetDatum(PAGE_ROWS), false, true);
 }
 
 void

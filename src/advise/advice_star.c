@@ -370,7 +370,6 @@ void
 hone_advice_star(const HoneFinding *finding, const HoneReader *reader,
 				 HoneAdvice *advice)
 {
-	char	   *name = hone_qualified_name(finding->key.relid);
 	Query	   *query;
 	StarColumns columns;
 	StringInfoData json;
@@ -390,7 +389,7 @@ hone_advice_star(const HoneFinding *finding, const HoneReader *reader,
 	hone_advice_set(advice, &advice->summary,
 					"%s %s fetches wide columns, %.0f %% of the bytes of each row: %s",
 					hone_rewrite_sample_has_star(&finding->sample) ? "SELECT * from" : "SELECT of every column of",
-					name, 100 * columns.wide_bytes / columns.bytes, names.data);
+					hone_qualified_name(columns.columns[0].relid), 100 * columns.wide_bytes / columns.bytes, names.data);
 	add_star_evidence(finding, reader, &columns, json.data, query, advice);
 
 	/* a line break in a name would end the comment */

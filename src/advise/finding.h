@@ -94,9 +94,9 @@ typedef struct HoneFinding
 	int64		rows_kept;		/* returned beside those thrown away */
 	int			nrecent;		/* sizes in 'recent', at most as many as fit */
 	int			next_recent;	/* the oldest, once it is full */
-	int64		recent[HONE_FINDING_RECENT];	/* sizes of the last occurrences:
-												 * calls of a loop, rows thrown
-												 * away */
+	int64		recent[HONE_FINDING_RECENT];	/* sizes of the last
+												 * occurrences: calls of a
+												 * loop, rows thrown away */
 	int64		counts[HONE_FINDING_COUNTS];	/* OFFSET: HonePageCount */
 	int64		parent_rows;	/* N+1: rows of the parent, last burst */
 	int			key_param;		/* N+1: parameter number of the key, or 0 */

@@ -60,6 +60,7 @@ begin_delta(PagedQuery *query)
 {
 	memset(&delta, 0, offsetof(HoneFinding, sample));
 	delta.key.dbid = MyDatabaseId;
+
 	delta.key.kind = HONE_FINDING_OFFSET;
 	delta.key.relid = query->relid;
 	delta.key.queryid = query->queryid;

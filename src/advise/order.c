@@ -143,7 +143,16 @@ collect(HonePaging *page, Node *node, bool nullable)
 void
 hone_order_collect(HonePaging *page)
 {
-	(void) collect(page, (Node *) page->query->jointree, false);
+	Relids		members = collect(page, (Node *) page->query->jointree, false);
+	ListCell   *lc;
+
+	/* from 16 on the joins that null a column are among its needs */
+	foreach(lc, page->equalities)
+	{
+		Equality   *equality = lfirst(lc);
+
+		equality->needs = bms_int_members(equality->needs, members);
+	}
 }
 
 bool

@@ -90,7 +90,7 @@ unused_name(HonePaging *page, char *name)
 static void
 add_key(HonePaging *page, SortGroupClause *clause, TargetEntry *target)
 {
-	HonePageKey    *key = &page->keys[page->nkeys];
+	HonePageKey *key = &page->keys[page->nkeys];
 	HONE_ORDERING_TYPE type;
 
 	if (page->nkeys == HONE_PAGE_KEYS)
@@ -288,7 +288,7 @@ same_clause(const HonePageKey *key)
 static Node *
 expanded_condition(HonePaging *page, int from)
 {
-	HonePageKey    *key = &page->keys[from];
+	HonePageKey *key = &page->keys[from];
 
 	if (from == page->nkeys - 1)
 		return after_or_null(key);
@@ -325,7 +325,7 @@ row_comparison(HonePaging *page)
 	HONE_SET_ROW_COMPARE(row, page->keys[0].descending);
 	for (int i = 0; i < page->nkeys; i++)
 	{
-		HonePageKey    *key = &page->keys[i];
+		HonePageKey *key = &page->keys[i];
 
 		row->opnos = lappend_oid(row->opnos, get_commutator(key->sortop));
 		row->opfamilies = lappend_oid(row->opfamilies, key->opfamily);
@@ -374,7 +374,7 @@ add_index_evidence(HonePaging *page, HoneAdvice *advice)
 					 hone_qualified_name(relid));
 	for (int i = 0; i < page->nkeys; i++)
 	{
-		HonePageKey    *key = &page->keys[i];
+		HonePageKey *key = &page->keys[i];
 		Var		   *var = (Var *) key->expr;
 
 		if (!IsA(var, Var) || var->varattno <= 0)

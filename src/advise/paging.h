@@ -39,7 +39,8 @@ typedef struct HonePaging
 	int			nkeys;
 	int			nordered;		/* of them, those the query ordered by */
 	HonePageKey keys[HONE_PAGE_KEYS];
-	List	   *added;			/* targets that are in the output for that only */
+	List	   *added;			/* targets that are in the output for that
+								 * only */
 	List	   *rels;			/* range table indexes */
 	List	   *nullable;		/* those of them on the outer side of a join */
 	List	   *equalities;		/* order.c's */

@@ -70,6 +70,7 @@ hone_result_finished(const HoneRecord *record)
 
 	memset(&delta, 0, offsetof(HoneFinding, sample));
 	delta.key.dbid = MyDatabaseId;
+
 	delta.key.kind = HONE_FINDING_RESULT;
 	delta.key.relid = relid;
 	delta.key.queryid = record->queryid;

@@ -38,7 +38,7 @@
 #define STAR_TEXT_MAX		16384	/* longer statements are not looked at */
 #define STAR_PARSES			50	/* per second */
 #define STAR_WRITE_MS		1000
-#define LISTED_COLUMNS		4		/* all of fewer columns are no star */
+#define LISTED_COLUMNS		4	/* all of fewer columns are no star */
 
 typedef struct StarQuery
 {
@@ -156,7 +156,7 @@ count_columns(RangeTblEntry *rte)
 static int
 count_listed(Query *query, Index rti)
 {
-	static bool listed[MaxHeapAttributeNumber + 1];
+	static bool listed[MaxHeapAttributeNumber +1];
 	int			columns = 0;
 	ListCell   *lc;
 
