@@ -52,16 +52,21 @@ ADVISE_OBJS = \
 	src/advise/advice_loop.o \
 	src/advise/advice_offset.o \
 	src/advise/advice_repeat.o \
+	src/advise/advice_result.o \
 	src/advise/advice_star.o \
 	src/advise/advise.o \
 	src/advise/evidence.o \
 	src/advise/finding.o \
 	src/advise/keys.o \
 	src/advise/loops.o \
+	src/advise/offset.o \
+	src/advise/order.o \
+	src/advise/paging.o \
 	src/advise/plans.o \
 	src/advise/provenance.o \
 	src/advise/recommend.o \
 	src/advise/relation.o \
+	src/advise/result.o \
 	src/advise/rewrite.o \
 	src/advise/sample.o \
 	src/advise/star.o \
@@ -168,6 +173,8 @@ ADVISE_REGRESS = \
 	advise_provenance \
 	advise_repetition \
 	advise_offset \
+	advise_offset_walk \
+	advise_result \
 	advise_select_star \
 	advise_missing_index \
 	advise_fixes \

@@ -85,6 +85,7 @@ SELECT a FROM keyless ORDER BY a LIMIT 10 OFFSET 2000;
 \set ECHO all
 \o
 SELECT * FROM pages('item');
+SELECT summary FROM hone.recommendations WHERE relation = 'item'::regclass AND kind = 'offset_pagination';
 SELECT * FROM pages('keyless');
 SELECT fix IS NULL AS no_fix FROM hone.recommendations WHERE relation = 'keyless'::regclass AND kind = 'offset_pagination';
 SELECT hone.reset_recommendations() > 0 AS reset;
@@ -109,6 +110,82 @@ SELECT thrown, returned, form, no_fix FROM pages('item') ORDER BY thrown;
 SELECT fix FROM hone.recommendations WHERE fix IS NOT NULL AND kind = 'offset_pagination';
 DEALLOCATE ALL;
 
+-- which pages are asked for: cheap ones count too, and who walks gets a keyset
+SELECT hone.reset_recommendations() > 0 AS reset;
+\o /dev/null
+\set ECHO none
+SELECT format('SELECT id, note FROM item ORDER BY created LIMIT 100 OFFSET %s', g * 100) FROM generate_series(0, 30) g \gexec
+\set ECHO all
+\o
+SELECT summary, evidence->'pages_asked_for' AS pages, evidence->>'share_beyond_page_10' AS deep, evidence->>'steps_to_next_or_previous' AS steps,
+    evidence->>'jumps' AS jumps, evidence->>'rows_thrown_away_p50' AS p50, evidence->>'rows_thrown_away_max' AS max,
+    evidence->>'form' AS form, evidence->'instead' AS instead
+FROM hone.recommendations WHERE kind = 'offset_pagination';
+-- who jumps gets a deferred join, with the keyset beside it
+SELECT hone.reset_recommendations() > 0 AS reset;
+PREPARE jump(int, int) AS SELECT note, score FROM item WHERE score > $1 ORDER BY score DESC LIMIT 20 OFFSET $2;
+\o /dev/null
+\set ECHO none
+SELECT format('EXECUTE jump(5, %s)', g) FROM unnest(ARRAY[3000, 20, 2000, 0, 4000, 1000, 0, 2500, 3500]) g \gexec
+\set ECHO all
+\o
+DEALLOCATE jump;
+SELECT evidence->'pages_asked_for' AS pages, evidence->>'steps_to_next_or_previous' AS steps, evidence->>'jumps' AS jumps, evidence->'instead' AS instead
+FROM hone.recommendations WHERE kind = 'offset_pagination';
+SELECT fix, evidence->>'keyset' AS keyset FROM hone.recommendations WHERE kind = 'offset_pagination';
+SELECT fix AS deferred FROM hone.recommendations WHERE kind = 'offset_pagination' \gset
+PREPARE deferred AS :deferred;
+CREATE TEMP TABLE by_keys AS EXECUTE deferred(5, 2010);
+SELECT (SELECT array_agg(note ORDER BY ctid) FROM by_keys) =
+       ARRAY(SELECT note FROM item WHERE score > 5 ORDER BY score DESC, id DESC LIMIT 20 OFFSET 2010) AS same_page;
+DEALLOCATE deferred;
+-- jumps over a join: said, without a rewritten query
+SELECT hone.reset_recommendations() > 0 AS reset;
+\o /dev/null
+\set ECHO none
+SELECT format('SELECT i.id, j.note FROM item i JOIN item j ON j.id = i.score ORDER BY j.note LIMIT 20 OFFSET %s', g) FROM unnest(ARRAY[3000, 20, 2000, 0, 4000, 1000, 0, 2500]) g \gexec
+\set ECHO all
+\o
+SELECT fix, evidence->>'no_fix' AS no_fix, evidence ? 'instead' AS instead, evidence ? 'keyset' AS keyset FROM hone.recommendations WHERE kind = 'offset_pagination';
+
+-- when the order is total, and when it is not
+SELECT hone.reset_recommendations() > 0 AS reset;
+CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+CREATE TABLE tenant_item (tenant int, id int, note text COLLATE loose NOT NULL, owner int, PRIMARY KEY (tenant, id));
+INSERT INTO tenant_item SELECT g % 2, g, 'note ' || g, g % 10 FROM generate_series(1, 5000) g;
+CREATE UNIQUE INDEX ON tenant_item (note COLLATE "C");
+CREATE TABLE parent (id int PRIMARY KEY, a int);
+CREATE TABLE heir () INHERITS (parent);
+INSERT INTO parent SELECT g, g FROM generate_series(1, 3000) g;
+INSERT INTO heir SELECT g, g FROM generate_series(1, 10) g;
+CREATE TABLE loose_key (note text COLLATE loose NOT NULL, a int);
+INSERT INTO loose_key SELECT 'note ' || g, g FROM generate_series(1, 3000) g;
+CREATE UNIQUE INDEX ON loose_key (note COLLATE "C");
+\o /dev/null
+\set ECHO none
+SELECT note FROM tenant_item WHERE tenant = 1 ORDER BY id LIMIT 10 OFFSET 1001;
+SELECT t.note FROM tenant_item t JOIN item i ON i.id = t.owner WHERE 1 = t.tenant ORDER BY t.id LIMIT 10 OFFSET 1002;
+SELECT t.note FROM item i LEFT JOIN tenant_item t ON t.id = i.score AND t.tenant = 0 ORDER BY i.id LIMIT 10 OFFSET 1003;
+SELECT t.note FROM item i LEFT JOIN tenant_item t ON t.id = i.score ORDER BY i.id LIMIT 10 OFFSET 1004;
+SELECT t.note FROM tenant_item t LEFT JOIN item i ON t.tenant = 0 AND i.id < 3 ORDER BY t.id LIMIT 10 OFFSET 1005;
+SELECT id FROM tenant_item ORDER BY note LIMIT 10 OFFSET 1006;
+SELECT id FROM tenant_item WHERE tenant > 0 ORDER BY id LIMIT 10 OFFSET 1007;
+SELECT id FROM parent ORDER BY id LIMIT 10 OFFSET 1008;
+SELECT a FROM loose_key ORDER BY note LIMIT 10 OFFSET 1009;
+SELECT i.id FROM item i, item j WHERE j.created > '2020-01-01' AND j.id = i.id % 10 + 20 ORDER BY i.id LIMIT 10 OFFSET 1010;
+SELECT i.id FROM item i LEFT JOIN item j ON j.id = i.score LEFT JOIN item k ON k.id = j.score + 1 ORDER BY i.id LIMIT 10 OFFSET 1016;
+SELECT i.id FROM item j LEFT JOIN item i ON j.score = i.id ORDER BY i.id LIMIT 10 OFFSET 1017;
+SELECT id FROM item ORDER BY random() LIMIT 10 OFFSET 1011;
+SELECT id FROM item ORDER BY id FETCH FIRST 10 ROWS WITH TIES OFFSET 1012;
+SELECT id, row_number() OVER (ORDER BY created) FROM item ORDER BY 2 LIMIT 10 OFFSET 1013;
+SELECT score, count(*) FROM item GROUP BY score, created ORDER BY count(*) LIMIT 10 OFFSET 1014;
+SELECT i.id FROM (SELECT id FROM item ORDER BY id LIMIT 10 OFFSET 1015) i;
+\set ECHO all
+\o
+SELECT evidence->>'rows_thrown_away' AS n, evidence->>'order_total' AS total, evidence->>'order_appended' AS appended, evidence->>'no_fix' AS no_fix, evidence->>'instead' AS instead
+FROM hone.recommendations WHERE kind = 'offset_pagination' ORDER BY 1;
+SELECT summary FROM hone.recommendations WHERE kind = 'offset_pagination' AND evidence->>'rows_thrown_away' IN ('1001', '1006');
+
 SELECT hone.reset_recommendations() > 0 AS reset;
 DROP SCHEMA advise_pages CASCADE;
-DROP TABLE by_keyset, walked;
+DROP TABLE by_keyset, walked, by_keys;

@@ -2,6 +2,7 @@
 CREATE SCHEMA advise_private;
 GRANT USAGE ON SCHEMA advise_private TO PUBLIC;
 SET client_min_messages = warning;
+SET hone.advise_result_rows = 1000;
 CREATE ROLE hone_test_reader;
 CREATE ROLE hone_test_monitor IN ROLE pg_monitor;
 CREATE ROLE hone_test_selector;
@@ -22,6 +23,7 @@ SELECT id FROM advise_private.open_list ORDER BY id LIMIT 10;
 SELECT format('SELECT id FROM advise_private.secret WHERE pin = %L AND owner = ''topsecret'' /*route=''hidden''*/', md5(g::text)) FROM generate_series(1, 10) g \gexec
 COMMIT;
 SELECT id FROM advise_private.secret WHERE owner <> 'topsecret' ORDER BY id OFFSET 2000;
+SELECT id FROM advise_private.secret WHERE owner <> 'topsecret' OR pin = 'topsecret' ORDER BY owner;
 \set ECHO all
 \o
 RESET application_name;
@@ -53,7 +55,8 @@ BEGIN;
 SELECT id FROM advise_private.open_list ORDER BY id LIMIT 10;
 SELECT format('SELECT id FROM advise_private.secret WHERE pin = %L AND owner = ''topsecret''', md5(g::text)) FROM generate_series(1, 10) g \gexec
 COMMIT;
-SELECT id FROM advise_private.secret WHERE owner <> 'topsecret' ORDER BY id LIMIT 10 OFFSET 2000;
+SELECT format('SELECT id FROM advise_private.secret WHERE owner <> ''topsecret'' ORDER BY id LIMIT 10 OFFSET %s', g) FROM unnest(ARRAY[2000, 20, 2500, 40, 2200, 90, 2300]) g \gexec
+SELECT id FROM advise_private.secret WHERE owner <> 'topsecret' OR pin = 'topsecret' ORDER BY owner;
 \set ECHO all
 \o
 SELECT kind, has_fix, secrets FROM look();
@@ -61,7 +64,7 @@ RESET ROLE;
 REVOKE SELECT ON advise_private.secret FROM hone_test_reader;
 SET ROLE hone_test_reader;
 SELECT * FROM look();
-SELECT kind, fix FROM hone.recommendations WHERE relation::text LIKE '%secret' AND kind <> 'missing_index' ORDER BY kind;
+SELECT kind, fix, evidence->>'keyset' AS keyset, evidence->>'first_page' AS first_page FROM hone.recommendations WHERE relation::text LIKE '%secret' AND kind <> 'missing_index' ORDER BY kind;
 
 -- what only some may call
 SELECT hone.reset_recommendations();

@@ -23,7 +23,8 @@ $$;
 -- no star, stars inside, counts, narrow rows, few rows
 \o /dev/null
 \set ECHO none
-SELECT id, title, body, meta FROM doc;
+SELECT id, title, body FROM doc;
+SELECT id, title, body, meta || '' FROM doc;
 SELECT count(*) FROM doc;
 SELECT id FROM doc WHERE EXISTS (SELECT * FROM narrow n WHERE n.id = doc.id);
 SELECT 2 * id FROM (SELECT * FROM doc) d;
@@ -56,6 +57,35 @@ EXECUTE one(2);
 SELECT calls, rows, fix_columns FROM stars() WHERE rows = 300;
 SELECT fix FROM hone.recommendations WHERE kind = 'select_star' AND fix LIKE '%<>%';
 DEALLOCATE one;
+
+-- through a view or a subquery; every column by name, in any order
+CREATE VIEW doc_view AS SELECT id, title AS head, body AS content, meta FROM doc;
+CREATE VIEW doc_twice AS SELECT v.*, n.a FROM doc_view v JOIN narrow n USING (id);
+CREATE VIEW doc_narrow AS SELECT id, title FROM doc;
+CREATE INDEX doc_list ON doc (title, id);
+ALTER TABLE doc ADD dropped int;
+ALTER TABLE doc DROP dropped;
+SELECT hone.reset_recommendations() > 0 AS reset;
+\o /dev/null
+\set ECHO none
+SELECT * FROM doc_view WHERE id > 0;
+SELECT * FROM doc_twice;
+SELECT * FROM doc_narrow;
+SELECT * FROM (SELECT * FROM doc OFFSET 0) d;
+SELECT d.meta AS "Meta0_", d.body AS body0_, d.id AS id0_, d.title AS title0_ FROM doc d WHERE d.title > 'title 1';
+SELECT d.meta, d.body, d.id, d.title, d.id FROM doc d JOIN narrow n ON n.id = d.id ORDER BY d.id;
+SELECT head, content, meta, id FROM doc_view LIMIT 199;
+-- not every column, or not as it is
+SELECT d.meta, d.body, d.id FROM doc d LIMIT 198;
+SELECT d.meta, d.body, d.id, upper(d.title) FROM doc d;
+SELECT d.meta, n.b, n.a, d.title, d.body FROM doc d JOIN narrow n ON n.id = d.id;
+SELECT id, a, b FROM narrow;
+\set ECHO all
+\o
+SELECT relation, evidence->>'star' AS star, evidence->>'rows' AS rows, evidence->>'index_only_scan' AS index_only, (evidence->>'out_of_line_fetches')::int > 199 * 4 AS fetches,
+    regexp_replace(regexp_replace(fix, '\s+', ' ', 'g'), '\d+ bytes', 'N bytes', 'g') AS fix
+FROM hone.recommendations WHERE kind = 'select_star' ORDER BY 2, 6;
+SELECT DISTINCT regexp_replace(summary, '\d+', 'N', 'g') AS summary FROM hone.recommendations WHERE kind = 'select_star' ORDER BY 1;
 
 -- what counts as wide is a setting
 SET hone.advise_wide_column = '1MB';

@@ -56,7 +56,7 @@ FROM hone._all_recommendations() AS r
 ORDER BY r.cost_ms DESC, r.id;
 COMMENT ON VIEW hone.recommendations IS 'What wastes time in this database, the dearest first: evidence measured on this server, and the SQL that mends it';
 COMMENT ON COLUMN hone.recommendations.id IS 'Stays the same as long as the query and the table do';
-COMMENT ON COLUMN hone.recommendations.kind IS 'n_plus_one, repeated_query, row_by_row_write, offset_pagination, select_star or missing_index';
+COMMENT ON COLUMN hone.recommendations.kind IS 'n_plus_one, repeated_query, row_by_row_write, offset_pagination, select_star, unbounded_result or missing_index';
 COMMENT ON COLUMN hone.recommendations.severity IS 'high from 10 s of cost, medium from 1 s, else low';
 COMMENT ON COLUMN hone.recommendations.calls IS 'Executions it stands for since first_seen';
 COMMENT ON COLUMN hone.recommendations.cost_ms IS 'Milliseconds that these executions took (for n_plus_one with the gaps between them)';

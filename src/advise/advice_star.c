@@ -1,26 +1,33 @@
 /*-------------------------------------------------------------------------
  *
  * advice_star.c
- *	  select_star: a star that fetches wide columns.
+ *	  select_star: a star, or its columns by name, that fetches wide columns.
  *
  * What each column weighs comes from the planner's statistics; for values
  * stored out of line those count only the pointer, so the size of the TOAST
  * table is shared out among the columns that may be in it. The cost of the
- * star is its part of the bytes of a row.
+ * star is its part of the bytes of a row. Columns of views and subqueries are
+ * followed to their tables.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include <ctype.h>
+#include <math.h>
 
+#include "access/heaptoast.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "parser/parse_relation.h"
 #include "parser/parsetree.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
@@ -33,13 +40,26 @@
 #define POINTER_WIDTH_MIN	17
 #define POINTER_WIDTH_MAX	40
 
+/* An output column that is a table's. */
+typedef struct StarColumn
+{
+	Oid			relid;
+	AttrNumber	attnum;
+	char	   *name;			/* as the query knows it */
+	bool		of_view;
+	double		bytes;			/* of a value */
+	double		toast_bytes;	/* of that, out of line */
+} StarColumn;
+
 typedef struct StarColumns
 {
+	int			n;
+	StarColumn *columns;
+	int			nwide;
 	double		bytes;			/* of a row */
 	double		wide_bytes;
-	int			nwide;
-	StringInfoData json;		/* [{"column": ..., "bytes": ...}] without ] */
-	StringInfoData names;		/* of the wide ones, with their share */
+	double		fetches;		/* of rows of TOAST tables, for a row */
+	bool		of_view;
 } StarColumns;
 
 /* mostly: only columns that look like pointers, not like short values. */
@@ -109,43 +129,99 @@ toast_width(Oid relid, AttrNumber attnum)
 }
 
 /* Bytes of one value of a column; 0 where it is not known. */
-static double
-column_bytes(Oid relid, AttrNumber attnum, bool *out_of_line)
+static void
+weigh_column(StarColumn *column)
 {
-	double		width = hone_relation_column_width(relid, attnum);
-	double		toast = toast_width(relid, attnum);
+	double		width = hone_relation_column_width(column->relid, column->attnum);
 
-	*out_of_line = toast > width;
-	width += toast;
-	if (width == 0)
-		width = Max(get_attavgwidth(relid, attnum), 0);
-	return width;
+	column->toast_bytes = toast_width(column->relid, column->attnum);
+	column->bytes = width + column->toast_bytes;
+	if (column->bytes == 0)
+		column->bytes = Max(get_attavgwidth(column->relid, column->attnum), 0);
 }
 
-/* Table and column of an output column, if it is one. */
 static bool
-output_column(Query *query, TargetEntry *target, Oid *relid, AttrNumber *attnum)
+is_out_of_line(const StarColumn *column)
 {
-	Var		   *var = (Var *) target->expr;
+	return column->toast_bytes > column->bytes / 2;
+}
+
+static bool find_column(Query *query, Node *node, StarColumn *column);
+
+/* Into a view; the parser has locked it. */
+static bool
+find_view_column(Oid relid, AttrNumber attnum, StarColumn *column)
+{
+	Relation	view = try_relation_open(relid, NoLock);
+	Query	   *query;
+	bool		found = false;
+
+	if (view == NULL)
+		return false;
+	if (view->rd_rel->relkind == RELKIND_VIEW)
+	{
+		query = get_view_query(view);
+		if (attnum <= list_length(query->targetList))
+			found = find_column(query, (Node *) list_nth_node(TargetEntry, query->targetList,
+															  attnum - 1)->expr, column);
+	}
+	relation_close(view, NoLock);
+	column->of_view = true;
+	return found;
+}
+
+/* Table and column of an expression, if it is one as it stands. */
+static bool
+find_column(Query *query, Node *node, StarColumn *column)
+{
+	Var		   *var = (Var *) node;
 	RangeTblEntry *rte;
 
-	if (target->resjunk || !IsA(var, Var) || var->varlevelsup > 0 ||
-		var->varattno <= 0)
+	check_stack_depth();
+	if (node == NULL || !IsA(var, Var) || var->varlevelsup > 0 || var->varattno <= 0)
 		return false;
 	rte = rt_fetch(var->varno, query->rtable);
-	if (rte->rtekind == RTE_JOIN)
+	switch (rte->rtekind)
 	{
-		Node	   *alias = list_nth(rte->joinaliasvars, var->varattno - 1);
-
-		if (alias == NULL || !IsA(alias, Var))
+		case RTE_JOIN:
+			return find_column(query, list_nth(rte->joinaliasvars, var->varattno - 1), column);
+		case RTE_SUBQUERY:
+			return var->varattno <= list_length(rte->subquery->targetList) &&
+				find_column(rte->subquery,
+							(Node *) list_nth_node(TargetEntry, rte->subquery->targetList,
+												   var->varattno - 1)->expr, column);
+		case RTE_RELATION:
+			if (rte->relkind == RELKIND_VIEW)
+				return find_view_column(rte->relid, var->varattno, column);
+			column->relid = rte->relid;
+			column->attnum = var->varattno;
+			return true;
+		default:
 			return false;
-		var = (Var *) alias;
-		rte = rt_fetch(var->varno, query->rtable);
 	}
-	if (rte->rtekind != RTE_RELATION || var->varattno <= 0)
+}
+
+/* Weigh an output column; false if it is none of a table. */
+static bool
+add_column(StarColumns *columns, Query *query, TargetEntry *target)
+{
+	StarColumn *column = &columns->columns[columns->n];
+	Var		   *var = (Var *) target->expr;
+
+	if (target->resjunk || !find_column(query, (Node *) var, column))
 		return false;
-	*relid = rte->relid;
-	*attnum = var->varattno;
+	column->name = get_rte_attribute_name(rt_fetch(var->varno, query->rtable), var->varattno);
+	weigh_column(column);
+	columns->n++;
+	columns->bytes += column->bytes;
+	columns->of_view |= column->of_view;
+	if (column->bytes >= hone_advise_wide_column)
+	{
+		columns->nwide++;
+		columns->wide_bytes += column->bytes;
+	}
+	if (is_out_of_line(column))
+		columns->fetches += ceil(column->toast_bytes / TOAST_MAX_CHUNK_SIZE);
 	return true;
 }
 
@@ -159,97 +235,170 @@ weigh_columns(Query *query, StarColumns *columns)
 	List	   *kept = NIL;
 	ListCell   *lc;
 	bool		may_drop = query->distinctClause == NIL && query->setOperations == NULL;
+	bool		any = false;
 	AttrNumber	resno = 1;
 
+	columns->columns = palloc0(list_length(query->targetList) * sizeof(StarColumn));
 	foreach(lc, query->targetList)
 	{
 		TargetEntry *target = lfirst_node(TargetEntry, lc);
-		Oid			relid;
-		AttrNumber	attnum;
-		bool		out_of_line;
-		double		bytes;
+		int			nwide = columns->nwide;
 
-		if (output_column(query, target, &relid, &attnum))
-		{
-			bytes = column_bytes(relid, attnum, &out_of_line);
-			columns->bytes += bytes;
-			appendStringInfo(&columns->json, "%s{\"column\": ",
-							 columns->json.len > 1 ? ", " : "");
-			escape_json(&columns->json, psprintf("%s.%s", get_rel_name(relid),
-												 get_attname(relid, attnum, false)));
-			appendStringInfo(&columns->json, ", \"bytes\": %.0f, \"out_of_line\": %s}",
-							 bytes, out_of_line ? "true" : "false");
-			if (bytes >= hone_advise_wide_column)
-			{
-				columns->wide_bytes += bytes;
-				columns->nwide++;
-				appendStringInfo(&columns->names, "%s%s (%.0f bytes)",
-								 columns->names.len > 0 ? ", " : "",
-								 quote_identifier(get_attname(relid, attnum, false)),
-								 bytes);
-				if (may_drop && target->ressortgroupref == 0)
-					continue;
-			}
-		}
+		if (add_column(columns, query, target) && columns->nwide > nwide &&
+			may_drop && target->ressortgroupref == 0)
+			continue;
 		kept = lappend(kept, target);
+		any |= !target->resjunk;
 	}
-	if (columns->nwide == 0)
-		return;
-
-	foreach(lc, kept)
-	{
-		TargetEntry *target = lfirst_node(TargetEntry, lc);
-
-		if (!target->resjunk)
-			break;
-	}
-	if (lc == NULL)
+	if (columns->nwide == 0 || !any)
 		return;
 	foreach(lc, kept)
 		lfirst_node(TargetEntry, lc)->resno = resno++;
 	query->targetList = kept;
 }
 
+static int
+weight_order(const void *a, const void *b)
+{
+	const StarColumn *ca = a;
+	const StarColumn *cb = b;
+
+	return ca->bytes != cb->bytes ? (ca->bytes < cb->bytes ? 1 : -1) :
+		ca->attnum - cb->attnum;
+}
+
+/* All columns for the evidence, the wide ones for people, heaviest first. */
+static void
+describe_columns(StarColumns *columns, StringInfo json, StringInfo names)
+{
+	qsort(columns->columns, columns->n, sizeof(StarColumn), weight_order);
+	initStringInfo(json);
+	initStringInfo(names);
+	for (int i = 0; i < columns->n; i++)
+	{
+		StarColumn *column = &columns->columns[i];
+
+		appendStringInfo(json, "%s{\"column\": ", i ? ", " : "[");
+		escape_json(json, psprintf("%s.%s", get_rel_name(column->relid),
+								   get_attname(column->relid, column->attnum, false)));
+		appendStringInfo(json, ", \"bytes\": %.0f, \"out_of_line\": %s}",
+						 column->bytes, is_out_of_line(column) ? "true" : "false");
+		if (i < columns->nwide)
+			appendStringInfo(names, "%s%s (%.0f bytes)", i ? ", " : "",
+							 quote_identifier(column->name), column->bytes);
+	}
+	appendStringInfoChar(json, ']');
+}
+
+static List *
+column_list(Bitmapset *attnums)
+{
+	List	   *columns = NIL;
+	int			member = -1;
+
+	while ((member = bms_next_member(attnums, member)) >= 0)
+		columns = lappend_int(columns, member + FirstLowInvalidHeapAttributeNumber);
+	return columns;
+}
+
+/*
+ * The index in which all columns are that remain, of one table, and which the
+ * query's conditions or its order can use; NULL if there is none.
+ */
+static char *
+index_only(Query *query)
+{
+	List	   *from = query->jointree->fromlist;
+	RangeTblEntry *rte;
+	Bitmapset  *first = NULL;
+	Bitmapset  *all = NULL;
+	int			rti;
+	ListCell   *lc;
+
+	if (query->hasSubLinks || query->rowMarks || list_length(from) != 1 ||
+		!IsA(linitial(from), RangeTblRef))
+		return NULL;
+	rti = linitial_node(RangeTblRef, from)->rtindex;
+	rte = rt_fetch(rti, query->rtable);
+	if (rte->rtekind != RTE_RELATION || rte->relkind == RELKIND_VIEW)
+		return NULL;
+	pull_varattnos(query->jointree->quals, rti, &first);
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *target = lfirst_node(TargetEntry, lc);
+
+		pull_varattnos((Node *) target->expr, rti, &all);
+		if (target->ressortgroupref > 0)
+			pull_varattnos((Node *) target->expr, rti, &first);
+	}
+	return hone_relation_covering_index(rte->relid, column_list(first),
+										column_list(bms_join(all, bms_copy(first))));
+}
+
+/* How the query names the columns. */
+static const char *
+star_form(const HoneFinding *finding, const StarColumns *columns)
+{
+	if (!hone_rewrite_sample_has_star(&finding->sample))
+		return "every column listed";
+	return columns->of_view ? "view" : "literal";
+}
+
+static void
+add_star_evidence(const HoneFinding *finding, const HoneReader *reader,
+				  const StarColumns *columns, const char *json, Query *narrow,
+				  HoneAdvice *advice)
+{
+	char	   *index = index_only(narrow);
+
+	hone_evidence_text(advice, "star", star_form(finding, columns));
+	hone_evidence_integer(advice, "rows", finding->rows);
+	hone_evidence_integer(advice, "rows_max", finding->rows_max);
+	hone_evidence_integer(advice, "wide_bytes_fetched",
+						  (int64) (columns->wide_bytes * finding->rows));
+	hone_evidence_number(advice, "wide_share", columns->wide_bytes / columns->bytes);
+	if (columns->fetches > 0)
+		hone_evidence_integer(advice, "out_of_line_fetches",
+							  (int64) (columns->fetches * finding->rows));
+	if (index)
+		hone_evidence_text(advice, "index_only_scan", index);
+	hone_evidence_json(advice, "columns", json);
+	hone_evidence_sample(advice, "sample", &finding->sample, reader);
+}
+
 void
 hone_advice_star(const HoneFinding *finding, const HoneReader *reader,
 				 HoneAdvice *advice)
 {
-	char	   *name = hone_qualified_name(finding->key.relid);
 	Query	   *query;
 	StarColumns columns;
-	double		fetched;
+	StringInfoData json;
+	StringInfoData names;
 
 	advice->drop = true;
 	memset(&columns, 0, sizeof(columns));
-	initStringInfo(&columns.json);
-	appendStringInfoChar(&columns.json, '[');
-	initStringInfo(&columns.names);
 	query = hone_rewrite_parse(&finding->sample);
 	weigh_columns(query, &columns);
-	fetched = columns.wide_bytes * finding->rows;
-	if (columns.nwide == 0 || fetched < hone_advise_star_bytes * 1024.0)
+	if (columns.nwide == 0 ||
+		columns.wide_bytes * finding->rows < hone_advise_star_bytes * 1024.0)
 		return;
 	advice->drop = false;
 
+	describe_columns(&columns, &json, &names);
 	advice->saving_ms = finding->cost_ms * columns.wide_bytes / columns.bytes;
 	hone_advice_set(advice, &advice->summary,
-					"SELECT * from %s fetches wide columns, %.0f %% of the bytes of each row: %s",
-					name, 100 * columns.wide_bytes / columns.bytes, columns.names.data);
-	hone_evidence_integer(advice, "rows", finding->rows);
-	hone_evidence_integer(advice, "rows_max", finding->rows_max);
-	hone_evidence_integer(advice, "wide_bytes_fetched", (int64) fetched);
-	hone_evidence_number(advice, "wide_share", columns.wide_bytes / columns.bytes);
-	appendStringInfoChar(&columns.json, ']');
-	hone_evidence_json(advice, "columns", columns.json.data);
-	hone_evidence_sample(advice, "sample", &finding->sample, reader);
+					"%s %s fetches wide columns, %.0f %% of the bytes of each row: %s",
+					hone_rewrite_sample_has_star(&finding->sample) ? "SELECT * from" : "SELECT of every column of",
+					hone_qualified_name(columns.columns[0].relid), 100 * columns.wide_bytes / columns.bytes, names.data);
+	add_star_evidence(finding, reader, &columns, json.data, query, advice);
 
 	/* a line break in a name would end the comment */
-	for (char *p = columns.names.data; *p; p++)
+	for (char *p = names.data; *p; p++)
 	{
 		if (iscntrl((unsigned char) *p))
 			*p = ' ';
 	}
 	hone_advice_set(advice, &advice->fix, "%s\n-- left out: %s. Add it back where it is read.",
 					hone_rewrite_deparse(query, !reader->constants, NULL),
-					columns.names.data);
+					names.data);
 }

@@ -29,6 +29,7 @@ int			hone_recommendation_ttl = 7 * 24 * 3600;
 int			hone_max_recommendations = 500;
 int			hone_advise_offset_rows = 1000;
 int			hone_advise_filter_rows = 1000;
+int			hone_advise_result_rows = 10000;
 int			hone_advise_sample_every = 100;
 int			hone_advise_star_bytes = 1024;
 int			hone_advise_wide_column = 256;
@@ -74,6 +75,7 @@ hone_advise_flush(bool ended)
 	hone_window_flush(ended);
 	hone_star_flush();
 	hone_plans_flush();
+	hone_offset_flush();
 }
 
 static void
@@ -124,6 +126,8 @@ advise_starting(QueryDesc *query_desc, int eflags, int nest_level)
 	if (!is_watching() || !is_ready())
 		return 0;
 	hone_keys_starting(query_desc);
+	if (nest_level == 0)
+		hone_result_starting(query_desc);
 	return hone_plans_wanted(query_desc) ? INSTRUMENT_ROWS : 0;
 }
 
@@ -145,8 +149,12 @@ advise_finished(const HoneRecord *record)
 	if (record->queryid == 0)
 		return;
 	hone_plans_finished(record);
-	if (record->cmd == CMD_SELECT)
-		hone_star_finished(record);
+	if (record->cmd != CMD_SELECT)
+		return;
+	hone_offset_finished(record);
+	hone_star_finished(record);
+	if (record->rows >= hone_advise_result_rows && record->nest_level == 0)
+		hone_result_finished(record);
 }
 
 /* Before the rows of a suspect go to the client. */
@@ -181,6 +189,11 @@ define_settings(void)
 							"Rows that OFFSET must throw away in one execution before it is reported.",
 							NULL, &hone_advise_offset_rows,
 							1000, 1, INT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("hone.advise_result_rows",
+							"Rows that a SELECT without LIMIT must send to the client in one execution before it is reported.",
+							"Most clients hold a whole result in memory before its first row is seen.",
+							&hone_advise_result_rows,
+							10000, 1, INT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("hone.advise_sample_every",
 							"One in so many executions of a query counts the rows of its plan nodes.",
 							"The first three executions in a session always do.",

@@ -25,6 +25,7 @@ extern int	hone_max_recommendations;
 extern int	hone_advise_offset_rows;	/* rows thrown away by one page */
 extern int	hone_advise_filter_rows;	/* rows removed in one execution */
 extern int	hone_advise_sample_every;	/* executions of one query */
+extern int	hone_advise_result_rows;	/* rows sent in one execution */
 extern int	hone_advise_star_bytes; /* kB, over all calls */
 extern int	hone_advise_wide_column;	/* bytes */
 
@@ -120,7 +121,7 @@ extern void hone_window_finished(const HoneRecord *record,
 								 const HoneCallKeys *keys);
 extern void hone_window_flush(bool ended);
 
-/* ---- plans.c: rows thrown away by LIMIT and by filters ---- */
+/* ---- plans.c: rows thrown away by filters ---- */
 
 /* True if this execution is one of the few that count rows per node. */
 extern bool hone_plans_wanted(QueryDesc *query_desc);
@@ -129,7 +130,38 @@ extern bool hone_plans_wanted(QueryDesc *query_desc);
 extern void hone_plans_finished(const HoneRecord *record);
 extern void hone_plans_flush(void);
 
-/* ---- star.c: SELECT * ---- */
+/* ---- offset.c: rows thrown away by OFFSET ---- */
+
+/*
+ * What the counts of such a finding are: pages by their number, all executions
+ * of the query, and how a page followed the one before in its session.
+ */
+typedef enum HonePageCount
+{
+	HONE_PAGES_FIRST,			/* page 1 */
+	HONE_PAGES_TEN,				/* pages 2 to 10 */
+	HONE_PAGES_HUNDRED,			/* pages 11 to 100 */
+	HONE_PAGES_DEEPER,
+	HONE_PAGES_STEPS,			/* the next page, or the previous one */
+	HONE_PAGES_JUMPS			/* any other but the first and the same */
+} HonePageCount;
+
+/* The Limit node at the top of a plan, or NULL. */
+extern struct LimitState *hone_offset_limit(struct PlanState *top);
+
+/* Of a SELECT with a queryid and an executor state. */
+extern void hone_offset_finished(const HoneRecord *record);
+extern void hone_offset_flush(void);
+
+/* ---- result.c: very many rows for the client ---- */
+
+/* Before the executor starts: is it a client's whole result? */
+extern void hone_result_starting(const QueryDesc *query_desc);
+
+/* Of a client's SELECT of hone.advise_result_rows rows or more. */
+extern void hone_result_finished(const HoneRecord *record);
+
+/* ---- star.c: SELECT *, or every column ---- */
 extern void hone_star_analyzed(ParseState *pstate, Query *query);
 
 /* Of a SELECT with a queryid and an executor state. */

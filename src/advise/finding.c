@@ -267,6 +267,8 @@ hone_finding_add(HoneFinding *delta)
 		finding->rows += delta->rows;
 		finding->rows_kept += delta->rows_kept;
 		finding->rows_max = Max(finding->rows_max, delta->rows_max);
+		for (int i = 0; i < HONE_FINDING_COUNTS; i++)
+			finding->counts[i] += delta->counts[i];
 		add_queries(finding, delta);
 		add_recent(finding, delta);
 		if (delta->key.kind == HONE_FINDING_N_PLUS_ONE)

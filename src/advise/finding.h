@@ -26,6 +26,7 @@
 #define HONE_FINDING_QUALS	8	/* filter clauses of a scan that are kept */
 #define HONE_FINDING_QUERIES 4	/* queries named by one finding */
 #define HONE_FINDING_RECENT	32	/* occurrences whose size is kept, for p50 */
+#define HONE_FINDING_COUNTS	6	/* counters whose meaning is the kind's */
 
 typedef enum HoneFindingKind
 {
@@ -35,6 +36,7 @@ typedef enum HoneFindingKind
 	HONE_FINDING_INDEX,
 	HONE_FINDING_REPEATED,
 	HONE_FINDING_ROW_WRITE,
+	HONE_FINDING_RESULT,
 	HONE_FINDING_KINDS			/* one more than the last */
 } HoneFindingKind;
 
@@ -88,8 +90,8 @@ typedef struct HoneFindingKey
 
 /*
  * Counters add up over all backends since first_seen. "times" is the number
- * of bursts (N+1), of deep pages (OFFSET), of calls (star) and of sampled
- * executions (index).
+ * of bursts (N+1), of deep pages (OFFSET), of calls (star, result) and of
+ * sampled executions (index).
  */
 typedef struct HoneFinding
 {
@@ -110,6 +112,7 @@ typedef struct HoneFinding
 	int64		recent[HONE_FINDING_RECENT];	/* sizes of the last
 												 * occurrences: calls of a
 												 * loop, rows thrown away */
+	int64		counts[HONE_FINDING_COUNTS];	/* OFFSET: HonePageCount */
 	int64		parent_rows;	/* N+1: rows of the parent, last burst */
 	int64		confirmed;		/* N+1: bursts whose keys were the parent's
 								 * values, */

@@ -1,13 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * plans.c
- *	  What a finished plan threw away: rows skipped by OFFSET, and rows that a
- *	  sequential scan read only to filter them out.
+ *	  What a finished plan threw away: rows that a sequential scan read only to
+ *	  filter them out.
  *
- * The Limit node knows for free how far it skipped. Rows removed by filters
- * are counted by the executor only with instrumentation, so a few executions
- * of each query are sampled: the first ones, then one in
- * hone.advise_sample_every. Rows only, no timers.
+ * Rows removed by filters are counted by the executor only with
+ * instrumentation, so a few executions of each query are sampled: the first
+ * ones, then one in hone.advise_sample_every. Rows only, no timers.
  *
  * Only executor state is read here, never the catalogs: which columns are
  * named by a filter and with which operators is written down as numbers;
@@ -43,7 +42,6 @@
 #define REMOVED_SHARE	0.9		/* of the rows read */
 #define WRITE_MS		1000	/* between two writes of unsampled executions */
 #define TABLES			8		/* filtered tables kept of one execution */
-#define LIMIT_DEPTH		4		/* nodes above a Limit that are looked under */
 
 /* Executions of one query since its last sample; found by queryid modulo. */
 typedef struct SampledQuery
@@ -475,65 +473,11 @@ look_at_filters(const HoneRecord *record, SampledQuery *query)
 	query->weight = 0;
 }
 
-/* The Limit node at the top of a plan, or NULL. */
-static inline LimitState *
-find_limit(PlanState *node)
-{
-	for (int depth = 0; node != NULL && !IsA(node, LimitState); depth++)
-	{
-		if (depth == LIMIT_DEPTH)
-			return NULL;
-		node = IsA(node, SubqueryScanState) ?
-			((SubqueryScanState *) node)->subplan : outerPlanState(node);
-	}
-	return (LimitState *) node;
-}
-
-static pg_noinline void
-look_at_limit(const HoneRecord *record, const LimitState *limit)
-{
-	Oid			relid;
-	int64		skipped;
-	double		ms = record->elapsed_ns / 1e6;
-
-	if (limit->limitOffset == NULL || limit->lstate == LIMIT_INITIAL)
-		return;
-	skipped = Min(limit->offset, limit->position);
-	if (skipped < hone_advise_offset_rows)
-		return;
-	relid = hone_sample_relation(record->query_desc->plannedstmt);
-	if (!OidIsValid(relid))
-		return;
-
-	memset(&delta, 0, offsetof(HoneFinding, sample));
-	delta.key.dbid = MyDatabaseId;
-
-	delta.key.kind = HONE_FINDING_OFFSET;
-	delta.key.relid = relid;
-	delta.key.queryid = record->queryid;
-	delta.calls = 1;
-	delta.times = 1;
-	delta.cost_ms = ms;
-	delta.saving_ms = ms * skipped / (skipped + record->rows);
-	delta.rows = skipped;
-	delta.rows_max = skipped;
-	delta.rows_kept = record->rows;
-	hone_sample_take(&delta.sample, record);
-	delta.parent.queryid = 0;
-	hone_finding_add(&delta);
-}
-
 void
 hone_plans_finished(const HoneRecord *record)
 {
-	PlanState  *top = record->query_desc->planstate;
 	SampledQuery *query = &sampled[record->queryid % SAMPLED_QUERIES];
-	LimitState *limit;
 
-	if (top == NULL)
-		return;
-	if (record->cmd == CMD_SELECT && (limit = find_limit(top)) != NULL)
-		look_at_limit(record, limit);
-	if (query->queryid == record->queryid)
+	if (record->query_desc->planstate != NULL && query->queryid == record->queryid)
 		look_at_filters(record, query);
 }

@@ -63,6 +63,7 @@ static const AdviceKind advice_kinds[HONE_FINDING_KINDS] = {
 	[HONE_FINDING_INDEX] = {"missing_index", hone_advice_index},
 	[HONE_FINDING_REPEATED] = {"repeated_query", hone_advice_repeated},
 	[HONE_FINDING_ROW_WRITE] = {"row_by_row_write", hone_advice_row_write},
+	[HONE_FINDING_RESULT] = {"unbounded_result", hone_advice_result},
 };
 
 static const char *

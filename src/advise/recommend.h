@@ -49,6 +49,8 @@ extern void hone_advice_repeated(const HoneFinding *finding,
 								 const HoneReader *reader, HoneAdvice *advice);
 extern void hone_advice_row_write(const HoneFinding *finding,
 								  const HoneReader *reader, HoneAdvice *advice);
+extern void hone_advice_result(const HoneFinding *finding,
+							   const HoneReader *reader, HoneAdvice *advice);
 
 /* ---- evidence (evidence.c) ---- */
 
@@ -80,6 +82,15 @@ extern List *hone_relation_key(Oid relid);
  * 'equal' in any order, followed by 'next' (0: anything)?
  */
 extern bool hone_relation_has_index(Oid relid, List *equal, AttrNumber next);
+
+/*
+ * Name of a valid btree index over all rows that begins with one of 'first'
+ * and has all of 'columns', or NULL. Integer lists.
+ */
+extern char *hone_relation_covering_index(Oid relid, List *first, List *columns);
+
+/* Is the column never null? */
+extern bool hone_relation_not_null(Oid relid, AttrNumber attnum);
 
 /* The partitioned table at the top, or the relation itself. */
 extern Oid	hone_relation_topmost(Oid relid);

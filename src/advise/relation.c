@@ -13,6 +13,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/stratnum.h"
 #include "catalog/index.h"
 #include "catalog/partition.h"
 #include "catalog/pg_am.h"
@@ -26,6 +27,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "advise/recommend.h"
 
@@ -75,8 +77,8 @@ is_whole_btree(HeapTuple tuple)
 		is_btree(index->indexrelid);
 }
 
-static bool
-is_not_null(Oid relid, AttrNumber attnum)
+bool
+hone_relation_not_null(Oid relid, AttrNumber attnum)
 {
 	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
 										Int16GetDatum(attnum));
@@ -84,9 +86,49 @@ is_not_null(Oid relid, AttrNumber attnum)
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
-	result = ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
+	result = ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull &&
+		hone_compat_not_null_is_valid(relid, attnum);
 	ReleaseSysCache(tuple);
 	return result;
+}
+
+/*
+ * Does the index tell apart all values that are different in the column's own
+ * collation and by its type's own equality? Another collation, or another
+ * operator class, may find more of them different.
+ */
+static bool
+is_column_unique(HeapTuple tuple, int position)
+{
+	Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+	Oid			class;
+	Oid			family;
+	Oid			input;
+	TypeCacheEntry *entry;
+	bool		isnull;
+	oidvector  *collations;
+	oidvector  *classes;
+
+	get_atttypetypmodcoll(index->indrelid, index->indkey.values[position], &type,
+						  &typmod, &collation);
+	collations = (oidvector *) DatumGetPointer(SysCacheGetAttr(INDEXRELID, tuple,
+															   Anum_pg_index_indcollation,
+															   &isnull));
+	classes = (oidvector *) DatumGetPointer(SysCacheGetAttr(INDEXRELID, tuple,
+															Anum_pg_index_indclass,
+															&isnull));
+	class = classes->values[position];
+	if (OidIsValid(collation) && collations->values[position] != collation &&
+		!get_collation_isdeterministic(collation))
+		return false;
+	if (!get_opclass_opfamily_and_input_type(class, &family, &input))
+		return false;
+	entry = lookup_type_cache(type, TYPECACHE_EQ_OPR);
+	return OidIsValid(entry->eq_opr) &&
+		get_op_opfamily_strategy(entry->eq_opr, family) == BTEqualStrategyNumber;
 }
 
 /* Columns of a unique index if all are plain and not null; else NIL. */
@@ -102,7 +144,8 @@ unique_columns(HeapTuple tuple)
 	{
 		AttrNumber	attnum = index->indkey.values[i];
 
-		if (attnum <= 0 || !is_not_null(index->indrelid, attnum))
+		if (attnum <= 0 || !hone_relation_not_null(index->indrelid, attnum) ||
+			!is_column_unique(tuple, i))
 			return NIL;
 		columns = lappend_int(columns, attnum);
 	}
@@ -164,6 +207,47 @@ hone_relation_has_index(Oid relid, List *equal, AttrNumber next)
 		ReleaseSysCache(tuple);
 	}
 	return found;
+}
+
+static bool
+has_all_columns(Form_pg_index index, List *columns)
+{
+	ListCell   *lc;
+
+	foreach(lc, columns)
+	{
+		bool		found = false;
+
+		for (int i = 0; i < index->indnatts; i++)
+			found |= index->indkey.values[i] == lfirst_int(lc);
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+char *
+hone_relation_covering_index(Oid relid, List *first, List *columns)
+{
+	char	   *name = NULL;
+	ListCell   *lc;
+
+	foreach(lc, index_list(relid))
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID,
+											ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_index index;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		index = (Form_pg_index) GETSTRUCT(tuple);
+		if (name == NULL && is_whole_btree(tuple) &&
+			list_member_int(first, index->indkey.values[0]) &&
+			has_all_columns(index, columns))
+			name = get_rel_name(lfirst_oid(lc));
+		ReleaseSysCache(tuple);
+	}
+	return name;
 }
 
 Oid

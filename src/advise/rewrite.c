@@ -188,6 +188,27 @@ hone_rewrite_select(Node *statement)
 	return statement && IsA(statement, SelectStmt) ? (SelectStmt *) statement : NULL;
 }
 
+bool
+hone_rewrite_has_star(Node *statement)
+{
+	SelectStmt *select = hone_rewrite_select(statement);
+	ListCell   *lc;
+
+	if (select == NULL)
+		return false;
+	while (select->larg != NULL)
+		select = select->larg;
+	foreach(lc, select->targetList)
+	{
+		ResTarget  *target = lfirst_node(ResTarget, lc);
+
+		if (target->val != NULL && IsA(target->val, ColumnRef) &&
+			IsA(llast(((ColumnRef *) target->val)->fields), A_Star))
+			return true;
+	}
+	return false;
+}
+
 static bool
 is_write(const Node *statement)
 {
@@ -217,6 +238,28 @@ parse_one(const char *text, bool writes)
 	return raw;
 }
 
+/* A long statement may be whole in the statistics. */
+static const char *
+whole_text(const HoneSample *sample)
+{
+	const char *text = sample->text;
+
+	if (sample->truncated)
+		text = hone_stats_sample_text(MyDatabaseId, sample->queryid);
+	if (text == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("the statement is too long to be kept"),
+				 errhint("Statements of up to %d bytes are kept for hone.recommendations.", HONE_SAMPLE_TEXT - 1)));
+	return text;
+}
+
+bool
+hone_rewrite_sample_has_star(const HoneSample *sample)
+{
+	return hone_rewrite_has_star(parse_one(whole_text(sample), false)->stmt);
+}
+
 static LOCKMODE
 lock_mode(const Node *statement)
 {
@@ -229,19 +272,10 @@ static Query *
 parse_sample(const HoneSample *sample, bool writes)
 {
 	QualifyContext context = {sample, NIL};
-	const char *text = sample->text;
+	const char *text = whole_text(sample);
 	LOCKMODE	mode;
 	RawStmt    *raw;
 
-	/* a long statement may be whole in the statistics */
-	if (sample->truncated)
-		text = hone_stats_sample_text(MyDatabaseId, sample->queryid);
-
-	if (text == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("the statement is too long to be kept"),
-				 errhint("Statements of up to %d bytes are kept for hone.recommendations.", HONE_SAMPLE_TEXT - 1)));
 	raw = parse_one(text, writes);
 	mode = lock_mode(raw->stmt);
 	for (int i = 0; i < sample->nrels; i++)

@@ -29,6 +29,13 @@
 extern SelectStmt *hone_rewrite_select(Node *statement);
 
 /*
+ * Has the list of that SELECT a star (of a set operation, the first's)? The
+ * first does not throw.
+ */
+extern bool hone_rewrite_has_star(Node *statement);
+extern bool hone_rewrite_sample_has_star(const HoneSample *sample);
+
+/*
  * Parse and analyse a sample as its session did: tables without a schema are
  * those the sample was seen to use, and other names are looked up under the
  * search_path it ran with, which stays set to the end of the subtransaction. Takes

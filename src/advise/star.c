@@ -1,14 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * star.c
- *	  Which queries select *, and how many rows they fetched.
+ *	  Which queries select *, or every column by name, and how many rows they
+ *	  fetched.
  *
- * The star is only in the source: after parse analysis it has become a list
- * of columns. So the raw parse of a query's text is looked at once, when the
- * backend first sees its identifier. Which identifiers were looked at is kept
- * in a small table (found by identifier modulo its size; a collision only
- * means looking again), and those with a star in another, in sets of WAYS. Parsing is skipped when the text holds no asterisk, and limited to
- * a number of texts per second for workloads whose identifiers never repeat.
+ * A query that returns all columns of a table is known after parse analysis.
+ * Of smaller tables, and in set operations, the star itself counts, which is
+ * only in the source: the raw parse of a query's text is looked at once, when
+ * the backend first sees its identifier. Which identifiers were looked at is
+ * kept in a small table (found by identifier modulo its size; a collision only
+ * means looking again), and those with a star in another, in sets of WAYS.
+ * Parsing is skipped when the text holds no asterisk, and limited to a number
+ * of texts per second for workloads whose identifiers never repeat.
  *
  * Counting is local; the table of findings is written to at a query's first
  * call, then at most once a second, and at the backend's exit.
@@ -17,8 +20,9 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/transam.h"
-#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "parser/parser.h"
@@ -34,6 +38,7 @@
 #define STAR_TEXT_MAX		16384	/* longer statements are not looked at */
 #define STAR_PARSES			50	/* per second */
 #define STAR_WRITE_MS		1000
+#define LISTED_COLUMNS		4	/* all of fewer columns are no star */
 
 typedef struct StarQuery
 {
@@ -45,7 +50,8 @@ typedef struct StarQuery
 	int64		total;			/* calls, ever */
 	TimestampTz written;
 	TimestampTz used;
-	HoneSample *sample;			/* allocated when the first star comes */
+	HoneSample *sample;			/* of the query, or of the one before it here */
+	Size		sample_size;
 } StarQuery;
 
 static uint64 examined[EXAMINED];
@@ -66,28 +72,6 @@ may_parse(void)
 		parses_left = STAR_PARSES;
 	}
 	return parses_left-- > 0;
-}
-
-/* The outermost SELECT's list has a star (of a set operation, the first's). */
-static bool
-statement_has_star(Node *stmt)
-{
-	SelectStmt *select = hone_rewrite_select(stmt);
-	ListCell   *lc;
-
-	if (select == NULL)
-		return false;
-	while (select->larg != NULL)
-		select = select->larg;
-	foreach(lc, select->targetList)
-	{
-		ResTarget  *target = lfirst_node(ResTarget, lc);
-
-		if (target->val != NULL && IsA(target->val, ColumnRef) &&
-			IsA(llast(((ColumnRef *) target->val)->fields), A_Star))
-			return true;
-	}
-	return false;
 }
 
 /*
@@ -119,7 +103,7 @@ text_has_star(const char *text, int len)
 		MemoryContextSwitchTo(parse_context);
 		trees = raw_parser(pnstrdup(text, len), RAW_PARSE_DEFAULT);
 		result = list_length(trees) == 1 &&
-			statement_has_star(linitial_node(RawStmt, trees)->stmt);
+			hone_rewrite_has_star(linitial_node(RawStmt, trees)->stmt);
 	}
 	PG_CATCH();
 	{
@@ -137,6 +121,12 @@ text_has_star(const char *text, int len)
 }
 
 static bool
+is_users(RangeTblEntry *rte)
+{
+	return rte->rtekind == RTE_RELATION && rte->relid >= FirstNormalObjectId;
+}
+
+static bool
 reads_user_table(Query *query)
 {
 	ListCell   *lc;
@@ -145,8 +135,63 @@ reads_user_table(Query *query)
 	{
 		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
 
-		if (rte->rtekind == RTE_RELATION && rte->relid >= FirstNormalObjectId &&
-			rte->relkind != RELKIND_VIEW)
+		if (is_users(rte) || rte->rtekind == RTE_SUBQUERY)
+			return true;
+	}
+	return false;
+}
+
+/* Columns of a table; those dropped have no name after parse analysis. */
+static int
+count_columns(RangeTblEntry *rte)
+{
+	int			columns = 0;
+	ListCell   *lc;
+
+	foreach(lc, rte->eref->colnames)
+		columns += strVal(lfirst(lc))[0] != '\0';
+	return columns;
+}
+
+/* Columns of the table that the query returns as they are, each once. */
+static int
+count_listed(Query *query, Index rti)
+{
+	static bool listed[MaxHeapAttributeNumber +1];
+	int			columns = 0;
+	ListCell   *lc;
+
+	memset(listed, 0, sizeof(listed));
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *target = lfirst_node(TargetEntry, lc);
+		Var		   *var = (Var *) target->expr;
+
+		if (target->resjunk || !IsA(var, Var) || var->varlevelsup > 0 ||
+			var->varno != rti || var->varattno <= 0 || listed[var->varattno])
+			continue;
+		listed[var->varattno] = true;
+		columns++;
+	}
+	return columns;
+}
+
+/* The star that an ORM writes: all columns of a table, by name. */
+static bool
+lists_every_column(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+		int			columns;
+
+		if (!is_users(rte))
+			continue;
+		columns = count_columns(rte);
+		if (columns >= LISTED_COLUMNS && columns <= list_length(query->targetList) &&
+			count_listed(query, foreach_current_index(lc) + 1) == columns)
 			return true;
 	}
 	return false;
@@ -168,7 +213,7 @@ star_write(StarQuery *query)
 	delta.cost_ms = query->ms;
 	delta.rows = query->rows;
 	delta.rows_max = query->rows_max;
-	delta.sample = *query->sample;
+	hone_sample_put(&delta.sample, query->sample);
 	delta.parent.queryid = 0;
 	hone_finding_add(&delta);
 	query->calls = query->rows = query->rows_max = 0;
@@ -233,7 +278,9 @@ hone_star_analyzed(ParseState *pstate, Query *query)
 	len = query->stmt_len > 0 ? query->stmt_len : strlen(text);
 	if (len > STAR_TEXT_MAX)
 		return;
-	if (memchr(text, '*', len) != NULL)
+	if (lists_every_column(query))
+		star_add(HONE_QUERYID(query));
+	else if (memchr(text, '*', len) != NULL)
 	{
 		if (!may_parse())
 			return;
@@ -241,6 +288,24 @@ hone_star_analyzed(ParseState *pstate, Query *query)
 			star_add(HONE_QUERYID(query));
 	}
 	*seen = HONE_QUERYID(query);
+}
+
+/* Rows are wide, or have values that may be stored out of line. */
+static bool
+may_be_wide(const QueryDesc *query_desc)
+{
+	TupleDesc	desc = query_desc->tupDesc;
+
+	if (query_desc->plannedstmt->planTree->plan_width >= hone_advise_wide_column)
+		return true;
+	for (int i = 0; desc != NULL && i < desc->natts; i++)
+	{
+		char		storage = TupleDescAttr(desc, i)->attstorage;
+
+		if (storage == TYPSTORAGE_EXTENDED || storage == TYPSTORAGE_EXTERNAL)
+			return true;
+	}
+	return false;
 }
 
 static pg_noinline void
@@ -251,15 +316,17 @@ star_count(const HoneRecord *record)
 
 	if (query == NULL)
 		return;
+	if (query->sample != NULL && query->sample->queryid != record->queryid)
+	{
+		hone_memory_give(query->sample_size);
+		pfree(query->sample);
+		query->sample = NULL;
+	}
 	if (query->sample == NULL)
-		query->sample = MemoryContextAllocExtended(TopMemoryContext,
-												   sizeof(HoneSample),
-												   MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
+		query->sample = hone_sample_keep(record, TopMemoryContext, &query->sample_size);
 	if (query->sample == NULL)
 		return;
-	if (query->sample->queryid != record->queryid)
-		hone_sample_take(query->sample, record);
-	if (query->sample->nrels == 0)
+	if (query->sample->nrels == 0 || (query->total == 0 && !may_be_wide(record->query_desc)))
 	{
 		query->queryid = 0;
 		return;

@@ -14,6 +14,7 @@
 #include "access/table.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "commands/vacuum.h"
 #include "executor/executor.h"
 #include "storage/bufmgr.h"
@@ -100,5 +101,21 @@ hone_compat_jumble_utility(Node *statement)
 	return queryid;
 #else
 	return 0;
+#endif
+}
+
+bool
+hone_compat_not_null_is_valid(Oid relid, AttrNumber attnum)
+{
+#if PG_VERSION_NUM >= 180000
+	HeapTuple	tuple = findNotNullConstraintAttnum(relid, attnum);
+	Form_pg_constraint constraint;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	constraint = (Form_pg_constraint) GETSTRUCT(tuple);
+	return constraint->convalidated && !constraint->connoinherit;
+#else
+	return true;
 #endif
 }

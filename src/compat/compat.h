@@ -271,6 +271,12 @@ extern uint64 hone_compat_jumble_utility(Node *statement);
 extern void hone_compat_analyze_heap_block(TableScanDesc scan, BlockNumber block,
 										   BufferAccessStrategy strategy);
 
+/*
+ * Holds a NOT NULL constraint of all rows, of heirs too? (18 has constraints
+ * that were not validated; 18 gave them entries in pg_constraint.)
+ */
+extern bool hone_compat_not_null_is_valid(Oid relid, AttrNumber attnum);
+
 /* In files that only the server that wrote them may read: its major version. */
 #define HONE_SERVER_VERSION		(PG_VERSION_NUM / 10000)
 
