@@ -23,7 +23,7 @@ const document = pgTable('document', {
   id: id(),
   title: text().notNull(),
   body: text().notNull(),
-  attributes: jsonb().notNull(),
+  properties: jsonb().notNull(),
 });
 const schema = {
   author,

@@ -9,7 +9,7 @@ function defineModels(sequelize) {
   const Review = sequelize.define('review', { rating: DataTypes.INTEGER, note: DataTypes.TEXT }, options);
   const Document = sequelize.define(
     'document',
-    { title: DataTypes.TEXT, body: DataTypes.TEXT, attributes: DataTypes.JSONB },
+    { title: DataTypes.TEXT, body: DataTypes.TEXT, properties: DataTypes.JSONB },
     options,
   );
   Author.hasMany(Book, { foreignKey: 'author_id' });

@@ -29,7 +29,7 @@ const Review = new EntitySchema({
 });
 const Document = new EntitySchema({
   name: 'document',
-  columns: { id, title: { type: 'text' }, body: { type: 'text' }, attributes: { type: 'jsonb' } },
+  columns: { id, title: { type: 'text' }, body: { type: 'text' }, properties: { type: 'jsonb' } },
 });
 
 exports.open = async (scenario) => {

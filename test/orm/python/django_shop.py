@@ -55,7 +55,7 @@ class Review(models.Model):
 class Document(models.Model):
     title = models.TextField()
     body = models.TextField()
-    attributes = models.JSONField()
+    properties = models.JSONField()
 
     class Meta:
         app_label = "shop"

@@ -39,7 +39,7 @@ class Document(Base):
     id = Column(Integer, primary_key=True)
     title = Column(Text, nullable=False)
     body = Column(Text, nullable=False)
-    attributes = Column(JSONB, nullable=False)
+    properties = Column(JSONB, nullable=False)
 
 
 def open_shop(scenario):

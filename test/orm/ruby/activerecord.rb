@@ -30,16 +30,11 @@ end
 
 class Review < Record
   self.table_name = 'review'
-  belongs_to :book
+  belongs_to :book, optional: false
 end
 
 class Document < Record
   self.table_name = 'document'
-  # a column's name that is a method's too
-  self.ignored_columns = []
-  def self.dangerous_attribute_method?(name)
-    name == 'attributes' ? false : super
-  end
 end
 
 # Columns of reviews that are not saved yet.
@@ -71,7 +66,7 @@ module Shop
     Document.all.to_a
   end
 
-  # each in a transaction of its own, after a look at the book it belongs to
+  # each in a transaction of its own, after a look whether its book is there
   def saves
     reviews(SAVES).each { |columns| Review.create!(columns) }
   end
