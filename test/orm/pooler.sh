@@ -72,8 +72,10 @@ SELECT id, name, country FROM author ORDER BY id LIMIT 20;
 \sleep 30 ms
 SQL
 cat >"$place/fetch.pgbench" <<'SQL'
-\set id random(1, 5000)
-SELECT id, title, year FROM book WHERE id = :id;
+\set book random(1, 5000)
+\set author random(1, 200)
+SELECT id, title, year FROM book WHERE id = :book;
+SELECT id, name FROM author WHERE id = :author;
 SQL
 
 # traffic CLIENTS PROTOCOL
