@@ -76,6 +76,8 @@ if orm_debian have_psycopg2 python3-psycopg2; then
         calm "$scenario" $python "$HONE_SRC/test/orm/python/calm.py" "$scenario"
     done
     is "$ORM: what was not there was inserted" "$(sql "SELECT count(*) FROM author WHERE country = 'imported'")" 60
+    # what all this is worth: a loop is found here
+    orm_run loop $python "$HONE_SRC/test/orm/python/loop.py" && orm_found n_plus_one book
 else
     orm_missing "programs without an ORM"
 fi

@@ -21,6 +21,7 @@ settings.configure(
         "django.contrib.admin",
         "django.contrib.sessions",
     ],
+    SECRET_KEY="not used",
     DEFAULT_AUTO_FIELD="django.db.models.AutoField",
 )
 django.setup()

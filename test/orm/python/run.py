@@ -18,5 +18,4 @@ def main(orm, scenario):
 
 
 if __name__ == "__main__":
-    sys.dont_write_bytecode = True
     main(*sys.argv[1:])
