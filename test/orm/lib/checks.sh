@@ -106,9 +106,10 @@ orm_scenarios() {
     shift
     orm_run lazy "$@" lazy && orm_found n_plus_one book && orm_loop author id
     orm_run upward "$@" upward && orm_found n_plus_one author && orm_loop book "${ORM_UPWARD:-author_id}"
-    orm_run eager "$@" eager && orm_silent n_plus_one
+    orm_run eager "$@" eager && orm_silent n_plus_one select_star
     orm_run pages "$@" pages && orm_found offset_pagination book && orm_application
     orm_run wide "$@" wide && orm_found select_star document && orm_application
+    orm_run lean "$@" lean && orm_silent select_star offset_pagination n_plus_one
     orm_run saves "$@" saves && orm_found row_by_row_write review && orm_application
     orm_run updates "$@" updates && orm_found row_by_row_write book && orm_application
     orm_run bulk "$@" bulk && orm_silent row_by_row_write n_plus_one

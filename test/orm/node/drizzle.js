@@ -1,9 +1,9 @@
 'use strict';
 const pg = require('pg');
-const { asc, count, eq, relations } = require('drizzle-orm');
+const { asc, count, eq, gt, relations } = require('drizzle-orm');
 const { drizzle } = require('drizzle-orm/node-postgres');
 const { integer, jsonb, pgTable, text } = require('drizzle-orm/pg-core');
-const { connection, tagDriver, reviews, LIST, PAGE, DEEP_PAGES, SAVES, BULK } = require('./settings.js');
+const { connection, tagDriver, reviews, LIST, PAGE, DEEP_PAGES, KEYSET_PAGES, SAVES, BULK } = require('./settings.js');
 
 const id = () => integer().primaryKey().generatedByDefaultAsIdentity();
 const author = pgTable('author', { id: id(), name: text().notNull(), country: text().notNull() });
@@ -61,6 +61,14 @@ exports.open = async (scenario) => {
     },
     async wide() {
       await db.select().from(document);
+    },
+    async lean() {
+      await db.select({ id: document.id, title: document.title }).from(document);
+      let after = 0;
+      for (let page = 0; page < KEYSET_PAGES; page++) {
+        const found = await db.select().from(book).where(gt(book.id, after)).orderBy(asc(book.id)).limit(PAGE);
+        after = found.at(-1).id;
+      }
     },
     async saves() {
       for (const one of reviews(SAVES)) await db.insert(review).values(one).returning();

@@ -1,7 +1,7 @@
 'use strict';
 const createKnex = require('knex');
 const { Model } = require('objection');
-const { connection, tagged, reviews, LIST, PAGE, DEEP_PAGES, SAVES, BULK } = require('./settings.js');
+const { connection, tagged, reviews, LIST, PAGE, DEEP_PAGES, KEYSET_PAGES, SAVES, BULK } = require('./settings.js');
 
 class Author extends Model {
   static tableName = 'author';
@@ -71,6 +71,14 @@ exports.open = async (scenario) => {
     },
     async wide() {
       await Document.query();
+    },
+    async lean() {
+      await Document.query().select('id', 'title');
+      let after = 0;
+      for (let page = 0; page < KEYSET_PAGES; page++) {
+        const books = await Book.query().where('id', '>', after).orderBy('id').limit(PAGE);
+        after = books.at(-1).id;
+      }
     },
     async saves() {
       for (const review of reviews(SAVES)) await Review.query().insert(review);

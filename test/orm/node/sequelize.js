@@ -1,6 +1,6 @@
 'use strict';
-const { DataTypes, Sequelize } = require('sequelize');
-const { connection, tagged, reviews, LIST, PAGE, DEEP_PAGES, SAVES, BULK } = require('./settings.js');
+const { DataTypes, Op, Sequelize } = require('sequelize');
+const { connection, tagged, reviews, LIST, PAGE, DEEP_PAGES, KEYSET_PAGES, SAVES, BULK } = require('./settings.js');
 
 function defineModels(sequelize) {
   const options = { freezeTableName: true, timestamps: false };
@@ -60,6 +60,14 @@ exports.open = async (scenario) => {
     },
     async wide() {
       await Document.findAll();
+    },
+    async lean() {
+      await Document.findAll({ attributes: ['id', 'title'] });
+      let after = 0;
+      for (let page = 0; page < KEYSET_PAGES; page++) {
+        const books = await Book.findAll({ where: { id: { [Op.gt]: after } }, order: ['id'], limit: PAGE });
+        after = books.at(-1).id;
+      }
     },
     async saves() {
       for (const review of reviews(SAVES)) await Review.create(review);

@@ -14,6 +14,7 @@ exports.connection = {
 exports.LIST = 40; // authors or books of a list
 exports.PAGE = 20; // books of a page
 exports.DEEP_PAGES = [200, 210, 220]; // numbers from 0
+exports.KEYSET_PAGES = 40; // from the first on
 exports.SAVES = 40;
 exports.BULK = 100;
 

@@ -1,8 +1,8 @@
 'use strict';
 require('reflect-metadata');
 const pg = require('pg');
-const { DataSource, EntitySchema } = require('typeorm');
-const { connection, tagDriver, reviews, LIST, PAGE, DEEP_PAGES, SAVES, BULK } = require('./settings.js');
+const { DataSource, EntitySchema, MoreThan } = require('typeorm');
+const { connection, tagDriver, reviews, LIST, PAGE, DEEP_PAGES, KEYSET_PAGES, SAVES, BULK } = require('./settings.js');
 
 const id = { type: 'int', primary: true, generated: 'identity', generatedIdentity: 'BY DEFAULT' };
 const Author = new EntitySchema({
@@ -70,6 +70,14 @@ exports.open = async (scenario) => {
     },
     async wide() {
       await documents.find();
+    },
+    async lean() {
+      await documents.find({ select: { id: true, title: true } });
+      let after = 0;
+      for (let page = 0; page < KEYSET_PAGES; page++) {
+        const found = await books.find({ where: { id: MoreThan(after) }, order: { id: 'ASC' }, take: PAGE });
+        after = found.at(-1).id;
+      }
     },
     async saves() {
       for (const review of reviews(SAVES)) await saved.save(review);

@@ -20,7 +20,7 @@ django.setup()
 from django.core.paginator import Paginator  # noqa: E402
 from django.db import connection, models  # noqa: E402
 
-from settings import BULK, DEEP_PAGES, LIST, PAGE, SAVES, reviews, tagged  # noqa: E402
+from settings import BULK, DEEP_PAGES, KEYSET_PAGES, LIST, PAGE, SAVES, reviews, tagged  # noqa: E402
 
 
 class Author(models.Model):
@@ -99,6 +99,14 @@ def pages():
 
 def wide():
     list(Document.objects.all())
+
+
+def lean():
+    list(Document.objects.only("id", "title"))
+    after = 0
+    for _ in range(KEYSET_PAGES):
+        books = list(Book.objects.filter(id__gt=after).order_by("id")[:PAGE])
+        after = books[-1].id
 
 
 def saves():

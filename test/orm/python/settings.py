@@ -5,6 +5,7 @@ from urllib.parse import quote
 LIST = 40  # authors or books of a list
 PAGE = 20  # books of a page
 DEEP_PAGES = (200, 210, 220)  # numbers from 1
+KEYSET_PAGES = 40  # from the first on
 SAVES = 40
 BULK = 100
 

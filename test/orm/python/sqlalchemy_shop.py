@@ -1,8 +1,8 @@
 from sqlalchemy import Column, ForeignKey, Integer, Text, create_engine, event, func, select
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Session, declarative_base, joinedload, relationship, selectinload
+from sqlalchemy.orm import Session, declarative_base, joinedload, load_only, relationship, selectinload
 
-from settings import BULK, DEEP_PAGES, LIST, PAGE, SAVES, reviews, tagged
+from settings import BULK, DEEP_PAGES, KEYSET_PAGES, LIST, PAGE, SAVES, reviews, tagged
 
 Base = declarative_base()
 # libpq takes the rest from the environment
@@ -88,6 +88,15 @@ def pages():
 def wide():
     with Session(engine) as session:
         session.scalars(select(Document)).all()
+
+
+def lean():
+    with Session(engine) as session:
+        session.scalars(select(Document).options(load_only(Document.title))).all()
+        after = 0
+        for _ in range(KEYSET_PAGES):
+            page = select(Book).where(Book.id > after).order_by(Book.id).limit(PAGE)
+            after = session.scalars(page).all()[-1].id
 
 
 def saves():

@@ -9,6 +9,7 @@ PAUSE_SECONDS = 0.2
 LIST = 40 # authors or books of a list
 PAGE = 20 # books of a page
 DEEP_PAGES = [200, 210, 220].freeze # numbers from 0
+KEYSET_PAGES = 40 # from the first on
 SAVES = 40
 BULK = 100
 
@@ -64,6 +65,12 @@ module Shop
 
   def wide
     Document.all.to_a
+  end
+
+  def lean
+    Document.select(:id, :title).to_a
+    after = 0
+    KEYSET_PAGES.times { after = Book.where('id > ?', after).order(:id).limit(PAGE).to_a.last.id }
   end
 
   # each in a transaction of its own, after a look whether its book is there
