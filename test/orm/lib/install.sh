@@ -41,6 +41,8 @@ orm_debian() {
 orm_get_node() {
     local dir=$1 source=$HONE_SRC/test/orm/node new
     [ ! -e "$dir/.complete" ] || return 0
+    # what an earlier one left that was interrupted
+    rm -rf "${dir%/*}"/new.*
     new=$(mktemp -d "${dir%/*}/new.XXXXXX")
     cp "$source/package.json" "$source/package-lock.json" "$new/"
     hone_say "the packages of test/orm/node, with npm (once)"

@@ -45,6 +45,11 @@ exports.open = async (scenario) => {
     async lazy() {
       for (const author of await Author.findAll(list)) await author.getBooks();
     },
+    // all at once, over the connections of the pool
+    async parallel() {
+      const authors = await Author.findAll(list);
+      await Promise.all(authors.map((author) => author.getBooks()));
+    },
     async upward() {
       for (const book of await Book.findAll(list)) await book.getAuthor();
     },
