@@ -17,7 +17,9 @@ for orm in sequelize typeorm knex drizzle; do
     upward=author_id
     [ "$orm" != typeorm ] || upward=id
     ORM_UPWARD=$upward orm_scenarios "$orm" node "$programs/run.js" "$orm"
-    # a process sees a part of this loop
-    [ "$orm" != sequelize ] || { orm_run parallel node "$programs/run.js" sequelize parallel && orm_found n_plus_one book; }
+    if [ "$orm" = sequelize ]; then
+        # each process of the server sees a part of this loop
+        orm_run parallel node "$programs/run.js" "$orm" parallel && orm_found n_plus_one book
+    fi
 done
 hone_done
