@@ -35,7 +35,7 @@ wanted() {
 choose() {
     local script
     scripts=() alone=()
-    for script in test/check/*.sh $long test/shell/*.sh test/crash/*.sh test/replica/*.sh; do
+    for script in test/check/*.sh $long test/shell/*.sh test/crash/*.sh test/replica/*.sh test/orm/*.sh; do
         wanted "$script" || continue
         [[ " ${scripts[*]} ${alone[*]} " != *" $script "* ]] || continue
         if grep -q '^# Runs alone: ' "$script"; then alone+=("$script"); else scripts+=("$script"); fi
