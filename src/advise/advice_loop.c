@@ -334,6 +334,17 @@ make_join(Loop *loop)
 	return text;
 }
 
+/* The table column, or the output column of an expression. */
+static char *
+origin_name(const HoneLoopKey *key)
+{
+	char	   *name = NULL;
+
+	if (OidIsValid(key->relid) && key->attnum > 0)
+		name = get_attname(key->relid, key->attnum, true);
+	return name ? name : pstrdup(NameStr(key->name));
+}
+
 /* [{"parent_column": ...}], the key that changes most first. */
 static void
 add_key_evidence(const HoneFinding *finding, HoneAdvice *advice)
@@ -347,7 +358,7 @@ add_key_evidence(const HoneFinding *finding, HoneAdvice *advice)
 	{
 		appendStringInfoString(&json, i ? ", {\"parent_column\": " : "[{\"parent_column\": ");
 		if (finding->keys[i].column > 0)
-			escape_json(&json, NameStr(finding->keys[i].name));
+			escape_json(&json, origin_name(&finding->keys[i]));
 		else
 			appendStringInfoString(&json, "null");
 		appendStringInfoChar(&json, '}');
@@ -394,7 +405,7 @@ add_summary(const HoneFinding *finding, HoneAdvice *advice)
 	if (finding->confirmed > 0)
 		hone_advice_set(advice, &advice->summary,
 						"N+1: read %s once for all rows; it is queried row by row, " INT64_FORMAT " times in a burst, by column %s of a query of %s that returned " INT64_FORMAT " rows",
-						child, calls, quote_identifier(NameStr(finding->keys[0].name)),
+						child, calls, quote_identifier(origin_name(&finding->keys[0])),
 						parent, finding->parent_rows);
 	else
 		hone_advice_set(advice, &advice->summary,

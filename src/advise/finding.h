@@ -75,6 +75,8 @@ typedef struct HoneLoopKey
 	int			column;			/* of the parent's output, from 1; 0 = not
 								 * known */
 	NameData	name;			/* of that column */
+	Oid			relid;			/* table column that it is, or InvalidOid */
+	AttrNumber	attnum;
 } HoneLoopKey;
 
 /* Hash key; no padding (hashed as bytes). */

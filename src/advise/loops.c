@@ -189,6 +189,8 @@ add_key(const HoneShape *shape, int position, const HoneOrigin *origin)
 	{
 		key->column = origin->column[position];
 		key->name = origin->name[position];
+		key->relid = origin->relid[position];
+		key->attnum = origin->attnum[position];
 	}
 }
 

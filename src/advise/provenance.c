@@ -44,6 +44,8 @@
 typedef struct CaptureColumn
 {
 	NameData	name;
+	Oid			relid;			/* table column that it is, or InvalidOid */
+	AttrNumber	attnum;
 	Oid			type;
 	bool		hashed;			/* else values of its type are not looked at */
 	bool		numbers;		/* integers, so far all of them: */
@@ -213,6 +215,27 @@ receive_slot(TupleTableSlot *slot, DestReceiver *self)
 	return capture->next->receiveSlot(slot, capture->next);
 }
 
+/* The table columns that the output columns are. */
+static void
+take_origins(HoneCapture *capture)
+{
+	ListCell   *lc;
+	int			i = 0;
+
+	foreach(lc, capture->query_desc->plannedstmt->planTree->targetlist)
+	{
+		TargetEntry *target = lfirst_node(TargetEntry, lc);
+
+		if (target->resjunk)
+			continue;
+		if (i == capture->ncolumns)
+			break;
+		capture->columns[i].relid = target->resorigtbl;
+		capture->columns[i].attnum = target->resorigcol;
+		i++;
+	}
+}
+
 /* Other columns than before: what is kept is of no use. */
 static void
 receive_startup(DestReceiver *self, int operation, TupleDesc typeinfo)
@@ -245,6 +268,7 @@ receive_startup(DestReceiver *self, int operation, TupleDesc typeinfo)
 		}
 		capture->ncolumns = ncolumns;
 		capture->total_columns = typeinfo->natts;
+		take_origins(capture);
 	}
 	capture->next->rStartup(capture->next, operation, typeinfo);
 }
@@ -559,8 +583,11 @@ hone_provenance_of(const HoneLink *links, int key, uint64 parent,
 			int			c = i == key ? column : key_column(links, i, &other_ordered);
 
 			origin->column[i] = c + 1;
-			if (c >= 0)
-				origin->name[i] = capture->columns[c].name;
+			if (c < 0)
+				continue;
+			origin->name[i] = capture->columns[c].name;
+			origin->relid[i] = capture->columns[c].relid;
+			origin->attnum[i] = capture->columns[c].attnum;
 		}
 	}
 	return result;

@@ -35,6 +35,8 @@ typedef struct HoneOrigin
 	int			column[HONE_CALL_KEYS]; /* of the parent's output, from 1; 0:
 										 * none */
 	NameData	name[HONE_CALL_KEYS];	/* of that column */
+	Oid			relid[HONE_CALL_KEYS];	/* table column that it is, or invalid */
+	AttrNumber	attnum[HONE_CALL_KEYS];
 } HoneOrigin;
 
 /* A run of a suspect begins: the receiver that its rows are to go to. */
