@@ -257,8 +257,10 @@ report_repeated(HoneShape *shape, bool ended)
 static bool
 is_repeated(const HoneShape *shape)
 {
-	return shape->nkeys == 0 || (hone_key_distinct(&shape->together) == 1 &&
-								 shape->together.calls == Min(shape->calls, HONE_KEY_CALLS));
+	const HoneShapeKey *together = hone_shape_together(shape);
+
+	return shape->nkeys == 0 || (hone_key_distinct(together) == 1 &&
+								 together->calls == Min(shape->calls, HONE_KEY_CALLS));
 }
 
 static bool
@@ -303,7 +305,7 @@ hone_loop_report(HoneBurst *burst, HoneShape *shape, bool ended)
 			report_refuted(shape);
 			break;
 		case HONE_PROVENANCE_UNKNOWN:
-			if (suspect != NULL && shape->in_block && hone_key_changes(&shape->together, shape->calls))
+			if (suspect != NULL && shape->in_block && hone_key_changes(hone_shape_together(shape), shape->calls))
 				report_loop(shape, suspect, key, NULL, ended);
 			break;
 	}

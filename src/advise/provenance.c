@@ -92,7 +92,7 @@ struct HoneLink
 };
 
 static HoneCapture captures[CAPTURES];
-static bool any_captures = false;
+bool		hone_provenance_active = false;
 static uint64 clock_hand = 0;
 static MemoryContext capture_context = NULL;
 
@@ -336,7 +336,7 @@ hone_provenance_receive(const HoneRecord *record, QueryDesc *query_desc,
 	capture = capture_choose(record, query_desc);
 	if (capture == NULL)
 		return dest;
-	any_captures = true;
+	hone_provenance_active = true;
 	if (capture->query_desc != query_desc)
 		capture->runs++;
 	capture->used = capture->open = capture->running = true;
@@ -355,8 +355,6 @@ hone_provenance_receive(const HoneRecord *record, QueryDesc *query_desc,
 void
 hone_provenance_finished(const HoneRecord *record)
 {
-	if (!any_captures)
-		return;
 	for (int i = 0; i < CAPTURES; i++)
 	{
 		if (captures[i].open && captures[i].query_desc == record->query_desc)
@@ -370,9 +368,9 @@ hone_provenance_finished(const HoneRecord *record)
 void
 hone_provenance_reset(const HoneRecord *record)
 {
-	if (!any_captures)
+	if (!hone_provenance_active)
 		return;
-	any_captures = false;
+	hone_provenance_active = false;
 	for (int i = 0; i < CAPTURES; i++)
 	{
 		HoneCapture *capture = &captures[i];
@@ -382,7 +380,7 @@ hone_provenance_reset(const HoneRecord *record)
 		/* what began this burst, or goes on in it, is not of the last one */
 		if (capture->running ||
 			(record != NULL && capture->open && capture->lxid == record->lxid))
-			any_captures = true;
+			hone_provenance_active = true;
 		else
 			capture_free(capture);
 	}
@@ -447,7 +445,7 @@ void
 hone_provenance_check(HoneLink **links, const HoneRecord *record,
 					  const HoneCallKeys *keys, MemoryContext context)
 {
-	if (!any_captures || keys->n == 0)
+	if (!hone_provenance_active || keys->n == 0)
 		return;
 	for (int i = 0; i < CAPTURES; i++)
 	{

@@ -44,6 +44,9 @@ extern DestReceiver *hone_provenance_receive(const HoneRecord *record,
 											 QueryDesc *query_desc,
 											 DestReceiver *dest);
 
+/* Are there captures? The next two do nothing without. */
+extern bool hone_provenance_active;
+
 /* A SELECT ended. */
 extern void hone_provenance_finished(const HoneRecord *record);
 

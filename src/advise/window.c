@@ -227,7 +227,8 @@ shape_add_keys(HoneShape *shape, const HoneCallKeys *keys)
 		return;
 	for (int i = 0; i < keys->n; i++)
 		hone_key_add(&shape->keys[i], keys->hash[i]);
-	hone_key_add_all(&shape->together, keys);
+	if (keys->n > 1)
+		hone_key_add_all(&shape->several, keys);
 	shape->nkeys = Max(shape->nkeys, keys->n);
 }
 
@@ -299,7 +300,8 @@ count_select(const HoneRecord *record, const HoneCallKeys *keys,
 		shape->first_start_ns = start_ns;
 	shape->in_block = record->in_xact_block || record->nest_level > 0;
 	shape_add_keys(shape, keys);
-	hone_provenance_check(&shape->links, record, keys, burst_context);
+	if (unlikely(hone_provenance_active))
+		hone_provenance_check(&shape->links, record, keys, burst_context);
 	burst->last_shape[record->nest_level > 0] = burst->latest;
 
 	if (shape->sample == NULL &&
@@ -337,8 +339,9 @@ hone_window_finished(const HoneRecord *record, const HoneCallKeys *keys)
 	else if (record->query_desc != NULL && record->queryid != 0)
 	{
 		count_select(record, keys, start_ns, gap_ns);
-		hone_writes_read(record);
-		hone_provenance_finished(record);
+		hone_writes_reads += record->nest_level == 0;
+		if (unlikely(hone_provenance_active))
+			hone_provenance_finished(record);
 	}
 
 	if (burst->last_end_ns < end_ns)

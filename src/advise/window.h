@@ -74,7 +74,7 @@ typedef struct HoneShape
 	bool		in_block;		/* in a transaction block, or in a function */
 	int			nkeys;			/* positions that ever had a value */
 	HoneShapeKey keys[HONE_CALL_KEYS];
-	HoneShapeKey together;
+	HoneShapeKey several;		/* all values of a call, if there are several */
 	int64		told_calls;		/* of these, already in the finding */
 	int64		told_elapsed_ns;
 	int64		told_gap_ns;
@@ -108,13 +108,22 @@ extern void hone_loop_report(HoneBurst *burst, HoneShape *shape, bool ended);
 
 /* ---- writes.c: row-by-row writes, in bursts of their own ---- */
 
-/* A write or a read that has a queryid and an executor state. */
+/* A write. */
 extern void hone_writes_count(const HoneRecord *record, const HoneCallKeys *keys,
 							  int64 gap_ns);
-extern void hone_writes_read(const HoneRecord *record);
+
+/* The client's reads, counted by window.c. */
+extern int64 hone_writes_reads;
 
 /* After a pause, or with another role or application. */
 extern void hone_writes_end(void);
+
+/* All values of a call, as one. */
+static inline const HoneShapeKey *
+hone_shape_together(const HoneShape *shape)
+{
+	return shape->nkeys == 1 ? &shape->keys[0] : &shape->several;
+}
 
 /* The longest pause within a burst, in nanoseconds. */
 static inline int64

@@ -56,7 +56,7 @@ typedef struct WriteSeries
 static WriteSeries series[SERIES];
 static int	used = 0;
 static int64 all_writes = 0;
-static int64 all_reads = 0;
+int64		hone_writes_reads = 0;
 static MemoryContext context = NULL;
 static HoneFinding delta;		/* too large for the stack */
 
@@ -77,7 +77,7 @@ static bool
 is_series(const WriteSeries *s)
 {
 	int64		writes = all_writes - s->writes_before;
-	int64		reads = all_reads - s->reads_before;
+	int64		reads = hone_writes_reads - s->reads_before;
 
 	if (s->calls < hone_row_by_row_threshold || s->sample == NULL)
 		return false;
@@ -179,7 +179,7 @@ find_series(const HoneRecord *record)
 	s->cmd = record->cmd;
 	s->relid = relid;
 	s->writes_before = all_writes - 1;
-	s->reads_before = all_reads;
+	s->reads_before = hone_writes_reads;
 	return s;
 }
 
@@ -220,11 +220,4 @@ hone_writes_count(const HoneRecord *record, const HoneCallKeys *keys,
 	if (s->calls >= hone_row_by_row_threshold &&
 		(s->calls == hone_row_by_row_threshold || (s->calls & (s->calls - 1)) == 0))
 		report(s, false);
-}
-
-void
-hone_writes_read(const HoneRecord *record)
-{
-	if (record->nest_level == 0)
-		all_reads++;
 }
