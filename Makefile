@@ -13,6 +13,7 @@ COMMON_OBJS = \
 	src/common/observer.o \
 	src/common/owner.o \
 	src/common/procedure.o \
+	src/common/savefile.o \
 	src/common/script.o \
 	src/common/sqltext.o \
 	src/common/task.o \
@@ -57,6 +58,7 @@ ADVISE_OBJS = \
 	src/advise/advise.o \
 	src/advise/evidence.o \
 	src/advise/finding.o \
+	src/advise/finding_save.o \
 	src/advise/keys.o \
 	src/advise/loops.o \
 	src/advise/offset.o \

@@ -7,7 +7,7 @@ INSERT INTO t SELECT g, g FROM generate_series(1, 3000) g;
 ANALYZE t;
 SELECT hone.reset_recommendations() >= 0 AS reset;
 SELECT string_agg(name, ' ' ORDER BY name) AS settings, bool_and(short_desc <> '') AS described
-FROM pg_settings WHERE name ~ '^hone\.(advise|detectors|n_plus_one|row_by_row|recommendation_ttl|max_recommendations)';
+FROM pg_settings WHERE name ~ '^hone\.(advise|detectors|n_plus_one|row_by_row|alert|recommendation_ttl|max_recommendations)';
 SELECT column_name, data_type FROM information_schema.columns
 WHERE table_schema = 'hone' AND table_name = 'recommendations' ORDER BY ordinal_position;
 

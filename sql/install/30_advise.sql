@@ -53,11 +53,11 @@ SELECT r.id, r.kind, r.severity, r.relation, r.queryid, r.calls, r.cost_ms,
             THEN 'dismissed' ELSE 'open' END AS status,
        r.first_seen, r.last_seen
 FROM hone._all_recommendations() AS r
-ORDER BY r.cost_ms DESC, r.id;
-COMMENT ON VIEW hone.recommendations IS 'What wastes time in this database, the dearest first: evidence measured on this server, and the SQL that mends it';
+ORDER BY r.saving_ms DESC, r.id;
+COMMENT ON VIEW hone.recommendations IS 'What wastes time in this database, what saves most first: evidence measured on this server, and the SQL that mends it';
 COMMENT ON COLUMN hone.recommendations.id IS 'Stays the same as long as the query and the table do';
 COMMENT ON COLUMN hone.recommendations.kind IS 'n_plus_one, repeated_query, row_by_row_write, offset_pagination, select_star, unbounded_result or missing_index';
-COMMENT ON COLUMN hone.recommendations.severity IS 'high from 10 s of cost, medium from 1 s, else low';
+COMMENT ON COLUMN hone.recommendations.severity IS 'high from 10 s that the fix may save, medium from 1 s, else low';
 COMMENT ON COLUMN hone.recommendations.calls IS 'Executions it stands for since first_seen';
 COMMENT ON COLUMN hone.recommendations.cost_ms IS 'Milliseconds that these executions took (for n_plus_one with the gaps between them)';
 COMMENT ON COLUMN hone.recommendations.saving_ms IS 'Part of cost_ms that the fix may save, an estimate';
@@ -77,7 +77,7 @@ AS $$
                 THEN 'dismissed' ELSE 'open' END,
            r.first_seen, r.last_seen
     FROM hone._new_recommendations() AS r
-    ORDER BY r.cost_ms DESC, r.id
+    ORDER BY r.saving_ms DESC, r.id
 $$;
 COMMENT ON FUNCTION hone.analyze_workload() IS 'The recommendations of this database that are new or have new evidence since the last call (by anybody)';
 
@@ -111,7 +111,68 @@ AS 'MODULE_PATHNAME', 'hone_reset_recommendations'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION hone.reset_recommendations() IS 'Forgets the findings of this database; returns how many there were';
 
-GRANT SELECT ON hone.recommendations, hone.dismissed_recommendations TO PUBLIC;
+-- Alerts: what a monitor polls, or listens to.
+
+CREATE TABLE hone._alert (
+    id bigint PRIMARY KEY,
+    severity text NOT NULL,
+    raised_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+) USING heap;
+COMMENT ON TABLE hone._alert IS 'Internal: recommendations that hone._raise_alerts has told, with the severity they had';
+
+CREATE VIEW hone.alerts AS
+SELECT r.id, r.kind, a.severity, r.relation, r.queryid, r.saving_ms, r.summary, a.raised_at
+FROM hone._alert AS a JOIN hone.recommendations AS r USING (id)
+WHERE r.status = 'open'
+ORDER BY a.raised_at DESC, a.id;
+COMMENT ON VIEW hone.alerts IS 'Open recommendations of hone.alert_severity or more, the latest first; each is also a notification on channel hone_alerts';
+COMMENT ON COLUMN hone.alerts.id IS 'As in hone.recommendations';
+COMMENT ON COLUMN hone.alerts.severity IS 'That it had when the alert was raised; raised again when it becomes higher';
+COMMENT ON COLUMN hone.alerts.raised_at IS 'When it reached this severity: what a monitor has not seen yet is later than what it saw last';
+
+CREATE FUNCTION hone._severity_rank(severity text)
+RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT pg_catalog.array_position('{low,medium,high,off}'::pg_catalog.text[], severity) $$;
+COMMENT ON FUNCTION hone._severity_rank(text) IS 'Internal: 1 for low, 2 for medium, 3 for high, 4 for off';
+
+CREATE PROCEDURE hone._raise_alerts()
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    least_rank integer := hone._severity_rank(current_setting('hone.alert_severity'));
+    told bigint;
+BEGIN
+    IF pg_is_in_recovery() OR
+       ((SELECT held FROM hone._findings()) = 0 AND NOT EXISTS (SELECT FROM hone._alert)) THEN
+        RETURN;
+    END IF;
+    WITH open AS MATERIALIZED (
+        SELECT r.id, r.kind, r.severity, r.relation, r.saving_ms, r.summary
+        FROM hone.recommendations AS r
+        WHERE r.status = 'open' AND hone._severity_rank(r.severity) >= least_rank
+    ), gone AS (
+        DELETE FROM hone._alert AS a
+        WHERE NOT EXISTS (SELECT FROM open AS o WHERE o.id = a.id)
+    ), raised AS (
+        INSERT INTO hone._alert AS a (id, severity)
+        SELECT o.id, o.severity FROM open AS o
+        ON CONFLICT ON CONSTRAINT _alert_pkey
+        DO UPDATE SET severity = EXCLUDED.severity, raised_at = EXCLUDED.raised_at
+        WHERE hone._severity_rank(EXCLUDED.severity) > hone._severity_rank(a.severity)
+        RETURNING a.id
+    )
+    SELECT count(pg_notify('hone_alerts', json_build_object('id', o.id, 'kind', o.kind, 'severity', o.severity,
+                      'relation', o.relation, 'saving_ms', round(o.saving_ms), 'summary', left(o.summary, 1000))::text))
+    INTO told
+    FROM open AS o JOIN raised AS r USING (id);
+END
+$$;
+COMMENT ON PROCEDURE hone._raise_alerts() IS 'Internal: writes hone._alert anew and notifies channel hone_alerts; called by a worker every hone.alert_interval';
+
+GRANT SELECT ON hone.recommendations, hone.dismissed_recommendations, hone.alerts TO PUBLIC;
+REVOKE ALL ON PROCEDURE hone._raise_alerts() FROM PUBLIC;
 REVOKE ALL ON FUNCTION hone._new_recommendations() FROM PUBLIC;
 REVOKE ALL ON FUNCTION hone.analyze_workload() FROM PUBLIC;
 REVOKE ALL ON FUNCTION hone.dismiss_recommendation(bigint, text) FROM PUBLIC;

@@ -386,7 +386,7 @@ add_evidence(const HoneFinding *finding, const HoneReader *reader,
 	hone_evidence_number(advice, "gap_ms_per_call", finding->gap_ms / finding->calls);
 	hone_evidence_number(advice, "lost_ms_per_burst", finding->saving_ms / finding->times);
 	hone_evidence_number(advice, "lost_ms_per_hour", finding->saving_ms / Max(hours, 1));
-	if (finding->sample.context[0] != '\0')
+	if (reader->texts && finding->sample.context[0] != '\0')
 		hone_evidence_text(advice, "function", finding->sample.context);
 	hone_evidence_sample(advice, "child", &finding->sample, reader);
 	hone_evidence_sample(advice, "parent", &finding->parent, reader);

@@ -17,7 +17,7 @@
 #include "advise/rewrite.h"
 
 static void
-add_figures(const HoneFinding *finding, HoneAdvice *advice)
+add_figures(const HoneFinding *finding, const HoneReader *reader, HoneAdvice *advice)
 {
 	double		hours = (finding->last_seen - finding->first_seen) / (double) USECS_PER_HOUR;
 
@@ -28,7 +28,7 @@ add_figures(const HoneFinding *finding, HoneAdvice *advice)
 	hone_evidence_number(advice, "execution_ms", finding->cost_ms - finding->gap_ms);
 	hone_evidence_number(advice, "gap_ms", finding->gap_ms);
 	hone_evidence_number(advice, "lost_ms_per_hour", finding->saving_ms / Max(hours, 1));
-	if (finding->sample.context[0] != '\0')
+	if (reader->texts && finding->sample.context[0] != '\0')
 		hone_evidence_text(advice, "function", finding->sample.context);
 }
 
@@ -41,7 +41,7 @@ hone_advice_repeated(const HoneFinding *finding, const HoneReader *reader,
 					hone_qualified_name(finding->key.relid),
 					hone_finding_median(finding, finding->calls / finding->times),
 					finding->rows_max);
-	add_figures(finding, advice);
+	add_figures(finding, reader, advice);
 	hone_evidence_sample(advice, "sample", &finding->sample, reader);
 	hone_advice_set(advice, &advice->no_fix, "keep the answer for as long as the request takes, in a variable or in the cache of the library that asks");
 }
@@ -56,7 +56,7 @@ hone_advice_row_write(const HoneFinding *finding, const HoneReader *reader,
 					hone_finding_median(finding, finding->calls / finding->times),
 					finding->rows_max,
 					finding->parent_rows > finding->times ? ", in a transaction each" : "");
-	add_figures(finding, advice);
+	add_figures(finding, reader, advice);
 	hone_evidence_json(advice, "transaction_each",
 					   finding->parent_rows > finding->times ? "true" : "false");
 	hone_evidence_sample(advice, "sample", &finding->sample, reader);

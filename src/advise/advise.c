@@ -21,6 +21,7 @@
 #include "advise/advise.h"
 #include "advise/detect.h"
 #include "advise/provenance.h"
+#include "common/task.h"
 
 bool		hone_detectors = true;
 int			hone_n_plus_one_threshold = 5;
@@ -44,6 +45,25 @@ int			hone_advise_memory = 256;
  * would save nobody a noticeable time; twenty round trips are felt.
  */
 int			hone_row_by_row_threshold = 20;
+
+int			hone_alert_interval = 60;
+static int	alert_severity;
+
+/* As hone._severity_rank has them. */
+static const struct config_enum_entry severities[] = {
+	{"low", 1, false},
+	{"medium", 2, false},
+	{"high", 3, false},
+	{"off", 4, false},
+	{NULL, 0, false}
+};
+
+static const HoneTask alert_task = {
+	.command = "CALL hone._raise_alerts()",
+	.activity = "raising alerts",
+	.interval_s = &hone_alert_interval,
+	.workers = 1
+};
 
 static bool ready = false;
 static Size memory_taken = 0;
@@ -207,6 +227,14 @@ define_settings(void)
 							"Average width from which a column is wide.",
 							NULL, &hone_advise_wide_column,
 							256, 1, INT_MAX, PGC_SUSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomIntVariable("hone.alert_interval",
+							"Time between two looks for recommendations that are worth an alert.",
+							NULL, &hone_alert_interval,
+							60, 1, INT_MAX / 1000, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomEnumVariable("hone.alert_severity",
+							 "Severity from which a recommendation is in hone.alerts and told on channel hone_alerts.",
+							 NULL, &alert_severity,
+							 2, severities, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("hone.detectors",
 							 "Looks for wasteful patterns in the statements that run.",
 							 NULL, &hone_detectors,
@@ -241,5 +269,6 @@ hone_advise_init(void)
 	if (!hone_preloaded)
 		return;
 	hone_finding_init();
+	hone_task_register(&alert_task);
 	hone_observer_register(&advise_observer);
 }

@@ -30,6 +30,7 @@ extern int	hone_advise_star_bytes; /* kB, over all calls */
 extern int	hone_advise_wide_column;	/* bytes */
 
 extern int	hone_row_by_row_threshold;	/* writes */
+extern int	hone_alert_interval;	/* s */
 extern int	hone_advise_memory; /* kB */
 
 /*

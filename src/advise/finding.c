@@ -10,7 +10,7 @@
  * shared memory segment, is sized by hone.max_recommendations at start and
  * never grows; when it is full, findings that nobody saw for
  * hone.recommendation_ttl, and cheap ones that nobody saw lately, make room
- * for new ones. A finding is gone after a restart of the server.
+ * for new ones. A restart of the server brings them back (finding_save.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -34,6 +34,7 @@ typedef struct FindingShared
 {
 	LWLock	   *lock;
 	int64		dropped;		/* found no room since the start */
+	uint64		changes;
 	TimestampTz swept;			/* last time expired findings were removed */
 	pg_atomic_uint64 suspects[HONE_SUSPECTS];
 } FindingShared;
@@ -89,11 +90,45 @@ finding_shmem_startup(void)
 							 hone_max_recommendations,
 							 &info, HASH_ELEM | HASH_BLOBS | HASH_FIXED_SIZE);
 	LWLockRelease(AddinShmemInitLock);
+	if (!found)
+		hone_finding_load();
+	if (!IsUnderPostmaster)
+		on_shmem_exit(hone_finding_save_at_exit, (Datum) 0);
+}
+
+uint64
+hone_finding_changes(void)
+{
+	uint64		changes;
+
+	if (findings == NULL)
+		return 0;
+	if (!lock_table(LW_SHARED))
+		return 0;
+	changes = shared->changes;
+	LWLockRelease(shared->lock);
+	return changes;
+}
+
+void
+hone_finding_restore(const HoneFinding *saved)
+{
+	HoneFinding *finding;
+	bool		found;
+
+	if (hash_get_num_entries(findings) >= hone_max_recommendations)
+		return;
+	finding = hash_search(findings, &saved->key, HASH_ENTER_NULL, &found);
+	if (finding != NULL && !found)
+		memcpy(finding, saved, sizeof(HoneFinding));
+	if (saved->parent.queryid != 0)
+		hone_suspect_add(saved->parent.queryid);
 }
 
 void
 hone_finding_init(void)
 {
+	hone_finding_save_init();
 	prev_shmem_request = shmem_request_hook;
 	shmem_request_hook = finding_shmem_request;
 	prev_shmem_startup = shmem_startup_hook;
@@ -231,6 +266,7 @@ hone_finding_add(HoneFinding *delta)
 	delta->told = 0;
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->changes++;
 	finding = hash_search(findings, &delta->key, HASH_FIND, NULL);
 	if (finding == NULL)
 	{
@@ -277,6 +313,16 @@ hone_finding_add(HoneFinding *delta)
 	LWLockRelease(shared->lock);
 }
 
+/* The postmaster, at its end, waits for nobody: what held the lock was killed. */
+static bool
+lock_table(LWLockMode mode)
+{
+	if (!IsUnderPostmaster)
+		return LWLockConditionalAcquire(shared->lock, mode);
+	LWLockAcquire(shared->lock, mode);
+	return true;
+}
+
 HoneFinding *
 hone_finding_copy(Oid dbid, bool untold, int *count)
 {
@@ -292,11 +338,12 @@ hone_finding_copy(Oid dbid, bool untold, int *count)
 		return NULL;
 
 	/* count, allocate without the lock, copy */
-	LWLockAcquire(shared->lock, LW_SHARED);
+	if (!lock_table(LW_SHARED))
+		return NULL;
 	hash_seq_init(&scan, findings);
 	while ((finding = hash_seq_search(&scan)) != NULL)
 	{
-		if (finding->key.dbid == dbid)
+		if (finding->key.dbid == dbid || !OidIsValid(dbid))
 			room++;
 	}
 	LWLockRelease(shared->lock);
@@ -305,7 +352,8 @@ hone_finding_copy(Oid dbid, bool untold, int *count)
 	copies = MemoryContextAllocHuge(CurrentMemoryContext,
 									(Size) room * sizeof(HoneFinding));
 
-	LWLockAcquire(shared->lock, untold ? LW_EXCLUSIVE : LW_SHARED);
+	if (!lock_table(untold ? LW_EXCLUSIVE : LW_SHARED))
+		return copies;
 	hash_seq_init(&scan, findings);
 	while ((finding = hash_seq_search(&scan)) != NULL)
 	{
@@ -314,7 +362,7 @@ hone_finding_copy(Oid dbid, bool untold, int *count)
 			hash_seq_term(&scan);
 			break;
 		}
-		if (finding->key.dbid != dbid || is_expired(finding, now))
+		if ((finding->key.dbid != dbid && OidIsValid(dbid)) || is_expired(finding, now))
 			continue;
 		if (untold)
 		{
@@ -340,6 +388,7 @@ hone_finding_forget(Oid dbid)
 	if (findings == NULL)
 		return 0;
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->changes++;
 	hash_seq_init(&scan, findings);
 	while ((finding = hash_seq_search(&scan)) != NULL)
 	{

@@ -163,7 +163,8 @@ hone_is_suspect(uint64 queryid)
 extern void hone_finding_add(HoneFinding *delta);
 
 /*
- * Palloc'd copies of database dbid's findings that are not older than
+ * Palloc'd copies of database dbid's findings (InvalidOid: of all databases)
+ * that are not older than
  * hone.recommendation_ttl, *count of them. With 'untold' only those that
  * changed since a call with 'tell', which marks what it returns as told.
  */
@@ -177,6 +178,19 @@ extern int	hone_finding_forget(Oid dbid);
 
 /* Findings now held, room for findings, and findings dropped for want of it. */
 extern void hone_finding_usage(int *held, int *room, int64 *dropped);
+
+/* How often the table has changed since the start. */
+extern uint64 hone_finding_changes(void);
+
+/* In the postmaster, at its start: put back what was saved, if there is room. */
+extern void hone_finding_restore(const HoneFinding *finding);
+
+/* ---- finding_save.c: the table in a file, over a restart ---- */
+extern void hone_finding_save_init(void);
+
+/* In the postmaster: at its start, and as its exit callback. */
+extern void hone_finding_load(void);
+extern void hone_finding_save_at_exit(int code, Datum arg);
 
 /* The same in every session and after every restart; positive. */
 extern int64 hone_finding_id(const HoneFindingKey *key);

@@ -377,9 +377,13 @@ hone_provenance_reset(const HoneRecord *record)
 
 		if (!capture->used)
 			continue;
-		/* what began this burst, or goes on in it, is not of the last one */
-		if (capture->running ||
-			(record != NULL && capture->open && capture->lxid == record->lxid))
+
+		/*
+		 * What began this burst, or goes on in it, is not of the last one.
+		 * All else is forgotten, also where its receiver is still in use: it
+		 * then finds no columns to keep.
+		 */
+		if (record != NULL && capture->open && capture->lxid == record->lxid)
 			hone_provenance_active = true;
 		else
 			capture_free(capture);

@@ -38,8 +38,8 @@
 #include "common/sqltext.h"
 
 #define RECOMMENDATION_COLUMNS	14
-#define HIGH_COST_MS			10000
-#define MEDIUM_COST_MS			1000
+#define HIGH_SAVING_MS			10000
+#define MEDIUM_SAVING_MS		1000
 
 bool		hone_recommending = false;
 
@@ -174,10 +174,10 @@ advise_safely(const HoneFinding *finding, const HoneReader *reader,
 }
 
 static const char *
-severity(double cost_ms)
+severity(double saving_ms)
 {
-	return cost_ms >= HIGH_COST_MS ? "high" :
-		cost_ms >= MEDIUM_COST_MS ? "medium" : "low";
+	return saving_ms >= HIGH_SAVING_MS ? "high" :
+		saving_ms >= MEDIUM_SAVING_MS ? "medium" : "low";
 }
 
 /*
@@ -279,7 +279,7 @@ put_recommendation(ReturnSetInfo *rsinfo, const HoneFinding *finding,
 
 	values[i++] = Int64GetDatum(hone_finding_id(&finding->key));
 	values[i++] = CStringGetTextDatum(kind_name(finding->key.kind));
-	values[i++] = CStringGetTextDatum(severity(advice->cost_ms));
+	values[i++] = CStringGetTextDatum(severity(advice->saving_ms));
 	values[i++] = ObjectIdGetDatum(finding->key.relid);
 	nulls[i] = queryid == 0;
 	values[i++] = Int64GetDatum((int64) queryid);

@@ -189,23 +189,43 @@ take_tags(HoneSample *sample, const char *source)
 		copy_tags(sample->tags, source + len - COMMENT_SEARCH, source + len);
 }
 
+/* "PL/pgSQL function f(integer) line 3 at ...", and nothing that quotes SQL. */
+static bool
+names_function(const char *line)
+{
+	const char *p = line;
+
+	if (strncmp(line, "PL/", 3) == 0)
+	{
+		for (p = line + 3; isalnum((unsigned char) *p);)
+			p++;
+	}
+	else if (strncmp(line, "SQL", 3) == 0)
+		p = line + 3;
+	return p != line && strncmp(p, " function ", 10) == 0;
+}
+
 /*
  * The line of the function that runs the statement, as errors in it would name
- * it: the innermost one.
+ * it: the innermost one. Empty where messages are translated.
  */
 static void
 take_context(HoneSample *sample)
 {
 	char	   *context = GetErrorContextStack();
 	char	   *line = context;
-	char	   *end;
 
-	/* of a statement in a function the first line is the statement */
-	if (strncmp(line, "SQL statement", 13) == 0 && strstr(line, "\nPL/") != NULL)
-		line = strstr(line, "\nPL/") + 1;
-	end = strchr(line, '\n');
-	strlcpy(sample->context, line, Min((int) sizeof(sample->context), end ? end - line + 1 : (int) sizeof(sample->context)));
-	pfree(context);
+	while (line != NULL && !names_function(line))
+	{
+		line = strchr(line, '\n');
+		if (line != NULL)
+			line++;
+	}
+	if (line != NULL)
+		strlcpy(sample->context, line,
+				Min(sizeof(sample->context), strcspn(line, "\n") + 1));
+	if (context != NULL)
+		pfree(context);
 }
 
 void

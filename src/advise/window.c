@@ -36,7 +36,8 @@
 
 static HoneBurst *burst = NULL;
 static MemoryContext burst_context = NULL;
-static Size burst_memory = 0;	/* taken for what is in burst_context */
+static Size burst_memory = 0;	/* taken for what is in burst_context, but for
+								 * the links of its shapes */
 
 bool
 hone_window_make(void)
@@ -182,6 +183,7 @@ shape_make(const HoneRecord *record, Oid relid, int64 start_ns)
 		}
 		if (shape == NULL)
 			return NULL;
+		burst_memory += hone_provenance_link_size(shape->links);
 	}
 	memset(shape, 0, sizeof(HoneShape));
 	shape->queryid = record->queryid;

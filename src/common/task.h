@@ -12,7 +12,7 @@
 #include "common/hone.h"
 
 /* Workers of all tasks together. */
-#define HONE_WORKER_SLOTS	4
+#define HONE_WORKER_SLOTS	5
 
 typedef struct HoneTask
 {

@@ -27,6 +27,7 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
+#include "common/savefile.h"
 #include "common/worker.h"
 #include "stats/collector.h"
 #include "stats/pending.h"
@@ -203,6 +204,7 @@ save(void)
 	/* What comes while it is written is a change since. */
 	if ((asked != 0 || changed != 0) && !hone_save_write(false))
 		pg_atomic_write_u32(&hone_stats_shared->changed, 1);
+	hone_savers_run();
 }
 
 static void

@@ -30,11 +30,10 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "port/pg_crc32c.h"
-#include "storage/fd.h"
 #include "storage/lwlock.h"
 #include "utils/memutils.h"
 
+#include "common/savefile.h"
 #include "stats/samples.h"
 #include "stats/save.h"
 #include "stats/shared.h"
@@ -44,7 +43,7 @@
 /* Twice the largest hone.stats_text_size, with their ends. */
 #define LONGEST_TEXTS	(2 * (1024 * 1024 + 1))
 
-#define ASIDE_SUFFIX	".unreadable"
+#define SAVE_CONTENTS	"statistics"
 
 #define SAVE_MAGIC		UINT64CONST(0x31455641534e4f48) /* "HONSAVE1" */
 #define SAVE_END		0xFFFFFFFF
@@ -97,31 +96,6 @@ typedef struct SavePart
 	uint32		used;
 	uint32		unused;
 } SavePart;
-
-typedef struct SaveFile
-{
-	const char *path;
-	FILE	   *file;
-	pg_crc32c	crc;
-	bool		failed;
-} SaveFile;
-
-static void
-write_bytes(SaveFile *out, const void *bytes, Size size)
-{
-	if (out->failed || size == 0)
-		return;
-	COMP_CRC32C(out->crc, bytes, size);
-	out->failed = fwrite(bytes, size, 1, out->file) != 1;
-}
-
-static bool
-read_bytes(SaveFile *in, void *bytes, Size size)
-{
-	if (!in->failed && size > 0)
-		in->failed = fread(bytes, size, 1, in->file) != 1;
-	return !in->failed;
-}
 
 static void
 put_part(StringInfo buffer, const HoneStatsPart *part)
@@ -201,7 +175,7 @@ put_node(StringInfo buffer, const HoneStatsNode *node)
 }
 
 static void
-write_table(SaveFile *out)
+write_table(HoneSaveFile *out)
 {
 	StringInfoData buffer;
 
@@ -225,17 +199,16 @@ write_table(SaveFile *out)
 			put_node(&buffer, node);
 		}
 		LWLockRelease(lock);
-		write_bytes(out, buffer.data, buffer.len);
+		hone_save_bytes(out, buffer.data, buffer.len);
 	}
 	pfree(buffer.data);
 }
 
-static bool
-write_file(SaveFile *out, bool clean)
+static void
+write_file(HoneSaveFile *out, void *arg)
 {
 	SaveHeader	header;
 	uint32		end = SAVE_END;
-	pg_crc32c	crc;
 
 	memset(&header, 0, sizeof(header));
 	header.magic = SAVE_MAGIC;
@@ -244,97 +217,32 @@ write_file(SaveFile *out, bool clean)
 	header.key_size = sizeof(HoneStatsKey);
 	header.counters_size = sizeof(HoneStatsCounters);
 	header.histogram_bits = HONE_HISTOGRAM_BITS;
-	header.clean = clean;
+	header.clean = *(bool *) arg;
 	header.since = hone_stats_shared->since;
 	header.promoted_at = hone_stats_shared->promoted_at;
 	header.standby = hone_stats_shared->standby;
 	header.saved_at = GetCurrentTimestamp();
 
-	INIT_CRC32C(out->crc);
-	write_bytes(out, &header, sizeof(header));
+	hone_save_bytes(out, &header, sizeof(header));
 	write_table(out);
-	write_bytes(out, &end, sizeof(end));
-	crc = out->crc;
-	FIN_CRC32C(crc);
-	write_bytes(out, &crc, sizeof(crc));
-	return !out->failed;
+	hone_save_bytes(out, &end, sizeof(end));
 }
 
 bool
 hone_save_write(bool clean)
 {
-	const char *const paths[] = {CRASH_FILE, CLEAN_FILE};
-	char		temporary[MAXPGPATH];
-	SaveFile	out = {.path = temporary};
-	bool		written;
-
-	snprintf(temporary, sizeof(temporary), "%s.tmp", paths[clean]);
-	out.file = AllocateFile(temporary, PG_BINARY_W);
-	if (out.file == NULL)
-	{
-		ereport(LOG,
-				(errcode_for_file_access(),
-				 errmsg("could not write query statistics to file \"%s\": %m", temporary)));
-		return false;
-	}
-	PG_TRY();
-	{
-		written = write_file(&out, clean);
-	}
-	PG_CATCH();
-	{
-		FreeFile(out.file);
-		unlink(temporary);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	if (FreeFile(out.file) != 0 || !written)
-	{
-		ereport(LOG,
-				(errcode_for_file_access(),
-				 errmsg("could not write query statistics to file \"%s\": %m", temporary)));
-		unlink(temporary);
-		return false;
-	}
-	/* Makes it durable; reports what goes wrong. */
-	if (durable_rename(temporary, paths[clean], LOG) != 0)
+	if (!hone_save_file(clean ? CLEAN_FILE : CRASH_FILE, SAVE_CONTENTS, write_file, &clean))
 		return false;
 	pg_atomic_write_u64(&hone_stats_shared->last_save, GetCurrentTimestamp());
 	return true;
 }
 
-/* What is wrong with the file, or NULL. It is read to its end. */
+/* What is wrong with the header, or NULL. */
 static const char *
-check_file(SaveFile *in, SaveHeader *header)
+read_header(HoneSaveFile *in, SaveHeader *header)
 {
-	char		buffer[8192];
-	pg_crc32c	crc;
-	pg_crc32c	expected;
-	off_t		size;
-
-	if (fseeko(in->file, 0, SEEK_END) != 0 || (size = ftello(in->file)) < 0)
-		return "it cannot be read";
-	if (size < (off_t) (sizeof(SaveHeader) + sizeof(uint32) + sizeof(crc)))
+	if (!hone_save_get(in, header, sizeof(*header)))
 		return "it is too short";
-	rewind(in->file);
-	INIT_CRC32C(crc);
-	for (off_t left = size - sizeof(expected); left > 0;)
-	{
-		Size		part = Min(left, (off_t) sizeof(buffer));
-
-		if (!read_bytes(in, buffer, part))
-			return "it cannot be read";
-		COMP_CRC32C(crc, buffer, part);
-		left -= part;
-	}
-	FIN_CRC32C(crc);
-	if (!read_bytes(in, &expected, sizeof(expected)))
-		return "it cannot be read";
-	if (!EQ_CRC32C(crc, expected))
-		return "its checksum is wrong";
-	rewind(in->file);
-	if (!read_bytes(in, header, sizeof(*header)))
-		return "it cannot be read";
 	if (header->magic != SAVE_MAGIC || header->format != SAVE_FORMAT ||
 		header->server != HONE_SERVER_VERSION ||
 		header->key_size != sizeof(HoneStatsKey) ||
@@ -346,7 +254,7 @@ check_file(SaveFile *in, SaveHeader *header)
 
 /* Add a part of an entry; query NULL: there was no room, skip it. */
 static bool
-read_part(SaveFile *in, HoneStatsQuery *query, bool to_kept)
+read_part(HoneSaveFile *in, HoneStatsQuery *query, bool to_kept)
 {
 	static uint16 bucket[HONE_HISTOGRAM_BUCKETS];
 	static uint64 count[HONE_HISTOGRAM_BUCKETS];
@@ -354,9 +262,9 @@ read_part(SaveFile *in, HoneStatsQuery *query, bool to_kept)
 	HoneHistogram histogram = {0, bucket, count};
 	HoneStatsPart *part;
 
-	if (!read_bytes(in, &saved, sizeof(saved)) || saved.used > HONE_HISTOGRAM_BUCKETS ||
-		!read_bytes(in, bucket, saved.used * sizeof(uint16)) ||
-		!read_bytes(in, count, saved.used * sizeof(uint64)))
+	if (!hone_save_get(in, &saved, sizeof(saved)) || saved.used > HONE_HISTOGRAM_BUCKETS ||
+		!hone_save_get(in, bucket, saved.used * sizeof(uint16)) ||
+		!hone_save_get(in, count, saved.used * sizeof(uint64)))
 		return false;
 	for (uint32 i = 0; i < saved.used; i++)
 		if (bucket[i] >= HONE_HISTOGRAM_BUCKETS || (i > 0 && bucket[i] <= bucket[i - 1]))
@@ -371,7 +279,7 @@ read_part(SaveFile *in, HoneStatsQuery *query, bool to_kept)
 }
 
 static bool
-read_query(SaveFile *in, const SaveNode *saved, HoneStatsQuery *query, bool clean)
+read_query(HoneSaveFile *in, const SaveNode *saved, HoneStatsQuery *query, bool clean)
 {
 	if (query != NULL)
 		query->node.last_seen = saved->last_seen;
@@ -382,7 +290,7 @@ read_query(SaveFile *in, const SaveNode *saved, HoneStatsQuery *query, bool clea
 }
 
 static bool
-read_text(SaveFile *in, const SaveNode *saved, HoneStatsText *text)
+read_text(HoneSaveFile *in, const SaveNode *saved, HoneStatsText *text)
 {
 	char		skipped[1024];
 
@@ -392,7 +300,7 @@ read_text(SaveFile *in, const SaveNode *saved, HoneStatsText *text)
 		text->encoding = saved->encoding;
 		text->text_length = saved->text_length;
 		text->sample_length = saved->sample_length;
-		return read_bytes(in, text->bytes, saved->length) &&
+		return hone_save_get(in, text->bytes, saved->length) &&
 			text->bytes[text->text_length - 1] == '\0' &&
 			(text->sample_length == 0 || text->bytes[saved->length - 1] == '\0');
 	}
@@ -400,7 +308,7 @@ read_text(SaveFile *in, const SaveNode *saved, HoneStatsText *text)
 	{
 		uint32		part = Min(left, sizeof(skipped));
 
-		if (!read_bytes(in, skipped, part))
+		if (!hone_save_get(in, skipped, part))
 			return false;
 		left -= part;
 	}
@@ -411,7 +319,7 @@ StaticAssertDecl(HONE_SAMPLE_LARGEST <= BLCKSZ, "a sample must fit into a block"
 
 /* samples NULL: there was no room, skip them. */
 static bool
-read_samples(SaveFile *in, const SaveNode *saved, HoneStatsSamples *samples)
+read_samples(HoneSaveFile *in, const SaveNode *saved, HoneStatsSamples *samples)
 {
 	PGAlignedBlock block;
 	HoneSample *sample = (HoneSample *) block.data;
@@ -423,8 +331,8 @@ read_samples(SaveFile *in, const SaveNode *saved, HoneStatsSamples *samples)
 	{
 		HoneStatsSamplePlace *place;
 
-		if (!read_bytes(in, &head, sizeof(head)) || head.place >= HONE_STATS_SAMPLES ||
-			head.size > sizeof(block) || !read_bytes(in, sample, head.size) ||
+		if (!hone_save_get(in, &head, sizeof(head)) || head.place >= HONE_STATS_SAMPLES ||
+			head.size > sizeof(block) || !hone_save_get(in, sample, head.size) ||
 			!hone_sample_is_sound(sample, head.size))
 			return false;
 		place = samples != NULL ? &samples->places[head.place] : NULL;
@@ -458,7 +366,7 @@ is_sound(uint32 kind, const SaveNode *saved)
 
 /* One entry; false at the end and at what makes no sense. */
 static bool
-read_node(SaveFile *in, const SaveHeader *header, int64 *left_out)
+read_node(HoneSaveFile *in, const SaveHeader *header, int64 *left_out)
 {
 	uint32		kind;
 	SaveNode	saved;
@@ -466,9 +374,9 @@ read_node(SaveFile *in, const SaveHeader *header, int64 *left_out)
 	HoneStatsNode *node;
 	Size		size;
 
-	if (!read_bytes(in, &kind, sizeof(kind)) || kind == SAVE_END)
+	if (!hone_save_get(in, &kind, sizeof(kind)) || kind == SAVE_END)
 		return false;
-	if (!read_bytes(in, &saved, sizeof(saved)) || !is_sound(kind, &saved))
+	if (!hone_save_get(in, &saved, sizeof(saved)) || !is_sound(kind, &saved))
 	{
 		in->failed = true;
 		return false;
@@ -504,10 +412,10 @@ read_node(SaveFile *in, const SaveHeader *header, int64 *left_out)
 
 /* What is wrong with the file, or NULL when all of it was read. */
 static const char *
-read_file(SaveFile *in)
+read_file(HoneSaveFile *in)
 {
 	SaveHeader	header;
-	const char *problem = check_file(in, &header);
+	const char *problem = read_header(in, &header);
 	int64		left_out = 0;
 
 	if (problem != NULL)
@@ -528,47 +436,11 @@ read_file(SaveFile *in)
 	return NULL;
 }
 
-static void
-put_aside(const char *path, const char *problem)
-{
-	char		aside[MAXPGPATH];
-
-	snprintf(aside, sizeof(aside), "%s%s", path, ASIDE_SUFFIX);
-	if (rename(path, aside) != 0)
-		unlink(path);
-	ereport(WARNING,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("pg_hone: the saved statistics in file \"%s\" were not loaded: %s",
-					path, problem),
-			 errdetail("The file was set aside as \"%s\".", aside)));
-}
-
-/* False when there is no such file. */
-static bool
-read_path(const char *path)
-{
-	SaveFile	in = {.path = path};
-	const char *problem;
-
-	in.file = AllocateFile(path, PG_BINARY_R);
-	if (in.file == NULL)
-	{
-		if (errno != ENOENT)
-			put_aside(path, "it cannot be opened");
-		return false;
-	}
-	problem = read_file(&in);
-	FreeFile(in.file);
-	if (problem != NULL)
-		put_aside(path, problem);
-	return problem == NULL;
-}
-
 void
 hone_save_read(void)
 {
-	if (!read_path(CLEAN_FILE))
-		(void) read_path(CRASH_FILE);
+	if (!hone_load_file(CLEAN_FILE, SAVE_CONTENTS, read_file))
+		(void) hone_load_file(CRASH_FILE, SAVE_CONTENTS, read_file);
 	else if (rename(CLEAN_FILE, CRASH_FILE) != 0)
 		unlink(CLEAN_FILE);
 }

@@ -22,8 +22,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_control.h"
-#include "common/controldata_utils.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -31,6 +29,7 @@
 #include "storage/shmem.h"
 #include "utils/memutils.h"
 
+#include "common/savefile.h"
 #include "stats/save.h"
 #include "stats/shared.h"
 
@@ -152,17 +151,6 @@ create_area(void)
 	hone_stats_area = NULL;
 }
 
-/* Has the server been shut down in order, as the control file knows? */
-static bool
-was_shut_down(void)
-{
-	bool		crc_ok;
-	ControlFileData *control = get_controlfile(DataDir, &crc_ok);
-
-	return crc_ok && (control->state == DB_SHUTDOWNED ||
-					  control->state == DB_SHUTDOWNED_IN_RECOVERY);
-}
-
 /*
  * The postmaster ends, after everybody else: nobody counts any more. Not
  * after a crash or an immediate shutdown (which has no code of its own): then
@@ -171,7 +159,7 @@ was_shut_down(void)
 static void
 save_at_exit(int code, Datum arg)
 {
-	if (code != 0 || hone_stats_shared == NULL || IsUnderPostmaster || !was_shut_down())
+	if (code != 0 || hone_stats_shared == NULL || IsUnderPostmaster || !hone_was_shut_down())
 		return;
 	hone_stats_area = dsa_attach_in_place(area_place(), NULL);
 	hone_save_write(true);

@@ -146,7 +146,7 @@ mkdir -p "$(file pg_stat).tmp" "$(file pg_stat_tmp).tmp"
 again || exit 1
 sql "SELECT 'gone' AS kept_gone" >/dev/null
 hone_stop "$HONE_DATA" fast
-like "a file that cannot be written is a line in the log" "$(tail -20 "$HONE_DATA.log")" "could not write query statistics to file"
+like "a file that cannot be written is a line in the log" "$(tail -20 "$HONE_DATA.log")" "could not write statistics to file"
 rmdir "$(file pg_stat).tmp" "$(file pg_stat_tmp).tmp"
 again || exit 1
 is "and the server starts" "$(sql "SELECT count(*) FROM hone.queries WHERE query LIKE '%kept_gone'")" 0
