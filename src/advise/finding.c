@@ -96,6 +96,16 @@ finding_shmem_startup(void)
 		on_shmem_exit(hone_finding_save_at_exit, (Datum) 0);
 }
 
+/* The postmaster, at its end, waits for nobody: what held the lock was killed. */
+static bool
+lock_table(LWLockMode mode)
+{
+	if (!IsUnderPostmaster)
+		return LWLockConditionalAcquire(shared->lock, mode);
+	LWLockAcquire(shared->lock, mode);
+	return true;
+}
+
 uint64
 hone_finding_changes(void)
 {
@@ -311,16 +321,6 @@ hone_finding_add(HoneFinding *delta)
 			add_loop(finding, delta);
 	}
 	LWLockRelease(shared->lock);
-}
-
-/* The postmaster, at its end, waits for nobody: what held the lock was killed. */
-static bool
-lock_table(LWLockMode mode)
-{
-	if (!IsUnderPostmaster)
-		return LWLockConditionalAcquire(shared->lock, mode);
-	LWLockAcquire(shared->lock, mode);
-	return true;
 }
 
 HoneFinding *
