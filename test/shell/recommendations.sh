@@ -16,7 +16,7 @@ deep() { sql "SELECT id FROM page ORDER BY id LIMIT 10 OFFSET $1" >/dev/null; }
 loop() {
     { echo "BEGIN; SELECT id FROM author ORDER BY id;"
       for i in $(seq 40); do echo "SELECT name FROM author WHERE id = $((i * 1009));"; done
-      echo "COMMIT;"; } | sql >/dev/null
+      echo "COMMIT;"; } | "$HONE_BIN/psql" -XAtq -d postgres >/dev/null
 }
 known() {
     sql "SELECT id, kind, relation, queryid, calls, cost_ms, summary, fix, evidence, status, first_seen, last_seen
@@ -28,7 +28,7 @@ loop; loop
 wait_until 10 "SELECT count(*) = 2 FROM hone.recommendations WHERE kind IN ('offset_pagination', 'n_plus_one')"
 sql "SELECT hone.dismiss_recommendation(id, 'a report') FROM hone.recommendations WHERE kind = 'offset_pagination'" >/dev/null
 before=$(known)
-is "there are two" "$(wc -l <<<"$before")" 2
+is "there are two" "$(sql "SELECT count(*) FROM hone.recommendations WHERE kind IN ('offset_pagination', 'n_plus_one')")" 2
 is "one of them confirmed" "$(sql "SELECT evidence->>'confirmed' FROM hone.recommendations WHERE kind = 'n_plus_one'")" true
 hone_stop "$HONE_DATA" fast
 again || exit 1
@@ -61,7 +61,8 @@ damaged() {
 hone_stop "$HONE_DATA" fast
 cp "$file" "$HONE_WORK/whole"
 put() { cat >"$file"; chown --reference="$HONE_DATA" "$file"; }
-head -c $(($(stat -c %s "$file") / 2)) "$HONE_WORK/whole" | put
+half=$(($(stat -c %s "$HONE_WORK/whole") / 2))
+head -c "$half" "$HONE_WORK/whole" | put
 damaged "half a file" "its checksum is wrong"
 { head -c 200 "$HONE_WORK/whole"; printf 'XXXX'; tail -c +205 "$HONE_WORK/whole"; } | put
 damaged "other bytes" "its checksum is wrong"
@@ -72,7 +73,8 @@ damaged "noise" "its checksum is wrong"
 
 # Alerts: told once, again when they become graver, gone with their cause.
 again || exit 1
-sql "ALTER SYSTEM SET hone.alert_severity = 'low'; SELECT pg_reload_conf()" >/dev/null
+sql "ALTER SYSTEM SET hone.alert_severity = 'low'"
+sql "SELECT pg_reload_conf()" >/dev/null
 { echo "LISTEN hone_alerts;"; for _ in $(seq 60); do echo "SELECT pg_sleep(0.1);"; done; } |
     "$HONE_BIN/psql" -XAtq -d postgres >"$HONE_WORK/heard" 2>&1 &
 listener=$!
@@ -89,7 +91,8 @@ wait_until 10 "SELECT count(*) = 0 FROM hone._alert AS a JOIN hone.recommendatio
 is "and forgotten" "$(sql "SELECT count(*) FROM hone._alert AS a JOIN hone.recommendations AS r USING (id) WHERE r.status = 'dismissed'")" 0
 
 # Nothing confirms it any more.
-sql "ALTER SYSTEM SET hone.recommendation_ttl = '1s'; SELECT pg_reload_conf()" >/dev/null
+sql "ALTER SYSTEM SET hone.recommendation_ttl = '1s'"
+sql "SELECT pg_reload_conf()" >/dev/null
 sleep 2
 is "what is not seen again closes" "$(known)" ""
 is "nothing went wrong" "$(grep -cE 'PANIC|terminated by signal 11|ERROR' "$HONE_DATA.log")" 0
