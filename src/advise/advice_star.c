@@ -148,14 +148,16 @@ is_out_of_line(const StarColumn *column)
 
 static bool find_column(Query *query, Node *node, StarColumn *column);
 
-/* Into a view; the parser has locked it. */
+/* Into a view. */
 static bool
 find_view_column(Oid relid, AttrNumber attnum, StarColumn *column)
 {
-	Relation	view = try_relation_open(relid, NoLock);
+	Relation	view;
 	Query	   *query;
 	bool		found = false;
 
+	hone_rewrite_lock(relid, AccessShareLock);
+	view = try_relation_open(relid, NoLock);
 	if (view == NULL)
 		return false;
 	if (view->rd_rel->relkind == RELKIND_VIEW)
