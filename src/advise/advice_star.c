@@ -378,7 +378,7 @@ static void
 add_star_evidence(const HoneFinding *finding, const HoneReader *reader,
 				  const StarColumns *columns, Query *narrow, HoneAdvice *advice)
 {
-	char	   *index = index_only(narrow);
+	char	   *index = narrow ? index_only(narrow) : NULL;
 
 	hone_evidence_text(advice, "star", star_form(finding, columns));
 	hone_evidence_integer(advice, "rows", finding->rows);
@@ -437,7 +437,7 @@ hone_advice_star(const HoneFinding *finding, const HoneReader *reader,
 					hone_qualified_name(columns.columns[0].relid),
 					100 * columns.wide_bytes / columns.bytes,
 					wide_names(&columns, false));
-	add_star_evidence(finding, reader, &columns, query, advice);
+	add_star_evidence(finding, reader, &columns, narrower ? query : NULL, advice);
 	if (narrower)
 		make_narrow(query, &columns, reader, advice);
 	else
