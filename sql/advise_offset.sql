@@ -150,17 +150,13 @@ SELECT fix, evidence->>'no_fix' AS no_fix, evidence ? 'instead' AS instead, evid
 
 -- when the order is total, and when it is not
 SELECT hone.reset_recommendations() > 0 AS reset;
-CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
-CREATE TABLE tenant_item (tenant int, id int, note text COLLATE loose NOT NULL, owner int, PRIMARY KEY (tenant, id));
-INSERT INTO tenant_item SELECT g % 2, g, 'note ' || g, g % 10 FROM generate_series(1, 5000) g;
+CREATE TABLE tenant_item (tenant int, id int, note text NOT NULL, tag text UNIQUE, owner int, PRIMARY KEY (tenant, id));
+INSERT INTO tenant_item SELECT g % 2, g, 'note ' || g, 'tag ' || g, g % 10 FROM generate_series(1, 5000) g;
 CREATE UNIQUE INDEX ON tenant_item (note COLLATE "C");
 CREATE TABLE parent (id int PRIMARY KEY, a int);
 CREATE TABLE heir () INHERITS (parent);
 INSERT INTO parent SELECT g, g FROM generate_series(1, 3000) g;
 INSERT INTO heir SELECT g, g FROM generate_series(1, 10) g;
-CREATE TABLE loose_key (note text COLLATE loose NOT NULL, a int);
-INSERT INTO loose_key SELECT 'note ' || g, g FROM generate_series(1, 3000) g;
-CREATE UNIQUE INDEX ON loose_key (note COLLATE "C");
 \o /dev/null
 \set ECHO none
 SELECT note FROM tenant_item WHERE tenant = 1 ORDER BY id LIMIT 10 OFFSET 1001;
@@ -171,7 +167,8 @@ SELECT t.note FROM tenant_item t LEFT JOIN item i ON t.tenant = 0 AND i.id < 3 O
 SELECT id FROM tenant_item ORDER BY note LIMIT 10 OFFSET 1006;
 SELECT id FROM tenant_item WHERE tenant > 0 ORDER BY id LIMIT 10 OFFSET 1007;
 SELECT id FROM parent ORDER BY id LIMIT 10 OFFSET 1008;
-SELECT a FROM loose_key ORDER BY note LIMIT 10 OFFSET 1009;
+SELECT id FROM tenant_item ORDER BY owner, tag LIMIT 10 OFFSET 1009;
+SELECT i.id FROM item i JOIN tenant_item t ON t.note = i.note ORDER BY i.id LIMIT 10 OFFSET 1018;
 SELECT i.id FROM item i, item j WHERE j.created > '2020-01-01' AND j.id = i.id % 10 + 20 ORDER BY i.id LIMIT 10 OFFSET 1010;
 SELECT i.id FROM item i LEFT JOIN item j ON j.id = i.score LEFT JOIN item k ON k.id = j.score + 1 ORDER BY i.id LIMIT 10 OFFSET 1016;
 SELECT i.id FROM item j LEFT JOIN item i ON j.score = i.id ORDER BY i.id LIMIT 10 OFFSET 1017;
@@ -184,7 +181,42 @@ SELECT i.id FROM (SELECT id FROM item ORDER BY id LIMIT 10 OFFSET 1015) i;
 \o
 SELECT evidence->>'rows_thrown_away' AS n, evidence->>'order_total' AS total, evidence->>'order_appended' AS appended, evidence->>'no_fix' AS no_fix, evidence->>'instead' AS instead
 FROM hone.recommendations WHERE kind = 'offset_pagination' ORDER BY 1;
-SELECT summary FROM hone.recommendations WHERE kind = 'offset_pagination' AND evidence->>'rows_thrown_away' IN ('1001', '1006');
+SELECT summary FROM hone.recommendations WHERE kind = 'offset_pagination' AND evidence->>'rows_thrown_away' IN ('1001', '1007') ORDER BY evidence->>'rows_thrown_away';
+
+-- no key: an index that finds different what the column's collation finds equal
+SELECT hone.reset_recommendations() > 0 AS reset;
+SELECT EXISTS (SELECT FROM pg_collation WHERE collprovider = 'i') AS icu \gset
+\if :icu
+CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+\else
+CREATE COLLATION loose FROM "C";
+\endif
+CREATE TABLE loose_key (note text COLLATE loose NOT NULL, a int);
+INSERT INTO loose_key SELECT 'note ' || g, g FROM generate_series(1, 3000) g;
+CREATE UNIQUE INDEX ON loose_key (note COLLATE "POSIX");
+\o /dev/null
+\set ECHO none
+SELECT a FROM loose_key ORDER BY note LIMIT 10 OFFSET 1001;
+\set ECHO all
+\o
+SELECT count(*), bool_and(fix IS NULL) OR NOT :'icu' AS no_key FROM hone.recommendations WHERE kind = 'offset_pagination';
+
+-- an index serves an order forwards or backwards, in its directions
+SELECT hone.reset_recommendations() > 0 AS reset;
+CREATE INDEX ON item (created, score DESC);
+CREATE INDEX ON item (score, created, id DESC NULLS LAST);
+\o /dev/null
+\set ECHO none
+SELECT id FROM item WHERE note > 'a' ORDER BY created, score DESC, id DESC LIMIT 10 OFFSET 1001;
+SELECT id FROM item ORDER BY score DESC, created DESC, id NULLS FIRST LIMIT 10 OFFSET 1002;
+SELECT id FROM item ORDER BY score, created, id LIMIT 10 OFFSET 1003;
+SELECT id FROM item ORDER BY created, score, id LIMIT 10 OFFSET 1004;
+SELECT id FROM item ORDER BY id DESC LIMIT 10 OFFSET 1005;
+SELECT id FROM item ORDER BY score NULLS FIRST, created, id DESC LIMIT 10 OFFSET 1006;
+\set ECHO all
+\o
+SELECT evidence->>'rows_thrown_away' AS n, evidence->>'index' AS index, evidence->>'index_exists' AS exists
+FROM hone.recommendations WHERE kind = 'offset_pagination' ORDER BY 1;
 
 SELECT hone.reset_recommendations() > 0 AS reset;
 DROP SCHEMA advise_pages CASCADE;

@@ -4,7 +4,18 @@
 CREATE SCHEMA advise_walk;
 SET search_path = advise_walk, public;
 SET client_min_messages = warning;
-CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+-- a nondeterministic collation and one that is not that of bytes, where the server has ICU
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_collation WHERE collprovider = 'i') THEN
+        CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+        CREATE COLLATION words (provider = icu, locale = 'und');
+    ELSE
+        CREATE COLLATION ci FROM "C";
+        CREATE COLLATION words FROM "C";
+    END IF;
+END
+$$;
 CREATE TABLE kind (id int PRIMARY KEY, name text);
 INSERT INTO kind SELECT g, nullif('kind ' || g % 3, 'kind 2') FROM generate_series(1, 8) g;
 CREATE TABLE item (
@@ -21,6 +32,7 @@ CREATE TABLE item (
     ts timestamptz,
     v varchar(10),
     b char(3),
+    code text COLLATE words NOT NULL,
     kind int);
 INSERT INTO item
 SELECT g, '2020-01-01'::date + g % 5, g % 4, nullif(g % 7, 3),
@@ -31,7 +43,8 @@ SELECT g, '2020-01-01'::date + g % 5, g % 4, nullif(g % 7, 3),
     CASE g % 10 WHEN 0 THEN NULL WHEN 1 THEN 'NaN' WHEN 2 THEN 1.0 WHEN 3 THEN 1.00 ELSE g % 6 / 3.0 END,
     CASE g % 10 WHEN 0 THEN NULL WHEN 1 THEN 'NaN' WHEN 2 THEN '-Infinity' WHEN 3 THEN -0.0 ELSE g % 6 / 3.0 END,
     CASE g % 10 WHEN 4 THEN NULL WHEN 5 THEN 'infinity' ELSE '2020-01-01'::timestamptz + g % 4 * interval '1 hour' END,
-    nullif('v' || g % 5, 'v4'), (ARRAY['x', 'x ', 'y', NULL])[g % 4 + 1], nullif(g % 9, 0)
+    nullif('v' || g % 5, 'v4'), (ARRAY['x', 'x ', 'y', NULL])[g % 4 + 1],
+    (ARRAY['a', 'B', 'b', 'A', '_', 'ä', 'Z'])[g % 7 + 1], nullif(g % 9, 0)
 FROM generate_series(1, 75) g;
 CREATE TABLE part (day date NOT NULL, u uuid NOT NULL, n int, PRIMARY KEY (u, day)) PARTITION BY RANGE (day);
 CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (MINVALUE) TO ('2020-01-03');
@@ -62,7 +75,9 @@ FROM unnest(ARRAY['k.name', 'i.t']) col, directions;
 INSERT INTO walk (base, columns, tie)
 SELECT 'SELECT i.id FROM item i', a || ', ' || b || ', ' || c, tie FROM
     (VALUES ('i.day DESC', 'i.n DESC NULLS LAST', 'i.ci', ', i.id'), ('i.u', 'i.v DESC', 'i.id DESC', ''),
-            ('i.id', 'i.n', 'i.t', ''), ('1 DESC', 'i.n', 'i.t', '')) v (a, b, c, tie);
+            ('i.id', 'i.n', 'i.t', ''), ('1 DESC', 'i.n', 'i.t', ''),
+            ('i.size', 'i.code', 'i.day', ', i.id'), ('i.size', 'i.code USING ~<~', 'i.day', ', i.id'),
+            ('i.code USING ~>~', 'i.size DESC', 'i.day DESC', ', i.id DESC')) v (a, b, c, tie);
 INSERT INTO walk (base, columns, tie)
 SELECT 'SELECT u, n FROM part', col || dir, format(', u%s, day%1$s', tie) FROM unnest(ARRAY['day', 'n']) col, directions;
 INSERT INTO walk (base, columns, tie)
@@ -119,6 +134,39 @@ GROUP BY 1, 2 ORDER BY 1, 2;
 -- what was said of the order
 SELECT evidence->>'order_total' AS total, evidence->>'order_appended' AS appended, count(*)
 FROM fixes GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- who jumps gets a deferred join: it gives the pages of OFFSET too
+SELECT hone.reset_recommendations() > 0 AS reset;
+INSERT INTO walk (base, columns, tie) VALUES
+    ('SELECT i.*, (SELECT k.name FROM kind k WHERE k.id = i.kind) AS kind_name FROM item i WHERE EXISTS (SELECT FROM kind k WHERE k.id = i.kind)', 'i.n', ', i.id'),
+    ('SELECT page.* FROM item page WHERE page.kind IN (SELECT id FROM kind)', 'page.n DESC, upper(page.c)', ', page.id'),
+    ('SELECT count FROM (VALUES (1)) v (count), item i', 'i.n', ', i.id');
+SET hone.advise_offset_rows = 10;
+\o /dev/null
+\set ECHO none
+SELECT base || ' ORDER BY ' || columns || ' LIMIT 7 OFFSET ' || o
+FROM walk, unnest(ARRAY[14, 42, 21, 63, 28, 56, 35]) WITH ORDINALITY offsets (o, nr) WHERE base !~ 'JOIN' ORDER BY n, nr \gexec
+\set ECHO all
+\o
+RESET hone.advise_offset_rows;
+CREATE FUNCTION jump(w walk, fix text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    expected jsonb;
+    page jsonb;
+BEGIN
+    FOR k IN 0 .. 11 LOOP
+        EXECUTE 'SELECT jsonb_agg(to_jsonb(p)) FROM (' || regexp_replace(fix, 'OFFSET \d+', 'OFFSET ' || 7 * k) || ') p' INTO page;
+        EXECUTE 'SELECT jsonb_agg(to_jsonb(p)) FROM (' || w.base || ' ORDER BY ' || w.columns || w.tie || ' LIMIT 7 OFFSET ' || 7 * k || ') p' INTO expected;
+        IF page IS DISTINCT FROM expected THEN
+            RETURN format('page %s of %s: %s, not %s', k + 1, w.columns, page, expected);
+        END IF;
+    END LOOP;
+    RETURN 'same';
+END
+$$;
+SELECT CASE WHEN r.fix IS NOT NULL THEN jump(w, r.fix) ELSE coalesce(r.evidence->>'no_fix', 'not found') END AS pages, count(*), count(r.evidence->'keyset') AS keysets
+FROM walk w LEFT JOIN hone.recommendations r ON r.evidence->'sample'->>'query' = base || ' ORDER BY ' || columns || ' LIMIT 7 OFFSET 14'
+WHERE base !~ 'JOIN' GROUP BY 1 ORDER BY 1;
 
 SELECT hone.reset_recommendations() > 0 AS reset;
 DROP SCHEMA advise_walk CASCADE;

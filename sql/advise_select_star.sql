@@ -58,6 +58,25 @@ SELECT calls, rows, fix_columns FROM stars() WHERE rows = 300;
 SELECT fix FROM hone.recommendations WHERE kind = 'select_star' AND fix LIKE '%<>%';
 DEALLOCATE one;
 
+-- nothing, or not all, can be left out; set operations are not looked at
+SELECT hone.reset_recommendations() > 0 AS reset;
+CREATE TABLE wide (body text, meta text);
+INSERT INTO wide SELECT body, meta FROM doc;
+ANALYZE wide;
+\o /dev/null
+\set ECHO none
+SELECT DISTINCT * FROM doc;
+SELECT * FROM doc ORDER BY meta;
+SELECT * FROM wide ORDER BY meta, body;
+SELECT * FROM wide;
+SELECT * FROM doc UNION ALL SELECT * FROM doc;
+SELECT * FROM (SELECT * FROM doc UNION ALL SELECT * FROM doc) d;
+\set ECHO all
+\o
+SELECT evidence->'sample'->>'query' AS query, evidence->>'no_fix' AS no_fix,
+    regexp_replace(regexp_replace(fix, '\s+', ' ', 'g'), '\d+ bytes', 'N bytes', 'g') AS fix
+FROM hone.recommendations WHERE kind = 'select_star' ORDER BY 1;
+
 -- through a view or a subquery; every column by name, in any order
 CREATE VIEW doc_view AS SELECT id, title AS head, body AS content, meta FROM doc;
 CREATE VIEW doc_twice AS SELECT v.*, n.a FROM doc_view v JOIN narrow n USING (id);

@@ -47,6 +47,7 @@ typedef struct StarColumn
 	AttrNumber	attnum;
 	char	   *name;			/* as the query knows it */
 	bool		of_view;
+	bool		left_out;		/* of the fix */
 	double		bytes;			/* of a value */
 	double		toast_bytes;	/* of that, out of line */
 } StarColumn;
@@ -148,14 +149,16 @@ is_out_of_line(const StarColumn *column)
 
 static bool find_column(Query *query, Node *node, StarColumn *column);
 
-/* Into a view; the parser has locked it. */
+/* Into a view. */
 static bool
 find_view_column(Oid relid, AttrNumber attnum, StarColumn *column)
 {
-	Relation	view = try_relation_open(relid, NoLock);
+	Relation	view;
 	Query	   *query;
 	bool		found = false;
 
+	hone_rewrite_lock(relid, AccessShareLock);
+	view = try_relation_open(relid, NoLock);
 	if (view == NULL)
 		return false;
 	if (view->rd_rel->relkind == RELKIND_VIEW)
@@ -170,7 +173,10 @@ find_view_column(Oid relid, AttrNumber attnum, StarColumn *column)
 	return found;
 }
 
-/* Table and column of an expression, if it is one as it stands. */
+/*
+ * Table and column of an expression, if it is one as it stands. Not through
+ * set operations: each of their branches has another one.
+ */
 static bool
 find_column(Query *query, Node *node, StarColumn *column)
 {
@@ -178,7 +184,8 @@ find_column(Query *query, Node *node, StarColumn *column)
 	RangeTblEntry *rte;
 
 	check_stack_depth();
-	if (node == NULL || !IsA(var, Var) || var->varlevelsup > 0 || var->varattno <= 0)
+	if (query->setOperations || node == NULL || !IsA(var, Var) ||
+		var->varlevelsup > 0 || var->varattno <= 0)
 		return false;
 	rte = rt_fetch(var->varno, query->rtable);
 	switch (rte->rtekind)
@@ -208,6 +215,7 @@ add_column(StarColumns *columns, Query *query, TargetEntry *target)
 	StarColumn *column = &columns->columns[columns->n];
 	Var		   *var = (Var *) target->expr;
 
+	memset(column, 0, sizeof(StarColumn));
 	if (target->resjunk || !find_column(query, (Node *) var, column))
 		return false;
 	column->name = get_rte_attribute_name(rt_fetch(var->varno, query->rtable), var->varattno);
@@ -227,15 +235,16 @@ add_column(StarColumns *columns, Query *query, TargetEntry *target)
 
 /*
  * Weigh the output columns; those that are wide leave the target list unless
- * the query sorts or groups by them, or unless nothing would remain.
+ * the query sorts or groups by them, or unless nothing would remain. False if
+ * none can leave.
  */
-static void
+static bool
 weigh_columns(Query *query, StarColumns *columns)
 {
 	List	   *kept = NIL;
 	ListCell   *lc;
-	bool		may_drop = query->distinctClause == NIL && query->setOperations == NULL;
 	bool		any = false;
+	bool		fewer;
 	AttrNumber	resno = 1;
 
 	columns->columns = palloc0(list_length(query->targetList) * sizeof(StarColumn));
@@ -245,16 +254,21 @@ weigh_columns(Query *query, StarColumns *columns)
 		int			nwide = columns->nwide;
 
 		if (add_column(columns, query, target) && columns->nwide > nwide &&
-			may_drop && target->ressortgroupref == 0)
+			query->distinctClause == NIL && target->ressortgroupref == 0)
+		{
+			columns->columns[columns->n - 1].left_out = true;
 			continue;
+		}
 		kept = lappend(kept, target);
 		any |= !target->resjunk;
 	}
-	if (columns->nwide == 0 || !any)
-		return;
+	fewer = list_length(kept) < list_length(query->targetList);
+	if (!fewer || !any)
+		return false;
 	foreach(lc, kept)
 		lfirst_node(TargetEntry, lc)->resno = resno++;
 	query->targetList = kept;
+	return true;
 }
 
 static int
@@ -267,27 +281,43 @@ weight_order(const void *a, const void *b)
 		ca->attnum - cb->attnum;
 }
 
-/* All columns for the evidence, the wide ones for people, heaviest first. */
-static void
-describe_columns(StarColumns *columns, StringInfo json, StringInfo names)
+/* Names of the wide columns, or of those left out, heaviest first. */
+static char *
+wide_names(const StarColumns *columns, bool left_out)
 {
-	qsort(columns->columns, columns->n, sizeof(StarColumn), weight_order);
-	initStringInfo(json);
-	initStringInfo(names);
-	for (int i = 0; i < columns->n; i++)
-	{
-		StarColumn *column = &columns->columns[i];
+	StringInfoData names;
 
-		appendStringInfo(json, "%s{\"column\": ", i ? ", " : "[");
-		escape_json(json, psprintf("%s.%s", get_rel_name(column->relid),
-								   get_attname(column->relid, column->attnum, false)));
-		appendStringInfo(json, ", \"bytes\": %.0f, \"out_of_line\": %s}",
-						 column->bytes, is_out_of_line(column) ? "true" : "false");
-		if (i < columns->nwide)
-			appendStringInfo(names, "%s%s (%.0f bytes)", i ? ", " : "",
+	initStringInfo(&names);
+	for (int i = 0; i < columns->nwide; i++)
+	{
+		const StarColumn *column = &columns->columns[i];
+
+		if (column->left_out || !left_out)
+			appendStringInfo(&names, "%s%s (%.0f bytes)", names.len > 0 ? ", " : "",
 							 quote_identifier(column->name), column->bytes);
 	}
-	appendStringInfoChar(json, ']');
+	return names.data;
+}
+
+/* All columns for the evidence, heaviest first. */
+static char *
+columns_json(const StarColumns *columns)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	for (int i = 0; i < columns->n; i++)
+	{
+		const StarColumn *column = &columns->columns[i];
+
+		appendStringInfo(&json, "%s{\"column\": ", i ? ", " : "[");
+		escape_json(&json, psprintf("%s.%s", get_rel_name(column->relid),
+									get_attname(column->relid, column->attnum, false)));
+		appendStringInfo(&json, ", \"bytes\": %.0f, \"out_of_line\": %s}",
+						 column->bytes, is_out_of_line(column) ? "true" : "false");
+	}
+	appendStringInfoChar(&json, ']');
+	return json.data;
 }
 
 static List *
@@ -346,10 +376,9 @@ star_form(const HoneFinding *finding, const StarColumns *columns)
 
 static void
 add_star_evidence(const HoneFinding *finding, const HoneReader *reader,
-				  const StarColumns *columns, const char *json, Query *narrow,
-				  HoneAdvice *advice)
+				  const StarColumns *columns, Query *narrow, HoneAdvice *advice)
 {
-	char	   *index = index_only(narrow);
+	char	   *index = narrow ? index_only(narrow) : NULL;
 
 	hone_evidence_text(advice, "star", star_form(finding, columns));
 	hone_evidence_integer(advice, "rows", finding->rows);
@@ -362,8 +391,25 @@ add_star_evidence(const HoneFinding *finding, const HoneReader *reader,
 							  (int64) (columns->fetches * finding->rows));
 	if (index)
 		hone_evidence_text(advice, "index_only_scan", index);
-	hone_evidence_json(advice, "columns", json);
+	hone_evidence_json(advice, "columns", columns_json(columns));
 	hone_evidence_sample(advice, "sample", &finding->sample, reader);
+}
+
+/* The query without the columns that were left out. */
+static void
+make_narrow(Query *query, const StarColumns *columns, const HoneReader *reader,
+			HoneAdvice *advice)
+{
+	char	   *names = wide_names(columns, true);
+
+	/* a line break in a name would end the comment */
+	for (char *p = names; *p; p++)
+	{
+		if (iscntrl((unsigned char) *p))
+			*p = ' ';
+	}
+	hone_advice_set(advice, &advice->fix, "%s\n-- left out: %s. Add it back where it is read.",
+					hone_rewrite_deparse(query, !reader->constants, NULL), names);
 }
 
 void
@@ -372,33 +418,29 @@ hone_advice_star(const HoneFinding *finding, const HoneReader *reader,
 {
 	Query	   *query;
 	StarColumns columns;
-	StringInfoData json;
-	StringInfoData names;
+	bool		narrower;
 
 	advice->drop = true;
 	memset(&columns, 0, sizeof(columns));
 	query = hone_rewrite_parse(&finding->sample);
-	weigh_columns(query, &columns);
+	narrower = weigh_columns(query, &columns);
 	if (columns.nwide == 0 ||
 		columns.wide_bytes * finding->rows < hone_advise_star_bytes * 1024.0)
 		return;
 	advice->drop = false;
 
-	describe_columns(&columns, &json, &names);
+	qsort(columns.columns, columns.n, sizeof(StarColumn), weight_order);
 	advice->saving_ms = finding->cost_ms * columns.wide_bytes / columns.bytes;
 	hone_advice_set(advice, &advice->summary,
 					"%s %s fetches wide columns, %.0f %% of the bytes of each row: %s",
 					hone_rewrite_sample_has_star(&finding->sample) ? "SELECT * from" : "SELECT of every column of",
-					hone_qualified_name(columns.columns[0].relid), 100 * columns.wide_bytes / columns.bytes, names.data);
-	add_star_evidence(finding, reader, &columns, json.data, query, advice);
-
-	/* a line break in a name would end the comment */
-	for (char *p = names.data; *p; p++)
-	{
-		if (iscntrl((unsigned char) *p))
-			*p = ' ';
-	}
-	hone_advice_set(advice, &advice->fix, "%s\n-- left out: %s. Add it back where it is read.",
-					hone_rewrite_deparse(query, !reader->constants, NULL),
-					names.data);
+					hone_qualified_name(columns.columns[0].relid),
+					100 * columns.wide_bytes / columns.bytes,
+					wide_names(&columns, false));
+	add_star_evidence(finding, reader, &columns, narrower ? query : NULL, advice);
+	if (narrower)
+		make_narrow(query, &columns, reader, advice);
+	else
+		hone_advice_set(advice, &advice->no_fix,
+						"the query sorts by its wide columns or tells rows apart by them, or returns nothing else");
 }

@@ -39,6 +39,8 @@ typedef struct FindingShared
 	pg_atomic_uint64 suspects[HONE_SUSPECTS];
 } FindingShared;
 
+HoneFinding hone_finding_delta;
+
 static FindingShared *shared = NULL;
 static HTAB *findings = NULL;
 pg_atomic_uint64 *hone_suspects = NULL;

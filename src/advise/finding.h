@@ -131,6 +131,12 @@ typedef struct HoneFinding
 
 extern void hone_finding_init(void);
 
+/*
+ * Memory for a delta, which is too large for the stack: to be filled and added
+ * at once.
+ */
+extern HoneFinding hone_finding_delta;
+
 #define HONE_SUSPECTS	1024	/* at most, in all databases */
 
 /*

@@ -39,7 +39,7 @@ typedef struct PagedQuery
 } PagedQuery;
 
 static PagedQuery paged[PAGED_QUERIES];
-static HoneFinding delta;		/* too large for the stack */
+static HoneFinding *const delta = &hone_finding_delta;
 
 LimitState *
 hone_offset_limit(PlanState *node)
@@ -58,16 +58,16 @@ hone_offset_limit(PlanState *node)
 static void
 begin_delta(PagedQuery *query)
 {
-	memset(&delta, 0, offsetof(HoneFinding, sample));
-	delta.key.dbid = MyDatabaseId;
+	memset(delta, 0, offsetof(HoneFinding, sample));
+	delta->key.dbid = MyDatabaseId;
 
-	delta.key.kind = HONE_FINDING_OFFSET;
-	delta.key.relid = query->relid;
-	delta.key.queryid = query->queryid;
-	memcpy(delta.counts, query->counts, sizeof(delta.counts));
+	delta->key.kind = HONE_FINDING_OFFSET;
+	delta->key.relid = query->relid;
+	delta->key.queryid = query->queryid;
+	memcpy(delta->counts, query->counts, sizeof(delta->counts));
 	memset(query->counts, 0, sizeof(query->counts));
-	delta.sample.queryid = 0;
-	delta.parent.queryid = 0;
+	delta->sample.queryid = 0;
+	delta->parent.queryid = 0;
 }
 
 static void
@@ -80,7 +80,7 @@ write_pages(PagedQuery *query)
 	if (!any || !OidIsValid(query->relid))
 		return;
 	begin_delta(query);
-	hone_finding_add(&delta);
+	hone_finding_add(delta);
 }
 
 void
@@ -134,17 +134,17 @@ write_deep_page(const HoneRecord *record, PagedQuery *query, int64 skipped)
 	if (!OidIsValid(query->relid))
 		return;
 	begin_delta(query);
-	delta.calls = 1;
-	delta.times = 1;
-	delta.cost_ms = ms;
-	delta.saving_ms = ms * skipped / (skipped + record->rows);
-	delta.rows = skipped;
-	delta.rows_max = skipped;
-	delta.rows_kept = record->rows;
-	delta.nrecent = 1;
-	delta.recent[0] = skipped;
-	hone_sample_take(&delta.sample, record);
-	hone_finding_add(&delta);
+	delta->calls = 1;
+	delta->times = 1;
+	delta->cost_ms = ms;
+	delta->saving_ms = ms * skipped / (skipped + record->rows);
+	delta->rows = skipped;
+	delta->rows_max = skipped;
+	delta->rows_kept = record->rows;
+	delta->nrecent = 1;
+	delta->recent[0] = skipped;
+	hone_sample_take(&delta->sample, record);
+	hone_finding_add(delta);
 	query->written = record->started;
 }
 

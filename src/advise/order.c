@@ -97,6 +97,14 @@ add_equalities(HonePaging *page, Node *quals, Relids members)
 	}
 }
 
+static bool
+is_plain_table(HonePaging *page, RangeTblRef *ref)
+{
+	RangeTblEntry *rte = rt_fetch(ref->rtindex, page->query->rtable);
+
+	return rte->rtekind == RTE_RELATION && rte->tablesample == NULL;
+}
+
 /* Plain tables under inner and left joins; anything else is a problem. */
 static Relids
 collect(HonePaging *page, Node *node, bool nullable)
@@ -125,8 +133,7 @@ collect(HonePaging *page, Node *node, bool nullable)
 		if (!left)
 			add_equalities(page, join->quals, members);
 	}
-	else if (IsA(node, RangeTblRef) &&
-			 rt_fetch(((RangeTblRef *) node)->rtindex, page->query->rtable)->rtekind == RTE_RELATION)
+	else if (IsA(node, RangeTblRef) && is_plain_table(page, (RangeTblRef *) node))
 	{
 		int			rti = ((RangeTblRef *) node)->rtindex;
 
@@ -172,14 +179,24 @@ hone_order_has(const HonePaging *page, int rti, AttrNumber attnum)
 }
 
 /* A table with heirs has rows that its unique indexes do not know. */
-List *
-hone_order_key(const HonePaging *page, int rti)
+static List *
+table_keys(const HonePaging *page, int rti, List **best)
 {
 	RangeTblEntry *rte = rt_fetch(rti, page->query->rtable);
 
+	*best = NIL;
 	if (rte->inh && rte->relkind == RELKIND_RELATION && has_subclass(rte->relid))
 		return NIL;
-	return hone_relation_key(rte->relid);
+	return hone_relation_keys(rte->relid, best);
+}
+
+List *
+hone_order_key(const HonePaging *page, int rti)
+{
+	List	   *best;
+
+	(void) table_keys(page, rti, &best);
+	return best;
 }
 
 static bool
@@ -201,19 +218,30 @@ is_known_column(const HonePaging *page, int rti, AttrNumber attnum, Relids known
 }
 
 static bool
-is_known_row(const HonePaging *page, int rti, Relids known)
+is_known_key(const HonePaging *page, int rti, List *key, Relids known)
 {
-	List	   *key = hone_order_key(page, rti);
 	ListCell   *lc;
 
-	if (key == NIL)
-		return false;
 	foreach(lc, key)
 	{
 		if (!is_known_column(page, rti, lfirst_int(lc), known))
 			return false;
 	}
 	return true;
+}
+
+static bool
+is_known_row(const HonePaging *page, int rti, Relids known)
+{
+	List	   *best;
+	ListCell   *lc;
+
+	foreach(lc, table_keys(page, rti, &best))
+	{
+		if (is_known_key(page, rti, lfirst(lc), known))
+			return true;
+	}
+	return false;
 }
 
 /* The tables whose rows are known when those of 'known' are. */

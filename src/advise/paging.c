@@ -30,6 +30,7 @@
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
+#include "utils/typcache.h"
 
 #include "advise/paging.h"
 #include "advise/rewrite.h"
@@ -38,6 +39,8 @@
 	"write the result to a table or materialized view when it changes, with " \
 	"row_number() OVER (the order) AS n and an index on n, and read a page as " \
 	"WHERE n > $1 AND n <= $1 + page size; or limit how deep pages may go"
+#define INSTEAD_TIES \
+	"append a key to ORDER BY and read pages without WITH TIES"
 #define INSTEAD_KEY \
 	"give the table a primary key and append it to ORDER BY: until then pages " \
 	"may repeat or lose rows, with OFFSET too"
@@ -96,6 +99,7 @@ add_key(HonePaging *page, SortGroupClause *clause, TargetEntry *target)
 	if (page->nkeys == HONE_PAGE_KEYS)
 	{
 		page->problem = "the order has too many columns";
+		page->instead = INSTEAD_NUMBERED;
 		return;
 	}
 	key->expr = (Node *) target->expr;
@@ -192,7 +196,10 @@ find_problem(HonePaging *page)
 		page->instead = INSTEAD_NUMBERED;
 	}
 	else if (query->limitOption == LIMIT_OPTION_WITH_TIES)
+	{
 		page->problem = "a page WITH TIES ends where the order says, not a key";
+		page->instead = INSTEAD_TIES;
+	}
 	else
 	{
 		hone_order_collect(page);
@@ -301,20 +308,29 @@ expanded_condition(HonePaging *page, int from)
 											 -1)), -1);
 }
 
-/* expr at or after the parameter: lets an index find the start. */
+/*
+ * expr at or after the parameter: lets an index find the start. Where nulls
+ * come first, that is for a parameter that is not null, which the planner sees
+ * when it plans for the value. None where they come last.
+ */
 static Node *
 bound_clause(const HonePageKey *key)
 {
 	Oid			opno = get_opfamily_member(key->opfamily, key->opcintype, key->opcintype,
 										   key->descending ? BTLessEqualStrategyNumber :
 										   BTGreaterEqualStrategyNumber);
+	Node	   *bound;
 
-	if (!key->not_null || !OidIsValid(opno))
+	if (!OidIsValid(opno) || (!key->not_null && !key->nulls_first))
 		return NULL;
-	return (Node *) make_opclause(opno, BOOLOID, false,
-								  (Expr *) copyObject(key->expr),
-								  (Expr *) copyObject(key->param),
-								  InvalidOid, exprCollation(key->expr));
+	bound = (Node *) make_opclause(opno, BOOLOID, false,
+								   (Expr *) copyObject(key->expr),
+								   (Expr *) copyObject(key->param),
+								   InvalidOid, exprCollation(key->expr));
+	if (key->not_null)
+		return bound;
+	return (Node *) makeBoolExpr(OR_EXPR,
+								 list_make2(null_test((Node *) key->param, IS_NULL), bound), -1);
 }
 
 static Node *
@@ -336,6 +352,14 @@ row_comparison(HonePaging *page)
 	return (Node *) row;
 }
 
+/* Row comparisons are written with one operator for all columns. */
+static bool
+is_default_order(const HonePageKey *key)
+{
+	return key->opfamily ==
+		lookup_type_cache(exprType(key->expr), TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+}
+
 static Node *
 page_condition(HonePaging *page, const char **form)
 {
@@ -344,7 +368,7 @@ page_condition(HonePaging *page, const char **form)
 	Node	   *condition;
 
 	for (int i = 0; i < page->nkeys; i++)
-		row &= page->keys[i].not_null &&
+		row &= page->keys[i].not_null && is_default_order(&page->keys[i]) &&
 			page->keys[i].descending == page->keys[0].descending;
 	*form = row ? "row comparison" : page->nkeys == 1 ? "comparison" : "expanded";
 	if (row)
@@ -360,10 +384,9 @@ page_condition(HonePaging *page, const char **form)
 static void
 add_index_evidence(HonePaging *page, HoneAdvice *advice)
 {
+	HoneOrderColumn columns[HONE_PAGE_KEYS];
 	StringInfoData ddl;
-	List	   *columns = NIL;
 	Oid			relid;
-	AttrNumber	last = 0;
 
 	if (list_length(page->rels) != 1)
 		return;
@@ -379,11 +402,13 @@ add_index_evidence(HonePaging *page, HoneAdvice *advice)
 
 		if (!IsA(var, Var) || var->varattno <= 0)
 			return;
-		if (last)
-			columns = lappend_int(columns, last);
-		last = var->varattno;
+		columns[i].attnum = var->varattno;
+		columns[i].descending = key->descending;
+		columns[i].nulls_first = key->nulls_first;
+		columns[i].opfamily = key->opfamily;
+		columns[i].collation = var->varcollid;
 		appendStringInfo(&ddl, "%s%s%s%s", i ? ", " : "",
-						 quote_identifier(get_attname(relid, last, false)),
+						 quote_identifier(get_attname(relid, var->varattno, false)),
 						 key->descending ? " DESC" : "",
 						 key->nulls_first == key->descending ? "" :
 						 key->nulls_first ? " NULLS FIRST" : " NULLS LAST");
@@ -391,7 +416,7 @@ add_index_evidence(HonePaging *page, HoneAdvice *advice)
 	appendStringInfoChar(&ddl, ')');
 	hone_evidence_text(advice, "index", ddl.data);
 	hone_evidence_json(advice, "index_exists",
-					   hone_relation_has_index(relid, columns, last) ? "true" : "false");
+					   hone_relation_has_order(relid, columns, page->nkeys) ? "true" : "false");
 }
 
 /* {"$1": what it is, ...} */

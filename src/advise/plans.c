@@ -79,7 +79,7 @@ typedef struct FilterWalk
 } FilterWalk;
 
 static SampledQuery sampled[SAMPLED_QUERIES];
-static HoneFinding delta;		/* too large for the stack */
+static HoneFinding *const delta = &hone_finding_delta;
 
 /* Add the executions between two samples to what the last one found. */
 static void
@@ -87,13 +87,13 @@ write_pending(SampledQuery *query)
 {
 	if (query->pending_calls == 0)
 		return;
-	memset(&delta, 0, offsetof(HoneFinding, sample));
-	delta.key = query->key;
-	delta.calls = query->pending_calls;
-	delta.cost_ms = query->pending_ms * query->share;
-	delta.saving_ms = delta.cost_ms * query->removed_share;
-	delta.sample.queryid = 0;
-	hone_finding_add(&delta);
+	memset(delta, 0, offsetof(HoneFinding, sample));
+	delta->key = query->key;
+	delta->calls = query->pending_calls;
+	delta->cost_ms = query->pending_ms * query->share;
+	delta->saving_ms = delta->cost_ms * query->removed_share;
+	delta->sample.queryid = 0;
+	hone_finding_add(delta);
 	query->pending_calls = 0;
 	query->pending_ms = 0;
 }
@@ -415,29 +415,29 @@ report_filter(const HoneRecord *record, const FilteredTable *table,
 	double		total = record->query_desc->plannedstmt->planTree->total_cost;
 	double		share = total > table->cost ? table->cost / total : 1;
 
-	memset(&delta, 0, offsetof(HoneFinding, sample));
-	delta.key.dbid = MyDatabaseId;
+	memset(delta, 0, offsetof(HoneFinding, sample));
+	delta->key.dbid = MyDatabaseId;
 
-	delta.key.kind = HONE_FINDING_INDEX;
-	delta.key.relid = table->relid;
-	delta.key.detail = hash_bytes_extended((const unsigned char *) table->quals,
-										   sizeof(table->quals), 0);
-	delta.calls = weight;
-	delta.times = 1;
-	delta.cost_ms = ms * weight * share;
-	delta.saving_ms = delta.cost_ms * table->removed / (table->removed + table->kept);
-	delta.rows = (int64) table->removed;
-	delta.rows_max = (int64) table->removed;
-	delta.rows_kept = (int64) table->kept;
-	delta.nquals = table->nquals;
-	memcpy(delta.quals, table->quals, sizeof(delta.quals));
-	delta.nqueries = 1;
-	delta.queries[0] = record->queryid;
-	hone_sample_take(&delta.sample, record);
-	delta.parent.queryid = 0;
-	hone_finding_add(&delta);
+	delta->key.kind = HONE_FINDING_INDEX;
+	delta->key.relid = table->relid;
+	delta->key.detail = hash_bytes_extended((const unsigned char *) table->quals,
+											sizeof(table->quals), 0);
+	delta->calls = weight;
+	delta->times = 1;
+	delta->cost_ms = ms * weight * share;
+	delta->saving_ms = delta->cost_ms * table->removed / (table->removed + table->kept);
+	delta->rows = (int64) table->removed;
+	delta->rows_max = (int64) table->removed;
+	delta->rows_kept = (int64) table->kept;
+	delta->nquals = table->nquals;
+	memcpy(delta->quals, table->quals, sizeof(delta->quals));
+	delta->nqueries = 1;
+	delta->queries[0] = record->queryid;
+	hone_sample_take(&delta->sample, record);
+	delta->parent.queryid = 0;
+	hone_finding_add(delta);
 
-	query->key = delta.key;
+	query->key = delta->key;
 	query->share = share;
 	query->removed_share = table->removed / (table->removed + table->kept);
 }

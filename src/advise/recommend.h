@@ -73,15 +73,30 @@ extern void hone_advice_set(HoneAdvice *advice, char **member, const char *fmt,.
 
 /* ---- relations (relation.c) ---- */
 
-/* Columns of the primary key (or of a unique key without nulls), in order;
- * NIL if there is none. Integer list. */
-extern List *hone_relation_key(Oid relid);
+/*
+ * The keys without nulls, a list of integer lists; in *best the columns of the
+ * primary key, or of the shortest other one, in order. NIL if there is none.
+ */
+extern List *hone_relation_keys(Oid relid, List **best);
 
 /*
  * Is there a valid btree index over all rows whose first columns are those of
  * 'equal' in any order, followed by 'next' (0: anything)?
  */
 extern bool hone_relation_has_index(Oid relid, List *equal, AttrNumber next);
+
+/* A column of an order. */
+typedef struct HoneOrderColumn
+{
+	AttrNumber	attnum;
+	bool		descending;
+	bool		nulls_first;
+	Oid			opfamily;
+	Oid			collation;
+} HoneOrderColumn;
+
+/* Is there a valid btree index over all rows that gives them in this order? */
+extern bool hone_relation_has_order(Oid relid, const HoneOrderColumn *columns, int n);
 
 /*
  * Name of a valid btree index over all rows that begins with one of 'first'

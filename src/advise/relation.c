@@ -77,6 +77,14 @@ is_whole_btree(HeapTuple tuple)
 		is_btree(index->indexrelid);
 }
 
+static Datum
+index_attribute(HeapTuple tuple, AttrNumber attnum)
+{
+	bool		isnull;
+
+	return SysCacheGetAttr(INDEXRELID, tuple, attnum, &isnull);
+}
+
 bool
 hone_relation_not_null(Oid relid, AttrNumber attnum)
 {
@@ -104,27 +112,18 @@ is_column_unique(HeapTuple tuple, int position)
 	Oid			type;
 	int32		typmod;
 	Oid			collation;
-	Oid			class;
 	Oid			family;
 	Oid			input;
 	TypeCacheEntry *entry;
-	bool		isnull;
-	oidvector  *collations;
-	oidvector  *classes;
+	oidvector  *collations = (oidvector *) DatumGetPointer(index_attribute(tuple, Anum_pg_index_indcollation));
+	oidvector  *classes = (oidvector *) DatumGetPointer(index_attribute(tuple, Anum_pg_index_indclass));
 
 	get_atttypetypmodcoll(index->indrelid, index->indkey.values[position], &type,
 						  &typmod, &collation);
-	collations = (oidvector *) DatumGetPointer(SysCacheGetAttr(INDEXRELID, tuple,
-															   Anum_pg_index_indcollation,
-															   &isnull));
-	classes = (oidvector *) DatumGetPointer(SysCacheGetAttr(INDEXRELID, tuple,
-															Anum_pg_index_indclass,
-															&isnull));
-	class = classes->values[position];
 	if (OidIsValid(collation) && collations->values[position] != collation &&
 		!get_collation_isdeterministic(collation))
 		return false;
-	if (!get_opclass_opfamily_and_input_type(class, &family, &input))
+	if (!get_opclass_opfamily_and_input_type(classes->values[position], &family, &input))
 		return false;
 	entry = lookup_type_cache(type, TYPECACHE_EQ_OPR);
 	return OidIsValid(entry->eq_opr) &&
@@ -153,11 +152,13 @@ unique_columns(HeapTuple tuple)
 }
 
 List *
-hone_relation_key(Oid relid)
+hone_relation_keys(Oid relid, List **best)
 {
-	List	   *best = NIL;
+	List	   *keys = NIL;
+	bool		has_primary = false;
 	ListCell   *lc;
 
+	*best = NIL;
 	foreach(lc, index_list(relid))
 	{
 		HeapTuple	tuple = SearchSysCache1(INDEXRELID,
@@ -172,12 +173,12 @@ hone_relation_key(Oid relid)
 		ReleaseSysCache(tuple);
 		if (columns == NIL)
 			continue;
-		if (primary)
-			return columns;
-		if (best == NIL || list_length(columns) < list_length(best))
-			best = columns;
+		keys = lappend(keys, columns);
+		if (primary || (!has_primary && (*best == NIL || list_length(columns) < list_length(*best))))
+			*best = columns;
+		has_primary |= primary;
 	}
-	return best;
+	return keys;
 }
 
 bool
@@ -204,6 +205,52 @@ hone_relation_has_index(Oid relid, List *equal, AttrNumber next)
 				fits &= list_member_int(equal, index->indkey.values[i]);
 			found |= fits;
 		}
+		ReleaseSysCache(tuple);
+	}
+	return found;
+}
+
+/* Does the index, read forwards or backwards, give this order? */
+static bool
+gives_order(HeapTuple tuple, const HoneOrderColumn *columns, int n, bool backwards)
+{
+	Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
+	int2vector *options = (int2vector *) DatumGetPointer(index_attribute(tuple, Anum_pg_index_indoption));
+	oidvector  *classes = (oidvector *) DatumGetPointer(index_attribute(tuple, Anum_pg_index_indclass));
+	oidvector  *collations = (oidvector *) DatumGetPointer(index_attribute(tuple, Anum_pg_index_indcollation));
+
+	if (index->indnkeyatts < n)
+		return false;
+	for (int i = 0; i < n; i++)
+	{
+		bool		descending = (options->values[i] & INDOPTION_DESC) != 0;
+		bool		nulls_first = (options->values[i] & INDOPTION_NULLS_FIRST) != 0;
+
+		if (index->indkey.values[i] != columns[i].attnum ||
+			collations->values[i] != columns[i].collation ||
+			get_opclass_family(classes->values[i]) != columns[i].opfamily ||
+			(descending != backwards) != columns[i].descending ||
+			(nulls_first != backwards) != columns[i].nulls_first)
+			return false;
+	}
+	return true;
+}
+
+bool
+hone_relation_has_order(Oid relid, const HoneOrderColumn *columns, int n)
+{
+	bool		found = false;
+	ListCell   *lc;
+
+	foreach(lc, index_list(relid))
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID,
+											ObjectIdGetDatum(lfirst_oid(lc)));
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		found |= is_whole_btree(tuple) &&
+			(gives_order(tuple, columns, n, false) || gives_order(tuple, columns, n, true));
 		ReleaseSysCache(tuple);
 	}
 	return found;

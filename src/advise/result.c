@@ -25,7 +25,7 @@
 static const QueryDesc *whole_result = NULL;
 static bool is_unnamed;			/* else EXECUTE's */
 
-static HoneFinding delta;		/* too large for the stack */
+static HoneFinding *const delta = &hone_finding_delta;
 
 void
 hone_result_starting(const QueryDesc *query_desc)
@@ -68,21 +68,21 @@ hone_result_finished(const HoneRecord *record)
 	if (!OidIsValid(relid))
 		return;
 
-	memset(&delta, 0, offsetof(HoneFinding, sample));
-	delta.key.dbid = MyDatabaseId;
+	memset(delta, 0, offsetof(HoneFinding, sample));
+	delta->key.dbid = MyDatabaseId;
 
-	delta.key.kind = HONE_FINDING_RESULT;
-	delta.key.relid = relid;
-	delta.key.queryid = record->queryid;
-	delta.calls = 1;
-	delta.times = 1;
-	delta.cost_ms = ms;
-	delta.saving_ms = ms * (record->rows - hone_advise_result_rows) / record->rows;
-	delta.rows = record->rows;
-	delta.rows_max = record->rows;
-	delta.nrecent = 1;
-	delta.recent[0] = record->rows;
-	hone_sample_take(&delta.sample, record);
-	delta.parent.queryid = 0;
-	hone_finding_add(&delta);
+	delta->key.kind = HONE_FINDING_RESULT;
+	delta->key.relid = relid;
+	delta->key.queryid = record->queryid;
+	delta->calls = 1;
+	delta->times = 1;
+	delta->cost_ms = ms;
+	delta->saving_ms = ms * (record->rows - hone_advise_result_rows) / record->rows;
+	delta->rows = record->rows;
+	delta->rows_max = record->rows;
+	delta->nrecent = 1;
+	delta->recent[0] = record->rows;
+	hone_sample_take(&delta->sample, record);
+	delta->parent.queryid = 0;
+	hone_finding_add(delta);
 }

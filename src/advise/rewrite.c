@@ -71,6 +71,26 @@ is_cte(QualifyContext *context, const char *name)
 	return false;
 }
 
+void
+hone_rewrite_lock(Oid relid, LOCKMODE mode)
+{
+	if (!ConditionalLockRelationOid(relid, mode))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("one of its tables is locked"),
+				 errhint("Read hone.recommendations again when the lock is gone.")));
+}
+
+/* Views, which the sample does not have, would be waited for by analysis. */
+static void
+lock_named(RangeVar *var)
+{
+	Oid			relid = RangeVarGetRelid(var, NoLock, true);
+
+	if (OidIsValid(relid))
+		hone_rewrite_lock(relid, AccessShareLock);
+}
+
 /* Give each table without a schema the schema the sample saw it in. */
 static bool
 qualify(Node *node, QualifyContext *context)
@@ -97,6 +117,8 @@ qualify(Node *node, QualifyContext *context)
 						 errhint("A statement that names their schemas can be rewritten.")));
 			var->schemaname = get_namespace_name(get_rel_namespace(relid));
 		}
+		if (var->schemaname != NULL || !is_cte(context, var->relname))
+			lock_named(var);
 	}
 	if (IsA(node, LockingClause))
 		return false;			/* names aliases */
@@ -279,13 +301,7 @@ parse_sample(const HoneSample *sample, bool writes)
 	raw = parse_one(text, writes);
 	mode = lock_mode(raw->stmt);
 	for (int i = 0; i < sample->nrels; i++)
-	{
-		if (!ConditionalLockRelationOid(sample->rels[i], mode))
-			ereport(ERROR,
-					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-					 errmsg("one of its tables is locked"),
-					 errhint("Read hone.recommendations again when the lock is gone.")));
-	}
+		hone_rewrite_lock(sample->rels[i], mode);
 	if (sample->search_path[0] != '\0')
 		(void) set_config_option("search_path", sample->search_path, PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);

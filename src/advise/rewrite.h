@@ -13,6 +13,7 @@
 
 #include "nodes/parsenodes.h"
 #include "nodes/primnodes.h"
+#include "storage/lockdefs.h"
 
 #include "advise/finding.h"
 
@@ -34,6 +35,9 @@ extern SelectStmt *hone_rewrite_select(Node *statement);
  */
 extern bool hone_rewrite_has_star(Node *statement);
 extern bool hone_rewrite_sample_has_star(const HoneSample *sample);
+
+/* Lock a relation; throws ERRCODE_LOCK_NOT_AVAILABLE if it is not free. */
+extern void hone_rewrite_lock(Oid relid, LOCKMODE mode);
 
 /*
  * Parse and analyse a sample as its session did: tables without a schema are

@@ -59,7 +59,7 @@ static StarQuery stars[STAR_SETS][WAYS];
 static bool any_stars = false;	/* has there ever been one? */
 static int64 parses_left = STAR_PARSES;
 static TimestampTz parses_since = 0;
-static HoneFinding delta;		/* too large for the stack */
+static HoneFinding *const delta = &hone_finding_delta;
 
 static bool
 may_parse(void)
@@ -202,20 +202,20 @@ star_write(StarQuery *query)
 {
 	if (query->calls == 0 || query->sample == NULL)
 		return;
-	memset(&delta, 0, offsetof(HoneFinding, sample));
-	delta.key.dbid = MyDatabaseId;
+	memset(delta, 0, offsetof(HoneFinding, sample));
+	delta->key.dbid = MyDatabaseId;
 
-	delta.key.kind = HONE_FINDING_STAR;
-	delta.key.relid = query->sample->rels[0];
-	delta.key.queryid = query->queryid;
-	delta.calls = query->calls;
-	delta.times = query->calls;
-	delta.cost_ms = query->ms;
-	delta.rows = query->rows;
-	delta.rows_max = query->rows_max;
-	hone_sample_put(&delta.sample, query->sample);
-	delta.parent.queryid = 0;
-	hone_finding_add(&delta);
+	delta->key.kind = HONE_FINDING_STAR;
+	delta->key.relid = query->sample->rels[0];
+	delta->key.queryid = query->queryid;
+	delta->calls = query->calls;
+	delta->times = query->calls;
+	delta->cost_ms = query->ms;
+	delta->rows = query->rows;
+	delta->rows_max = query->rows_max;
+	hone_sample_put(&delta->sample, query->sample);
+	delta->parent.queryid = 0;
+	hone_finding_add(delta);
 	query->calls = query->rows = query->rows_max = 0;
 	query->ms = 0;
 }
