@@ -53,6 +53,26 @@ extern void hone_advise_flush(bool ended);
 
 #define HONE_NO_VALUE	((uint32) 0)	/* no value has this hash */
 
+/* The finalizer of MurmurHash3: a change of any bit changes all. */
+static inline uint32
+hone_value_bits(uint64 bits)
+{
+	bits ^= bits >> 33;
+	bits *= UINT64CONST(0xff51afd7ed558ccd);
+	bits ^= bits >> 33;
+	bits *= UINT64CONST(0xc4ceb9fe1a85ec53);
+	return (uint32) (bits ^ (bits >> 33));
+}
+
+/* As hone_value_hash() has integers of any width. */
+static inline uint32
+hone_value_hash_integer(int64 number)
+{
+	uint32		hash = hone_value_bits((uint64) number);
+
+	return hash == HONE_NO_VALUE ? ~HONE_NO_VALUE : hash;
+}
+
 /* Of a value, of a type that hashes; false for what is not looked at. */
 extern bool hone_value_hash(Oid type, Datum value, uint32 *hash);
 

@@ -190,7 +190,9 @@ find_one_number(QueryDesc *query_desc, HoneCallKeys *keys)
 	keys->n = 1;
 	keys->partial = false;
 	keys->id[0] = 1;
-	return hone_value_hash(type, value, &keys->hash[0]);
+	keys->hash[0] = hone_value_hash_integer(type == INT4OID ? DatumGetInt32(value) :
+											DatumGetInt64(value));
+	return true;
 }
 
 void

@@ -51,17 +51,6 @@ static BaseType base_types[TYPES];
 static int	next_type = 0;
 static bool watching_types = false;
 
-/* The finalizer of MurmurHash3: a change of any bit changes all. */
-static inline uint32
-hash_bits(uint64 bits)
-{
-	bits ^= bits >> 33;
-	bits *= UINT64CONST(0xff51afd7ed558ccd);
-	bits ^= bits >> 33;
-	bits *= UINT64CONST(0xc4ceb9fe1a85ec53);
-	return (uint32) (bits ^ (bits >> 33));
-}
-
 static uint32
 hash_long(const char *bytes, int len)
 {
@@ -163,7 +152,7 @@ hone_value_hash_text(const char *text, int len)
 	{
 		len = trimmed_decimal(text, len);
 		if (read_integer(text, len, &number))
-			return hash_bits((uint64) number);
+			return hone_value_bits((uint64) number);
 	}
 	if (read_uuid(text, len, uuid))
 		return hash_bytes(uuid, sizeof(uuid));
@@ -278,11 +267,11 @@ hash_float(float8 value, uint32 *hash)
 	uint64		bits;
 
 	if (value == floor(value) && fabs(value) < 1e15)
-		*hash = hash_bits((uint64) (int64) value);
+		*hash = hone_value_bits((uint64) (int64) value);
 	else
 	{
 		memcpy(&bits, &value, sizeof(bits));
-		*hash = hash_bits(bits + SALT_FLOAT);
+		*hash = hone_value_bits(bits + SALT_FLOAT);
 	}
 	return true;
 }
@@ -323,30 +312,30 @@ hash_built_in(Oid type, Datum value, uint32 *hash)
 	switch (type)
 	{
 		case BOOLOID:
-			*hash = hash_bits(DatumGetBool(value));
+			*hash = hone_value_bits(DatumGetBool(value));
 			return true;
 		case CHAROID:
-			*hash = hash_bits((unsigned char) DatumGetChar(value));
+			*hash = hone_value_bits((unsigned char) DatumGetChar(value));
 			return true;
 		case INT2OID:
-			*hash = hash_bits((uint64) (int64) DatumGetInt16(value));
+			*hash = hone_value_bits((uint64) (int64) DatumGetInt16(value));
 			return true;
 		case INT4OID:
-			*hash = hash_bits((uint64) (int64) DatumGetInt32(value));
+			*hash = hone_value_bits((uint64) (int64) DatumGetInt32(value));
 			return true;
 		case INT8OID:
-			*hash = hash_bits((uint64) DatumGetInt64(value));
+			*hash = hone_value_bits((uint64) DatumGetInt64(value));
 			return true;
 		case OIDOID:
-			*hash = hash_bits(DatumGetObjectId(value));
+			*hash = hone_value_bits(DatumGetObjectId(value));
 			return true;
 		case DATEOID:
-			*hash = hash_bits((uint64) (int64) DatumGetInt32(value) + SALT_DATE);
+			*hash = hone_value_bits((uint64) (int64) DatumGetInt32(value) + SALT_DATE);
 			return true;
 		case TIMEOID:
 		case TIMESTAMPOID:
 		case TIMESTAMPTZOID:
-			*hash = hash_bits((uint64) DatumGetInt64(value) + SALT_TIME);
+			*hash = hone_value_bits((uint64) DatumGetInt64(value) + SALT_TIME);
 			return true;
 		case FLOAT4OID:
 			return hash_float(DatumGetFloat4(value), hash);
