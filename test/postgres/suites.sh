@@ -37,7 +37,7 @@ fi
 everything="-c hone.enabled=on -c hone.detectors=on -c hone.worker=on -c hone.naptime=1s
     -c hone.flush_interval=1ms -c hone.capture_rusage_interval=0
     -c hone.advise_sample_every=1 -c hone.advise_offset_rows=1 -c hone.advise_filter_rows=1
-    -c hone.advise_star_bytes=1 -c hone.advise_wide_column=1 -c hone.n_plus_one_threshold=2"
+    -c hone.advise_star_bytes=1 -c hone.advise_wide_column=1 -c hone.n_plus_one_threshold=3"
 # as the suites' own temporary servers are set up
 own="-c max_prepared_transactions=10 -c compute_query_id=regress"
 
@@ -80,6 +80,11 @@ check_server() {
     is "$name: no process crashed" "$(grep -E 'terminated by signal|PANIC:|TRAP:' "$HONE_DATA.log")" ""
     is "$name: pg_hone had no trouble" "$(sql "SELECT item || ' ' || value FROM hone.status WHERE item = 'internal errors' AND NOT ok"
         grep -E '(WARNING|LOG|ERROR):  pg_hone' "$HONE_DATA.log")" ""
+    # of tables that are still there
+    local HONE_DB=regression
+    [[ $name != *isolation* ]] || HONE_DB=isolation_regression
+    is "$name: no loop was found" "$(sql "SELECT evidence->'parent'->>'query', evidence->'child'->>'query' FROM hone.recommendations WHERE kind = 'n_plus_one'" 2>&1)" ""
+    HONE_DB=
     is "$name: its statements were seen" "$(sql "SELECT sum(calls) > 1000 FROM hone.query_stats(false)")" t
     hone_stop "$HONE_DATA"
 }
