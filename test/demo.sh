@@ -91,8 +91,8 @@ load=$HONE_WORK/run/demo
     done
     echo "COMMIT;"
 } >"$load/n_plus_one.sql"
-for page in $(seq 0 40); do
-    echo "\\set skip $((page * 7000))"
+for page in $(seq 2800 2840); do
+    echo "\\set skip $((page * 50))"
     echo "SELECT id, placed_at, total FROM orders ORDER BY id LIMIT 50 OFFSET :skip;"
 done >"$load/offset.sql"
 cat >"$load/star.sql" <<'SQL'
