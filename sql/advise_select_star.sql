@@ -61,6 +61,7 @@ DEALLOCATE one;
 -- nothing, or not all, can be left out; set operations are not looked at
 SELECT hone.reset_recommendations() > 0 AS reset;
 CREATE TABLE wide (body text, meta text);
+ALTER TABLE wide ALTER COLUMN body SET STORAGE EXTERNAL;
 INSERT INTO wide SELECT body, meta FROM doc;
 ANALYZE wide;
 \o /dev/null
