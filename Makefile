@@ -48,20 +48,30 @@ CAPTURE_OBJS = \
 	src/capture/utility.o
 
 ADVISE_OBJS = \
+	src/advise/advice_condition.o \
+	src/advise/advice_database.o \
 	src/advise/advice_index.o \
+	src/advise/advice_list.o \
 	src/advise/advice_loop.o \
+	src/advise/advice_memory.o \
+	src/advise/advice_not_in.o \
 	src/advise/advice_offset.o \
 	src/advise/advice_repeat.o \
 	src/advise/advice_star.o \
+	src/advise/advice_statistics.o \
 	src/advise/advise.o \
+	src/advise/conditions.o \
 	src/advise/evidence.o \
 	src/advise/finding.o \
 	src/advise/keys.o \
+	src/advise/nodes.o \
 	src/advise/plans.o \
+	src/advise/quals.o \
 	src/advise/recommend.o \
 	src/advise/relation.o \
 	src/advise/rewrite.o \
 	src/advise/sample.o \
+	src/advise/spill.o \
 	src/advise/star.o \
 	src/advise/window.o
 

@@ -20,6 +20,8 @@
 
 #include "advise/advise.h"
 #include "advise/detect.h"
+#include "advise/nodes.h"
+#include "advise/recommend.h"
 
 bool		hone_detectors = true;
 int			hone_n_plus_one_threshold = 5;
@@ -179,6 +181,8 @@ void
 hone_advise_init(void)
 {
 	define_settings();
+	hone_nodes_init();
+	hone_advice_database_init();
 	if (!hone_preloaded)
 		return;
 	hone_finding_init();
