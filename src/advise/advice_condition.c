@@ -406,38 +406,47 @@ date_range(Condition *condition, int strategy)
 	}
 }
 
-typedef struct Replacement
-{
-	Node	   *clause;
-	Node	   *by;
-} Replacement;
-
+/* All comparisons of the column's date in the query that the first one is in. */
 static Node *
-replace_mutator(Node *node, void *context)
+range_mutator(Node *node, void *context)
 {
-	Replacement *replacement = context;
+	Condition  *condition = context;
+	Condition	other = *condition;
+	List	   *args;
+	int			strategy;
+	Node	   *range;
+	HoneQual	qual = {0};
 
 	if (node == NULL)
 		return NULL;
-	if (node == replacement->clause)
-		return replacement->by;
 	if (IsA(node, Query))
-		return (Node *) query_tree_mutator((Query *) node, replace_mutator, context, 0);
-	return expression_tree_mutator(node, replace_mutator, context);
+		return (Node *) query_tree_mutator((Query *) node, range_mutator, context, 0);
+	if (!IsA(node, OpExpr) || list_length(((OpExpr *) node)->args) != 2)
+		return expression_tree_mutator(node, range_mutator, context);
+	args = ((OpExpr *) node)->args;
+	other.clause = node;
+	other.commuted = is_over_column(&other, lsecond(args));
+	if (other.rti != condition->rti || !is_date_cast(column_side(&other)) ||
+		!is_over_column(&other, column_side(&other)))
+		return expression_tree_mutator(node, range_mutator, context);
+	qual.opno = ((OpExpr *) node)->opno;
+	qual.commuted = other.commuted;
+	strategy = condition_strategy(&qual);
+	range = date_range(&other, strategy);
+	return range ? range : expression_tree_mutator(node, range_mutator, context);
 }
 
 static void
-add_range_fix(Condition *condition, Query *query, Node *range,
-			  const HoneReader *reader, HoneAdvice *advice)
+add_range_fix(Condition *condition, Query *query, const HoneReader *reader,
+			  HoneAdvice *advice)
 {
-	Replacement replacement = {condition->clause, range};
 	Oid			relid = condition->finding->key.relid;
 	AttrNumber	attnum = condition->finding->quals[0].attnum;
 
 	if (!hone_relation_has_index(relid, list_make1_int(attnum), 0))
 		hone_evidence_text(advice, "index",
 						   create_index(relid, psprintf("(%s)", quote_identifier(get_attname(relid, attnum, false)))));
-	query = (Query *) replace_mutator((Node *) query, &replacement);
+	query = (Query *) range_mutator((Node *) query, condition);
 	hone_advice_set(advice, &advice->fix, "%s",
 					hone_rewrite_deparse(query, !reader->constants, NULL));
 }
@@ -481,7 +490,6 @@ hone_advice_function(const HoneFinding *finding, const HoneReader *reader,
 	int			strategy = condition_strategy(&finding->quals[0]);
 	Condition	condition;
 	Query	   *query;
-	Node	   *range = NULL;
 	Node	   *expr;
 
 	if (strategy == 0)
@@ -504,10 +512,8 @@ hone_advice_function(const HoneFinding *finding, const HoneReader *reader,
 	advice->drop = contain_volatile_functions(expr) || has_index(relid, 0, expr, false);
 	if (advice->drop)
 		return;
-	if (is_date_cast(column_side(&condition)))
-		range = date_range(&condition, strategy);
-	if (range)
-		add_range_fix(&condition, query, range, reader, advice);
+	if (is_date_cast(column_side(&condition)) && date_range(&condition, strategy))
+		add_range_fix(&condition, query, reader, advice);
 	else
 	{
 		add_cast_evidence(column_side(&condition), advice);
@@ -516,6 +522,26 @@ hone_advice_function(const HoneFinding *finding, const HoneReader *reader,
 }
 
 /* ---- type_mismatch ---- */
+
+typedef struct Replacement
+{
+	Node	   *clause;
+	Node	   *by;
+} Replacement;
+
+static Node *
+replace_mutator(Node *node, void *context)
+{
+	Replacement *replacement = context;
+
+	if (node == NULL)
+		return NULL;
+	if (node == replacement->clause)
+		return replacement->by;
+	if (IsA(node, Query))
+		return (Node *) query_tree_mutator((Query *) node, replace_mutator, context, 0);
+	return expression_tree_mutator(node, replace_mutator, context);
+}
 
 /* Builtin cast function from one type to another that takes nothing else. */
 static Oid
@@ -536,13 +562,22 @@ cast_function(Oid from, Oid to)
 static Const *
 cast_constant(Const *con, Oid type, const char **problem)
 {
-	Oid			down = cast_function(con->consttype, type);
-	Oid			up = cast_function(type, con->consttype);
+	Oid			down;
+	Oid			up;
 	TypeCacheEntry *entry = lookup_type_cache(con->consttype, TYPECACHE_EQ_OPR_FINFO);
 	int16		length;
 	bool		by_value;
 	Datum		value;
 
+	if (find_coercion_pathway(type, con->consttype, COERCION_EXPLICIT, &down) == COERCION_PATH_RELABELTYPE)
+	{
+		con = copyObject(con);
+		con->consttype = type;
+		con->constcollid = get_typcollation(type);
+		return con;
+	}
+	down = cast_function(con->consttype, type);
+	up = cast_function(type, con->consttype);
 	if (con->constisnull || !OidIsValid(down) || !OidIsValid(up) ||
 		!OidIsValid(entry->eq_opr) || entry->eq_opr >= FirstNormalObjectId)
 	{
@@ -619,6 +654,53 @@ cast_value(Query *query, Node *value, Oid type, const char **problem)
 	return (Node *) hone_rewrite_param(counter[0], type, get_typcollation(type));
 }
 
+/*
+ * Is the column compared with a parameter as it is? The text does not say what
+ * type a client declared, and the parser takes the column's.
+ */
+static bool
+parameter_walker(Node *node, void *context)
+{
+	Condition  *condition = context;
+	List	   *args;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		Query	   *outer = condition->query;
+		bool		found;
+
+		condition->query = (Query *) node;
+		found = query_tree_walker((Query *) node, parameter_walker, context, 0);
+		condition->query = outer;
+		return found;
+	}
+	if (!IsA(node, OpExpr) || list_length(((OpExpr *) node)->args) != 2)
+		return expression_tree_walker(node, parameter_walker, context);
+	args = ((OpExpr *) node)->args;
+	return (IsA(linitial(args), Param) && IsA(lsecond(args), Var) &&
+			is_over_column(condition, lsecond(args))) ||
+		(IsA(lsecond(args), Param) && IsA(linitial(args), Var) &&
+		 is_over_column(condition, linitial(args)));
+}
+
+/* The text with its parameters' types, if they are what was amiss. */
+static void
+add_parameter_fix(const HoneFinding *finding, Query *query, const HoneReader *reader,
+				  HoneAdvice *advice)
+{
+	HoneFinding plain = *finding;
+	Condition	condition = {&plain};
+
+	plain.inside = false;
+	if (parameter_walker((Node *) query, &condition))
+		hone_advice_set(advice, &advice->fix, "%s",
+						hone_rewrite_deparse(query, !reader->constants, NULL));
+	else
+		hone_advice_set(advice, &advice->no_fix, "the condition is in a view or function");
+}
+
 /* column op value, both of the column's type. */
 static Node *
 cast_clause(Condition *condition, Query *query, const char **problem)
@@ -666,7 +748,7 @@ hone_advice_type(const HoneFinding *finding, const HoneReader *reader,
 	add_evidence(finding, reader, advice);
 	if (!find_condition(finding, &condition, &query))
 	{
-		hone_advice_set(advice, &advice->no_fix, "the condition is in a view or function");
+		add_parameter_fix(finding, query, reader, advice);
 		return;
 	}
 	hone_evidence_text(advice, "value_type", format_type_be(exprType(value_side(&condition))));

@@ -211,47 +211,70 @@ read_condition(HoneNodeLook *look, Node *clause, Index rti, HoneCondition *condi
 	return true;
 }
 
+/* Clauses of one kind over one column are one. */
 static HoneCondition *
-find_condition(HoneNodeLook *look, const HoneCondition *condition)
+find_condition(HoneCondition *conditions, int *n, const HoneCondition *condition)
 {
 	HoneCondition *into;
 
-	for (int i = 0; i < look->nconditions; i++)
+	for (int i = 0; i < *n; i++)
 	{
-		into = &look->conditions[i];
+		into = &conditions[i];
 		if (into->kind == condition->kind && into->relid == condition->relid &&
-			memcmp(&into->qual, &condition->qual, sizeof(HoneQual)) == 0)
+			into->qual.attnum == condition->qual.attnum)
 			return into;
 	}
-	if (look->nconditions == HONE_LOOK_CONDITIONS)
+	if (*n == HONE_LOOK_CONDITIONS)
 		return NULL;
-	into = &look->conditions[look->nconditions++];
+	into = &conditions[(*n)++];
 	*into = *condition;
 	return into;
+}
+
+/* The clauses of one scan; how many of each is in 'removed'. */
+static int
+read_filter(HoneNodeLook *look, Scan *plan, HoneCondition *conditions)
+{
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, plan->plan.qual)
+	{
+		HoneCondition condition;
+		HoneCondition *into;
+
+		if (read_condition(look, lfirst(lc), plan->scanrelid, &condition) &&
+			(into = find_condition(conditions, &n, &condition)) != NULL)
+			into->removed++;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		conditions[i].alone = conditions[i].removed == list_length(plan->plan.qual);
+		conditions[i].removed = 0;
+	}
+	return n;
 }
 
 void
 hone_conditions_look(HoneNodeLook *look, ScanState *scan)
 {
 	Plan	   *plan = scan->ps.plan;
-	ListCell   *lc;
+	double		removed = scan->ps.instrument->nfiltered1;
+	HoneCondition conditions[HONE_LOOK_CONDITIONS];
+	int			n;
 
-	if (!IsA(scan, SeqScanState) || scan->ps.instrument->nfiltered1 < 1 ||
+	if (!IsA(scan, SeqScanState) || removed < 1 || plan->qual == NIL ||
 		scan->ss_currentRelation->rd_rel->relam != HEAP_TABLE_AM_OID)
 		return;
-	foreach(lc, plan->qual)
+	n = read_filter(look, (Scan *) plan, conditions);
+	for (int i = 0; i < n; i++)
 	{
-		Index		rti = ((Scan *) plan)->scanrelid;
-		double		removed = scan->ps.instrument->nfiltered1;
-		HoneCondition condition;
+		Index		rti = hone_qual_topmost(look->stmt, ((Scan *) plan)->scanrelid,
+											&conditions[i].qual, 1);
 		HoneCondition *into;
 
-		if (!read_condition(look, lfirst(lc), rti, &condition))
-			continue;
-		condition.alone = list_length(plan->qual) == 1;
-		rti = hone_qual_topmost(look->stmt, rti, &condition.qual, 1);
-		condition.relid = rt_fetch(rti, look->stmt->rtable)->relid;
-		into = find_condition(look, &condition);
+		conditions[i].relid = rt_fetch(rti, look->stmt->rtable)->relid;
+		into = find_condition(look->conditions, &look->nconditions, &conditions[i]);
 		if (into == NULL)
 			return;
 		into->removed += removed;

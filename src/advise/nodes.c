@@ -289,7 +289,7 @@ report_condition(const HoneNodeLook *look, const HoneCondition *condition, int64
 		return;
 	begin_delta(look, condition->kind, condition->relid, weight, share);
 	delta.key.queryid = look->record->queryid;
-	delta.key.detail = hash_of(&condition->qual, sizeof(HoneQual));
+	delta.key.detail = condition->qual.attnum;
 	delta.saving_ms = delta.cost_ms * condition->removed /
 		(condition->removed + condition->kept);
 	set_size(condition->removed);

@@ -157,26 +157,23 @@ look_at_agg(HoneNodeLook *look, AggState *agg)
 	note(look, T_Agg, disk, Max(needed, 2 * peak) / hash_mem_multiplier);
 }
 
-/* A store of rows does not say how large it is, so the planner's width counts. */
+/*
+ * A store does not say how large it is, so the width counts that the planner
+ * took for the rows of the node that fills it.
+ */
 static void
-look_at_store(HoneNodeLook *look, PlanState *node, Tuplestorestate *store, double rows)
+look_at_store(HoneNodeLook *look, NodeTag node, Tuplestorestate *store,
+			  PlanState *filler)
 {
-	double		width = MAXALIGN(node->plan->plan_width);
+	double		width;
+	double		rows;
 
-	if (store == NULL || tuplestore_in_memory(store))
+	if (store == NULL || filler == NULL || filler->instrument == NULL ||
+		tuplestore_in_memory(store))
 		return;
-	note(look, nodeTag(node->plan), rows * width / 1024,
-		 rows * (width + ROW_OVERHEAD) / 1024);
-}
-
-static void
-look_at_cte(HoneNodeLook *look, CteScanState *scan)
-{
-	PlanState  *cte = scan->cteplanstate;
-
-	/* one of its readers keeps the rows of all */
-	if (scan->leader == scan && cte != NULL && cte->instrument != NULL)
-		look_at_store(look, &scan->ss.ps, scan->cte_table, hone_node_rows(cte));
+	width = MAXALIGN(filler->plan->plan_width);
+	rows = hone_node_rows(filler) / Max(hone_node_loops(filler), 1);
+	note(look, node, rows * width / 1024, rows * (width + ROW_OVERHEAD) / 1024);
 }
 
 void
@@ -194,11 +191,14 @@ hone_spill_look(HoneNodeLook *look, PlanState *node)
 			look_at_agg(look, (AggState *) node);
 			break;
 		case T_MaterialState:
-			look_at_store(look, node, ((MaterialState *) node)->tuplestorestate,
-						  rows_below(node));
+			look_at_store(look, T_Material, ((MaterialState *) node)->tuplestorestate,
+						  outerPlanState(node));
 			break;
 		case T_CteScanState:
-			look_at_cte(look, (CteScanState *) node);
+			/* one of its readers keeps the rows of all */
+			if (((CteScanState *) node)->leader == (CteScanState *) node)
+				look_at_store(look, T_CteScan, ((CteScanState *) node)->cte_table,
+							  ((CteScanState *) node)->cteplanstate);
 			break;
 		default:
 			break;
