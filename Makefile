@@ -59,7 +59,9 @@ ADVISE_OBJS = \
 	src/advise/advice_repeat.o \
 	src/advise/advice_star.o \
 	src/advise/advice_statistics.o \
+	src/advise/advice_type.o \
 	src/advise/advise.o \
+	src/advise/clause.o \
 	src/advise/conditions.o \
 	src/advise/evidence.o \
 	src/advise/finding.o \
@@ -174,6 +176,10 @@ ADVISE_REGRESS = \
 	advise_offset \
 	advise_select_star \
 	advise_missing_index \
+	advise_conditions \
+	advise_lists \
+	advise_nodes \
+	advise_database \
 	advise_fixes \
 	advise_privacy \
 	advise_hostile \
@@ -216,7 +222,8 @@ ISOLATION = \
 	tiered_snapshot \
 	batch_delete_concurrent \
 	lifecycle_movers \
-	stats_sessions
+	stats_sessions \
+	advise_idle
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --load-extension=pg_hone
 
 EXTRA_CLEAN = $(EXTENSION_SCRIPT)

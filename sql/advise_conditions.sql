@@ -72,9 +72,12 @@ SELECT hone.reset_recommendations() > 0 AS reset;
 \o /dev/null
 \set ECHO none
 SELECT name FROM person WHERE id = 7.0;
-SELECT name FROM person WHERE id = 7.5;
+SELECT code FROM person WHERE id = 7.5;
+SELECT code, name FROM person WHERE id = 9007199254740993::float8;
 SELECT name FROM person WHERE 8::float8 = id;
 SELECT name FROM person WHERE code = 'c7'::text;
+SELECT name, id FROM person WHERE code = 'c7 '::text;
+SELECT name, code FROM person WHERE id = 1::numeric AND seen IN (SELECT seen FROM person);
 PREPARE t(float8, numeric) AS SELECT name FROM person WHERE id = $1 AND rank <> 11;
 PREPARE u(numeric) AS SELECT $1 AS n, name FROM person WHERE id = $1;
 EXECUTE t(7, 1);
@@ -86,7 +89,7 @@ SELECT id FROM person WHERE rank = 70::numeric;
 \o
 SELECT * FROM found();
 SELECT summary FROM hone.recommendations WHERE kind = 'type_mismatch' AND summary NOT LIKE 'potential%' AND fix LIKE '%code%';
-SELECT fix FROM hone.recommendations WHERE kind = 'type_mismatch' AND fix LIKE '%7::bigint%' OR fix LIKE '%''7''::bigint%' \gexec
+SELECT fix FROM hone.recommendations WHERE kind = 'type_mismatch' AND fix LIKE '%id = ''7''::bigint' \gexec
 SELECT hone.reset_recommendations() > 0 AS reset;
 
 -- leading wildcards: constants, bound values, in a function; the actual value counts
@@ -109,6 +112,40 @@ SELECT summary, evidence->'sample'->>'query' AS query FROM hone.recommendations 
 SELECT count(*) FROM pg_extension WHERE extname = 'pg_trgm';
 SELECT hone.reset_recommendations() > 0 AS reset;
 
+-- with an index of trigrams it is gone
+SELECT 1 FROM person WHERE name LIKE '%e4da3b%';
+SELECT count(*) FROM found();
+CREATE EXTENSION pg_trgm SCHEMA advise_conditions;
+SELECT fix FROM found() \gexec
+SELECT count(*) FROM found();
+DROP EXTENSION pg_trgm CASCADE;
+SELECT hone.reset_recommendations() > 0 AS reset;
+
+-- who sees what: the role that may not read all of the table, another one, one that may
+CREATE ROLE hone_test_columns;
+CREATE ROLE hone_test_other;
+GRANT USAGE ON SCHEMA advise_conditions TO hone_test_columns, hone_test_other;
+GRANT SELECT (id, email, created, name) ON person TO hone_test_columns;
+SET ROLE hone_test_columns;
+\o /dev/null
+\set ECHO none
+SELECT id FROM person WHERE replace(email, 'secret', '') = 'secret';
+SELECT id FROM person WHERE created::date = '1999-09-09';
+SELECT id FROM person WHERE id = 19990909.0;
+SELECT id FROM person WHERE name LIKE '%secret%';
+\set ECHO all
+\o
+SELECT kind, fix, no_fix FROM found();
+SELECT count(*) FROM hone.recommendations WHERE concat(summary, fix, evidence) ~ '(secret|1999)';
+SET ROLE hone_test_other;
+SELECT kind, fix, no_fix FROM found();
+SELECT count(*) FROM hone.recommendations WHERE concat(summary, fix, evidence) ~ '(secret|1999|SELECT)';
+RESET ROLE;
+SELECT kind, count(*) FROM hone.recommendations WHERE concat(summary, fix, evidence) ~ '(secret|1999)' GROUP BY kind ORDER BY kind;
+DROP OWNED BY hone_test_columns, hone_test_other;
+DROP ROLE hone_test_columns, hone_test_other;
+SELECT hone.reset_recommendations() > 0 AS reset;
+
 -- a table that is gone, one partitioned, one temporary
 CREATE TABLE log (at date, who text, payload text) PARTITION BY RANGE (at);
 CREATE TABLE log_1 PARTITION OF log FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
@@ -120,7 +157,7 @@ ANALYZE log;
 \o /dev/null
 \set ECHO none
 SELECT count(*) FROM log WHERE lower(who) = 'who 7';
-SELECT count(*) FROM log WHERE who LIKE '%ho 7';
+SELECT count(*) FROM log WHERE who LIKE '%Who 7';
 SELECT count(*) FROM tmp WHERE lower(email) = 'user7';
 \set ECHO all
 \o

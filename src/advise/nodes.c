@@ -182,8 +182,8 @@ read_scan(ScanState *scan, HoneMisestimate *into)
 }
 
 /*
- * More rows than expected are a fact; fewer only where the scan came to its
- * end, as its empty slot says.
+ * More rows than expected are a fact; fewer only where the scan, run once,
+ * came to its end, as its empty slot says.
  */
 static void
 look_at_estimate(HoneNodeLook *look, ScanState *scan)
@@ -200,7 +200,7 @@ look_at_estimate(HoneNodeLook *look, ScanState *scan)
 	factor = Max(expected, actual) / Max(Min(expected, actual), 1);
 	if (Max(expected, actual) < EXPECTED_ROWS || factor < hone_advise_misestimate ||
 		factor <= look->misestimate.factor ||
-		(actual < expected && !TupIsNull(scan->ss_ScanTupleSlot)) ||
+		(actual < expected && (loops > 1 || !TupIsNull(scan->ss_ScanTupleSlot))) ||
 		!read_scan(scan, &found))
 		return;
 	found.relid = RelationGetRelid(scan->ss_currentRelation);
