@@ -219,7 +219,8 @@ hone_advice_not_in(const HoneFinding *finding, const HoneReader *reader,
 		return;
 	}
 	make_not_exists(&search);
-	add_null_evidence(&search, advice);
+	if (reader->texts)
+		add_null_evidence(&search, advice);
 	hone_advice_set(advice, &advice->fix, "%s",
 					hone_rewrite_deparse(query, !reader->constants, NULL));
 }

@@ -394,13 +394,14 @@ copy_until(ListCut *cut, int end)
 
 /*
  * The list that begins behind the bracket before 'pos': how many constants or
- * parameters it has, the end of the last one to be kept, and where its closing
- * bracket is; 0 if there is anything else in it.
+ * parameters it has, with or without a cast, the end of the last one to be
+ * kept, and where its closing bracket is; 0 if there is anything else in it.
  */
 static int
 measure_list(ListCut *cut, int pos, int *kept, int *close)
 {
 	HoneSqlToken token;
+	bool		cast = false;	/* words are the name of a type */
 	int			elements = 1;
 	int			end;
 
@@ -409,7 +410,7 @@ measure_list(ListCut *cut, int pos, int *kept, int *close)
 		char		c = cut->text[pos];
 
 		if (token == HONE_SQL_CONSTANT || token == HONE_SQL_PARAM ||
-			token == HONE_SQL_SPACE || token == HONE_SQL_WORD)
+			token == HONE_SQL_SPACE || (token == HONE_SQL_WORD && cast))
 			continue;
 		if (token != HONE_SQL_OTHER)
 			return 0;
@@ -418,13 +419,16 @@ measure_list(ListCut *cut, int pos, int *kept, int *close)
 			if (elements == LIST_KEPT)
 				*kept = pos;
 			elements++;
+			cast = false;
 		}
 		else if (c == ')' || c == ']')
 		{
 			*close = pos;
 			return elements;
 		}
-		else if (c != '-' && c != '+' && c != ':')
+		else if (c == ':')
+			cast = true;
+		else if (c != '-' && c != '+')
 			return 0;
 	}
 	return 0;
