@@ -175,8 +175,8 @@ start_of_day(Node *date, int days, Var *column)
 
 	if (days > 0)
 		day = hone_clause_operator("+", day,
-						 (Node *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
-											Int32GetDatum(days), false, true));
+								   (Node *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
+													  Int32GetDatum(days), false, true));
 	return (Node *) makeFuncExpr(cast, column->vartype, list_make1(day), InvalidOid,
 								 InvalidOid, COERCE_EXPLICIT_CAST);
 }

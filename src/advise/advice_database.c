@@ -114,6 +114,7 @@ make_advice(MemoryContext context, List **made, HoneFindingKind kind)
 	HoneDatabaseAdvice *one = palloc0(sizeof(HoneDatabaseAdvice));
 
 	one->finding.key.dbid = MyDatabaseId;
+
 	one->finding.key.kind = kind;
 	one->finding.first_seen = one->finding.last_seen = GetCurrentTimestamp();
 	one->advice.context = context;

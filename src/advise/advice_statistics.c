@@ -222,7 +222,7 @@ hone_advice_statistics(const HoneFinding *finding, const HoneReader *reader,
 	int64		changed;
 	bool		stale = has_changed(relid, &changed) || analyzed == 0;
 	char	   *first = stale ? "analyze" : list_length(columns) > 1 ?
-		"potential: create extended statistics of" : "potential: keep finer statistics of";
+	"potential: create extended statistics of" : "potential: keep finer statistics of";
 
 	/* mended since, or a guess that no statistics make better */
 	advice->drop = analyzed > finding->last_seen || !are_comparisons(finding) ||

@@ -69,15 +69,15 @@ is_inexact(Const *con)
 static Const *
 relabel_constant(Const *con, Oid type, const char **problem)
 {
-	char	   *text;
+	char	   *value;
 
 	if (con->constisnull || con->consttype != TEXTOID || type != BPCHAROID)
 	{
 		*problem = "the value cannot be cast to the column's type";
 		return NULL;
 	}
-	text = TextDatumGetCString(con->constvalue);
-	if (text[0] != '\0' && text[strlen(text) - 1] == ' ')
+	value = TextDatumGetCString(con->constvalue);
+	if (value[0] != '\0' && value[strlen(value) - 1] == ' ')
 	{
 		*problem = "blanks at the end of the value count for its type, and not for the column's";
 		return NULL;
@@ -189,7 +189,7 @@ cast_value(Query *query, Node *value, Oid type, const char **problem)
 static bool
 parameter_walker(Node *node, void *context)
 {
-	HoneClause  *condition = context;
+	HoneClause *condition = context;
 	List	   *args;
 
 	if (node == NULL)
@@ -289,4 +289,3 @@ hone_advice_type(const HoneFinding *finding, const HoneReader *reader,
 						hone_rewrite_deparse((Query *) replace_mutator((Node *) query, &replacement),
 											 !reader->constants, NULL));
 }
-

@@ -22,7 +22,7 @@
 
 typedef struct ColumnCheck
 {
-	HoneClause  *condition;
+	HoneClause *condition;
 	bool		found;
 } ColumnCheck;
 
@@ -81,7 +81,7 @@ match_clause(HoneClause *condition, Node *clause, Oid opno, List *args)
 static bool
 find_walker(Node *node, void *context)
 {
-	HoneClause  *condition = context;
+	HoneClause *condition = context;
 
 	if (node == NULL)
 		return false;

@@ -20,7 +20,8 @@ typedef struct HoneClause
 {
 	const HoneFinding *finding;
 	Query	   *query;			/* that it is in, or that the walker is in */
-	Node	   *clause;			/* OpExpr or ScalarArrayOpExpr, NULL: not found */
+	Node	   *clause;			/* OpExpr or ScalarArrayOpExpr, NULL: not
+								 * found */
 	bool		commuted;		/* value op expression */
 	Index		rti;			/* of the column's table */
 } HoneClause;

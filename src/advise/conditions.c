@@ -466,7 +466,7 @@ cut_lists(ListCut *cut)
 bool
 hone_lists_cut(HoneSample *sample, const HoneRecord *record)
 {
-	ListCut		cut = {.text = record->source, .sample = sample};
+	ListCut		cut = {.text = record->source,.sample = sample};
 
 	if (cut.text == NULL)
 		return false;

@@ -102,16 +102,17 @@ typedef struct HoneFinding
 	int64		rows_kept;		/* returned beside those thrown away */
 	int			nrecent;		/* sizes in 'recent', at most as many as fit */
 	int			next_recent;	/* the oldest, once it is full */
-	int64		recent[HONE_FINDING_RECENT];	/* sizes of the last occurrences:
-												 * calls of a loop, rows thrown
-												 * away */
+	int64		recent[HONE_FINDING_RECENT];	/* sizes of the last
+												 * occurrences: calls of a
+												 * loop, rows thrown away */
 	int64		parent_rows;	/* N+1: rows of the parent, last burst */
 	int			key_param;		/* N+1: parameter number of the key, or 0 */
 	int			key_location;	/* N+1: its offset in sample.text, or -1 */
 	int			key_others;		/* N+1: other values that changed in the loop */
 	int			node;			/* plan node it is about: its NodeTag */
 	bool		certain;		/* nothing else in the node can be the cause */
-	bool		inside;			/* column of the clause is in a function or cast */
+	bool		inside;			/* column of the clause is in a function or
+								 * cast */
 	double		expected;		/* statistics: rows that the planner expected */
 	int			nquals;
 	HoneQual	quals[HONE_FINDING_QUALS];

@@ -25,7 +25,8 @@
 
 #define SMALL_SCAN		200		/* rows that no index is worth, however often */
 #define REMOVED_SHARE	0.9		/* of the rows read */
-#define EXPECTED_ROWS	1000	/* fewer, and no plan is bad, whatever the factor */
+#define EXPECTED_ROWS	1000	/* fewer, and no plan is bad, whatever the
+								 * factor */
 
 /*
  * A block to a temporary file and back, through the kernel's cache; what a
@@ -252,6 +253,7 @@ begin_delta(const HoneNodeLook *look, HoneFindingKind kind, Oid relid,
 {
 	memset(&delta, 0, offsetof(HoneFinding, sample));
 	delta.key.dbid = MyDatabaseId;
+
 	delta.key.kind = kind;
 	delta.key.relid = relid;
 	delta.calls = weight;
