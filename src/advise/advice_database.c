@@ -187,7 +187,7 @@ look_at_idle(MemoryContext context, List **made)
 	}
 	one->advice.saving_ms = one->advice.cost_ms - rows * hone_advise_idle_in_transaction * 1000.0;
 	hone_advice_set(&one->advice, &one->advice.summary,
-					"end transactions before the application waits: %d sessions idle in transaction now, the longest for %.0f s",
+					"end transactions before the application waits: sessions idle in transaction now: %d, the longest for %.0f s",
 					rows, number_of(0, 2) / 1000);
 	hone_evidence_integer(&one->advice, "sessions", rows);
 	hone_evidence_number(&one->advice, "longest_s", number_of(0, 2) / 1000);
