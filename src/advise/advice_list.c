@@ -114,7 +114,7 @@ hone_advice_list(const HoneFinding *finding, const HoneReader *reader,
 	hone_evidence_number(advice, "ms_per_execution",
 						 finding->cost_ms / Max(finding->calls, 1));
 	hone_evidence_sample(advice, "sample", &finding->sample, reader);
-	query = hone_rewrite_parse(&finding->sample);
+	query = search.query = hone_rewrite_parse(&finding->sample);
 	if (list_walker((Node *) query, &search))
 		make_array(query, &search, reader, advice);
 	else
