@@ -49,28 +49,40 @@ CAPTURE_OBJS = \
 	src/capture/utility.o
 
 ADVISE_OBJS = \
+	src/advise/advice_condition.o \
+	src/advise/advice_database.o \
 	src/advise/advice_index.o \
+	src/advise/advice_list.o \
 	src/advise/advice_loop.o \
+	src/advise/advice_memory.o \
+	src/advise/advice_not_in.o \
 	src/advise/advice_offset.o \
 	src/advise/advice_repeat.o \
 	src/advise/advice_result.o \
 	src/advise/advice_star.o \
+	src/advise/advice_statistics.o \
+	src/advise/advice_type.o \
 	src/advise/advise.o \
+	src/advise/clause.o \
+	src/advise/conditions.o \
 	src/advise/evidence.o \
 	src/advise/finding.o \
 	src/advise/finding_save.o \
 	src/advise/keys.o \
 	src/advise/loops.o \
+	src/advise/nodes.o \
 	src/advise/offset.o \
 	src/advise/order.o \
 	src/advise/paging.o \
 	src/advise/plans.o \
 	src/advise/provenance.o \
+	src/advise/quals.o \
 	src/advise/recommend.o \
 	src/advise/relation.o \
 	src/advise/result.o \
 	src/advise/rewrite.o \
 	src/advise/sample.o \
+	src/advise/spill.o \
 	src/advise/star.o \
 	src/advise/values.o \
 	src/advise/window.o \
@@ -179,6 +191,10 @@ ADVISE_REGRESS = \
 	advise_result \
 	advise_select_star \
 	advise_missing_index \
+	advise_conditions \
+	advise_lists \
+	advise_nodes \
+	advise_database \
 	advise_fixes \
 	advise_privacy \
 	advise_hostile \
@@ -221,7 +237,8 @@ ISOLATION = \
 	tiered_snapshot \
 	batch_delete_concurrent \
 	lifecycle_movers \
-	stats_sessions
+	stats_sessions \
+	advise_idle
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --load-extension=pg_hone
 
 EXTRA_CLEAN = $(EXTENSION_SCRIPT)

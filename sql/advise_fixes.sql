@@ -49,7 +49,7 @@ SELECT count(*) FROM child WHERE n > 2990 AND 2995 > n;
 \o
 
 SELECT kind, count(*) >= 4 AS several, count(fix) >= 2 AS fixes, bool_and(fix IS NOT NULL OR evidence->>'no_fix' <> '') AS fix_or_reason
-FROM hone.recommendations GROUP BY kind ORDER BY kind;
+FROM hone.recommendations WHERE kind IN ('missing_index', 'n_plus_one', 'offset_pagination', 'select_star') GROUP BY kind ORDER BY kind;
 SELECT DISTINCT evidence->>'no_fix' AS why_not FROM hone.recommendations WHERE fix IS NULL ORDER BY 1;
 
 -- whatever the reader's search_path is
@@ -58,7 +58,7 @@ DO $$
 DECLARE
     r record;
 BEGIN
-    FOR r IN SELECT kind, fix FROM hone.recommendations WHERE fix IS NOT NULL AND kind <> 'missing_index' LOOP
+    FOR r IN SELECT kind, fix FROM hone.recommendations WHERE fix ~ '^ *(SELECT|WITH)' LOOP
         BEGIN
             EXECUTE 'PREPARE advise_fix AS ' || r.fix;
             DEALLOCATE advise_fix;

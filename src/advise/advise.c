@@ -20,7 +20,9 @@
 
 #include "advise/advise.h"
 #include "advise/detect.h"
+#include "advise/nodes.h"
 #include "advise/provenance.h"
+#include "advise/recommend.h"
 #include "common/task.h"
 
 bool		hone_detectors = true;
@@ -266,6 +268,8 @@ void
 hone_advise_init(void)
 {
 	define_settings();
+	hone_nodes_init();
+	hone_advice_database_init();
 	if (!hone_preloaded)
 		return;
 	hone_finding_init();

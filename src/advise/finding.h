@@ -37,6 +37,16 @@ typedef enum HoneFindingKind
 	HONE_FINDING_REPEATED,
 	HONE_FINDING_ROW_WRITE,
 	HONE_FINDING_RESULT,
+	HONE_FINDING_FUNCTION,
+	HONE_FINDING_TYPE,
+	HONE_FINDING_WILDCARD,
+	HONE_FINDING_NOT_IN,
+	HONE_FINDING_LIST,
+	HONE_FINDING_SPILL,
+	HONE_FINDING_STATISTICS,
+	HONE_FINDING_CONNECTIONS,	/* from here on made when they are read */
+	HONE_FINDING_IDLE,
+	HONE_FINDING_CACHE,
 	HONE_FINDING_KINDS			/* one more than the last */
 } HoneFindingKind;
 
@@ -121,6 +131,11 @@ typedef struct HoneFinding
 	int64		refuted;		/* and bursts whose keys were not */
 	int			nkeys;			/* N+1: the one that changes most is the first */
 	HoneLoopKey keys[HONE_FINDING_KEYS];
+	int			node;			/* plan node it is about: its NodeTag */
+	bool		certain;		/* nothing else in the node can be the cause */
+	bool		inside;			/* column of the clause is in a function or
+								 * cast */
+	double		expected;		/* statistics: rows that the planner expected */
 	int			nquals;
 	HoneQual	quals[HONE_FINDING_QUALS];
 	int			nqueries;

@@ -106,7 +106,7 @@ read_finding(HoneSaveFile *in, HoneFinding *finding)
 		!read_sample(in, &finding->sample, lengths.sample) ||
 		(lengths.parent > 0 && !read_sample(in, &finding->parent, lengths.parent)))
 		return false;
-	return finding->key.kind > 0 && finding->key.kind < HONE_FINDING_KINDS &&
+	return finding->key.kind > 0 && finding->key.kind < HONE_FINDING_CONNECTIONS &&
 		finding->times > 0 && finding->nkeys >= 0 && finding->nkeys <= HONE_FINDING_KEYS &&
 		finding->nquals >= 0 && finding->nquals <= HONE_FINDING_QUALS &&
 		finding->nqueries >= 0 && finding->nqueries <= HONE_FINDING_QUERIES &&

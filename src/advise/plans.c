@@ -26,14 +26,12 @@
 #include "nodes/execnodes.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
-#include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
-#include "utils/fmgroids.h"
 #include "utils/rel.h"
 
 #include "advise/detect.h"
+#include "advise/nodes.h"
 
-#define RANDOM_OID		1598	/* random(); its macro's name changed in 17 */
 #define SAMPLED_QUERIES	256		/* queries whose executions are counted */
 #define SAMPLED_FIRST	3		/* executions sampled at once */
 #define SAMPLES_SECOND	100		/* executions sampled in a second, at most */
@@ -174,164 +172,6 @@ hone_plans_wanted(QueryDesc *query_desc)
 	return is_turn_of(stmt);
 }
 
-/*
- * Parent's RT index and column of a partition's column, as far up as the
- * query names partitioned tables.
- */
-static Index
-topmost_relation(PlannedStmt *stmt, Index rti, HoneQual *quals, int nquals)
-{
-	bool		climbed = true;
-
-	while (climbed)
-	{
-		ListCell   *lc;
-
-		climbed = false;
-		foreach(lc, stmt->appendRelations)
-		{
-			AppendRelInfo *info = lfirst_node(AppendRelInfo, lc);
-			RangeTblEntry *parent;
-
-			if (info->child_relid != rti || info->parent_relid > list_length(stmt->rtable))
-				continue;
-			parent = rt_fetch(info->parent_relid, stmt->rtable);
-			if (parent->rtekind != RTE_RELATION ||
-				parent->relkind != RELKIND_PARTITIONED_TABLE)
-				break;
-			for (int i = 0; i < nquals; i++)
-			{
-				if (quals[i].attnum > info->num_child_cols ||
-					info->parent_colnos[quals[i].attnum - 1] == 0)
-					return rti;
-			}
-			for (int i = 0; i < nquals; i++)
-				quals[i].attnum = info->parent_colnos[quals[i].attnum - 1];
-			rti = info->parent_relid;
-			climbed = true;
-			break;
-		}
-	}
-	return rti;
-}
-
-static Node *
-strip_relabel(Node *node)
-{
-	while (node && IsA(node, RelabelType))
-		node = (Node *) ((RelabelType *) node)->arg;
-	return node;
-}
-
-static bool
-is_column(Node *node, Index rti)
-{
-	return node && IsA(node, Var) && ((Var *) node)->varno == rti &&
-		((Var *) node)->varattno > 0;
-}
-
-/* A built-in function whose result does not change while the scan runs. */
-static bool
-is_steady_function(Oid funcid)
-{
-	switch (funcid)
-	{
-		case RANDOM_OID:
-		case F_CLOCK_TIMESTAMP:
-		case F_TIMEOFDAY:
-		case F_NEXTVAL:
-		case F_CURRVAL:
-		case F_LASTVAL:
-		case F_GEN_RANDOM_UUID:
-			return false;
-		default:
-			return funcid < FirstNormalObjectId;
-	}
-}
-
-/* True as soon as something is found that may change from row to row. */
-static bool
-changes_walker(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	switch (nodeTag(node))
-	{
-		case T_Const:
-		case T_Param:
-		case T_RelabelType:
-		case T_ArrayExpr:
-		case T_SQLValueFunction:
-		case T_List:
-			break;
-		case T_FuncExpr:
-			if (!is_steady_function(((FuncExpr *) node)->funcid))
-				return true;
-			break;
-		case T_OpExpr:
-			if (!is_steady_function(((OpExpr *) node)->opfuncid))
-				return true;
-			break;
-		default:
-			return true;
-	}
-	return expression_tree_walker(node, changes_walker, context);
-}
-
-/* A value that is known before the scan starts. */
-static bool
-is_value(Node *node)
-{
-	return node != NULL && !changes_walker(node, NULL);
-}
-
-/* column op value, value op column, column op ANY (values). */
-static bool
-read_qual(Node *clause, Index rti, HoneQual *qual)
-{
-	List	   *args;
-	Node	   *left;
-	Node	   *right;
-
-	if (IsA(clause, OpExpr))
-	{
-		OpExpr	   *op = (OpExpr *) clause;
-
-		args = op->args;
-		qual->opno = op->opno;
-		qual->collation = op->inputcollid;
-	}
-	else if (IsA(clause, ScalarArrayOpExpr) &&
-			 ((ScalarArrayOpExpr *) clause)->useOr)
-	{
-		ScalarArrayOpExpr *op = (ScalarArrayOpExpr *) clause;
-
-		args = op->args;
-		qual->opno = op->opno;
-		qual->collation = op->inputcollid;
-	}
-	else
-		return false;
-	if (list_length(args) != 2)
-		return false;
-
-	left = strip_relabel(linitial(args));
-	right = strip_relabel(lsecond(args));
-	if (is_column(left, rti) && is_value(right))
-	{
-		qual->attnum = ((Var *) left)->varattno;
-		qual->commuted = false;
-		return true;
-	}
-	if (is_column(right, rti) && is_value(left) && IsA(clause, OpExpr))
-	{
-		qual->attnum = ((Var *) right)->varattno;
-		qual->commuted = true;
-		return true;
-	}
-	return false;
-}
-
 static int
 qual_order(const void *a, const void *b)
 {
@@ -365,12 +205,12 @@ note_scan(FilterWalk *walk, ScanState *scan)
 	foreach(lc, plan->qual)
 	{
 		if (table.nquals < HONE_FINDING_QUALS &&
-			read_qual(lfirst(lc), rti, &table.quals[table.nquals]))
+			hone_qual_read(lfirst(lc), rti, &table.quals[table.nquals]))
 			table.nquals++;
 	}
 	if (table.nquals == 0)
 		return;
-	rti = topmost_relation(walk->stmt, rti, table.quals, table.nquals);
+	rti = hone_qual_topmost(walk->stmt, rti, table.quals, table.nquals);
 	table.relid = rt_fetch(rti, walk->stmt->rtable)->relid;
 	qsort(table.quals, table.nquals, sizeof(HoneQual), qual_order);
 
@@ -469,6 +309,7 @@ look_at_filters(const HoneRecord *record, SampledQuery *query)
 			found = true;
 		}
 	}
+	hone_nodes_look(record, query->weight);
 	query->found = found;
 	query->weight = 0;
 }

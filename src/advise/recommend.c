@@ -54,16 +54,27 @@ typedef struct AdviceKind
 	const char *name;
 	void		(*advise) (const HoneFinding *finding, const HoneReader *reader,
 						   HoneAdvice *advice);
+	bool		for_all;		/* its fix has nothing of a statement */
 } AdviceKind;
 
 static const AdviceKind advice_kinds[HONE_FINDING_KINDS] = {
 	[HONE_FINDING_N_PLUS_ONE] = {"n_plus_one", hone_advice_loop},
 	[HONE_FINDING_OFFSET] = {"offset_pagination", hone_advice_offset},
 	[HONE_FINDING_STAR] = {"select_star", hone_advice_star},
-	[HONE_FINDING_INDEX] = {"missing_index", hone_advice_index},
+	[HONE_FINDING_INDEX] = {"missing_index", hone_advice_index, true},
 	[HONE_FINDING_REPEATED] = {"repeated_query", hone_advice_repeated},
 	[HONE_FINDING_ROW_WRITE] = {"row_by_row_write", hone_advice_row_write},
 	[HONE_FINDING_RESULT] = {"unbounded_result", hone_advice_result},
+	[HONE_FINDING_FUNCTION] = {"function_on_column", hone_advice_function},
+	[HONE_FINDING_TYPE] = {"type_mismatch", hone_advice_type},
+	[HONE_FINDING_WILDCARD] = {"leading_wildcard", hone_advice_wildcard},
+	[HONE_FINDING_NOT_IN] = {"not_in_subquery", hone_advice_not_in},
+	[HONE_FINDING_LIST] = {"large_in_list", hone_advice_list},
+	[HONE_FINDING_SPILL] = {"disk_spill", hone_advice_memory, true},
+	[HONE_FINDING_STATISTICS] = {"stale_statistics", hone_advice_statistics, true},
+	[HONE_FINDING_CONNECTIONS] = {"connection_churn", NULL, true},
+	[HONE_FINDING_IDLE] = {"idle_in_transaction", NULL, true},
+	[HONE_FINDING_CACHE] = {"low_cache_hit", NULL, true},
 };
 
 static const char *
@@ -267,7 +278,7 @@ put_recommendation(ReturnSetInfo *rsinfo, const HoneFinding *finding,
 	int			i = 0;
 
 	/* a fix made of a statement shows its text */
-	if (!reader->texts && finding->key.kind != HONE_FINDING_INDEX)
+	if (!reader->texts && !advice_kinds[finding->key.kind].for_all)
 	{
 		advice->fix = NULL;
 		advice->no_fix = pstrdup("the statement is another role's");
@@ -280,6 +291,7 @@ put_recommendation(ReturnSetInfo *rsinfo, const HoneFinding *finding,
 	values[i++] = Int64GetDatum(hone_finding_id(&finding->key));
 	values[i++] = CStringGetTextDatum(kind_name(finding->key.kind));
 	values[i++] = CStringGetTextDatum(severity(advice->saving_ms));
+	nulls[i] = !OidIsValid(finding->key.relid);
 	values[i++] = ObjectIdGetDatum(finding->key.relid);
 	nulls[i] = queryid == 0;
 	values[i++] = Int64GetDatum((int64) queryid);
@@ -304,6 +316,22 @@ is_worth_advice(Oid relid)
 	return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)) &&
 		get_rel_persistence(relid) != RELPERSISTENCE_TEMP &&
 		get_rel_namespace(relid) != hone_schema_oid();
+}
+
+/* What is not in the table of findings: about the database as a whole. */
+static void
+recommend_for_database(ReturnSetInfo *rsinfo)
+{
+	HoneReader	reader = {true, true};
+	ListCell   *lc;
+
+	foreach(lc, hone_advice_database())
+	{
+		HoneDatabaseAdvice *made = lfirst(lc);
+
+		put_recommendation(rsinfo, &made->finding, fingerprint_of(&made->finding),
+						   &reader, &made->advice);
+	}
 }
 
 static void
@@ -339,6 +367,8 @@ recommend(ReturnSetInfo *rsinfo, bool untold)
 		MemoryContextReset(context);
 	}
 	MemoryContextDelete(context);
+	if (!untold)
+		recommend_for_database(rsinfo);
 }
 
 /* Fill the result set, first writing what this session has not written yet. */

@@ -52,6 +52,40 @@ extern void hone_advice_row_write(const HoneFinding *finding,
 extern void hone_advice_result(const HoneFinding *finding,
 							   const HoneReader *reader, HoneAdvice *advice);
 
+/* Conditions that no plain index serves (advice_condition.c). */
+extern void hone_advice_function(const HoneFinding *finding,
+								 const HoneReader *reader, HoneAdvice *advice);
+extern void hone_advice_type(const HoneFinding *finding,
+							 const HoneReader *reader, HoneAdvice *advice);
+extern void hone_advice_wildcard(const HoneFinding *finding,
+								 const HoneReader *reader, HoneAdvice *advice);
+
+extern void hone_advice_list(const HoneFinding *finding,
+							 const HoneReader *reader, HoneAdvice *advice);
+extern void hone_advice_not_in(const HoneFinding *finding,
+							   const HoneReader *reader, HoneAdvice *advice);
+extern void hone_advice_memory(const HoneFinding *finding,
+							   const HoneReader *reader, HoneAdvice *advice);
+extern void hone_advice_statistics(const HoneFinding *finding,
+								   const HoneReader *reader, HoneAdvice *advice);
+
+/* ---- what no statement has, made when it is read (advice_database.c) ---- */
+
+typedef struct HoneDatabaseAdvice
+{
+	HoneFinding finding;		/* not one of the table's */
+	HoneAdvice	advice;
+} HoneDatabaseAdvice;
+
+/* Defines its settings. Called once from hone_advise_init(). */
+extern void hone_advice_database_init(void);
+
+/*
+ * Palloc'd HoneDatabaseAdvice of the current database, as the current user
+ * may see it. Throws only when it is cancelled.
+ */
+extern List *hone_advice_database(void);
+
 /* ---- evidence (evidence.c) ---- */
 
 /* "name": number, text (NULL: null), or already formed JSON. */

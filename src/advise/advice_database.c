@@ -1,0 +1,305 @@
+/*-------------------------------------------------------------------------
+ *
+ * advice_database.c
+ *	  connection_churn, idle_in_transaction, low_cache_hit: what the
+ *	  statistics say of the database, made when hone.recommendations is read.
+ *
+ * No detector looks for these, so no statement pays for them. Everything is
+ * read with the reader's own rights: of other roles' sessions a reader sees
+ * what pg_stat_activity shows him.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <float.h>
+#include <limits.h>
+
+#include "access/xact.h"
+#include "catalog/pg_authid.h"
+#include "commands/dbcommands.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#include "advise/recommend.h"
+#include "stats/stats.h"
+
+#define CHURN_SESSIONS	20		/* fewer are no habit */
+#define CHURN_MS		1000	/* half of them shorter than this */
+
+/* A process, its authentication and its caches, at the least. */
+#define CONNECT_MS		2.0
+
+#define CACHE_QUERIES	"5"		/* at most, the worst */
+#define CACHE_CALLS		"10"	/* fewer are no habit */
+#define CACHE_READ		"0.5"	/* of its blocks not found in shared buffers */
+#define CACHE_TIME		"0.2"	/* of its time, where it is measured */
+
+static double hone_advise_connection_rate = 5;
+static int	hone_advise_idle_in_transaction = 60;
+static int	hone_advise_cache_read = 1024;
+
+void
+hone_advice_database_init(void)
+{
+	/* seconds in which the cheapest of disks gives it */
+	DefineCustomIntVariable("hone.advise_cache_read",
+							"Megabytes that a query must have read from outside shared buffers, in all, before it is reported.",
+							NULL, &hone_advise_cache_read,
+							1024, 1, INT_MAX, PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
+
+	/* a hundredth of a processor, and more than a pool of any size opens */
+	DefineCustomRealVariable("hone.advise_connection_rate",
+							 "New connections per second from which a pooler is recommended, where most are short.",
+							 NULL, &hone_advise_connection_rate,
+							 5, 0, 100000, PGC_SUSET, 0, NULL, NULL, NULL);
+
+	/* nobody computes between two statements for so long */
+	DefineCustomIntVariable("hone.advise_idle_in_transaction",
+							"Time for which a session must be idle in a transaction before it is reported.",
+							NULL, &hone_advise_idle_in_transaction,
+							60, 1, INT_MAX / 1000, PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+}
+
+/* ---- rows of a query ---- */
+
+static int64
+integer_of(int row, int column)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+									  column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+static double
+number_of(int row, int column)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+									  column, &isnull);
+
+	return isnull ? 0 : DatumGetFloat8(value);
+}
+
+static char *
+text_of(int row, int column)
+{
+	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
+}
+
+static int
+select_rows(const char *query)
+{
+	if (SPI_execute(query, true, 0) != SPI_OK_SELECT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("the statistics could not be read")));
+	return (int) SPI_processed;
+}
+
+/* ---- what is found ---- */
+
+static HoneDatabaseAdvice *
+make_advice(MemoryContext context, List **made, HoneFindingKind kind)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	HoneDatabaseAdvice *one = palloc0(sizeof(HoneDatabaseAdvice));
+
+	one->finding.key.dbid = MyDatabaseId;
+
+	one->finding.key.kind = kind;
+	one->finding.first_seen = one->finding.last_seen = GetCurrentTimestamp();
+	one->advice.context = context;
+	initStringInfo(&one->advice.evidence);
+	*made = lappend(*made, one);
+	MemoryContextSwitchTo(old);
+	return one;
+}
+
+/*
+ * Sessions that ended: since, seconds, how many, their median and mean length.
+ * Called within SPI, as the two that follow.
+ */
+static void
+look_at_connections(MemoryContext context, List **made)
+{
+	int			rows = select_rows("SELECT since, extract(epoch FROM clock_timestamp() - since)::float8, sessions, session_p50_ms, session_mean_ms "
+								   "FROM " HONE_SCHEMA "._database_stats() "
+								   "WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())");
+	HoneDatabaseAdvice *one;
+	double		rate;
+	int64		sessions;
+
+	if (rows == 0)
+		return;
+	sessions = integer_of(0, 3);
+	rate = sessions / Max(number_of(0, 2), 1);
+	if (sessions < CHURN_SESSIONS || rate < hone_advise_connection_rate ||
+		number_of(0, 4) > CHURN_MS)
+		return;
+	one = make_advice(context, made, HONE_FINDING_CONNECTIONS);
+	one->finding.first_seen = integer_of(0, 1);
+	one->finding.calls = sessions;
+	one->advice.cost_ms = one->advice.saving_ms = sessions * CONNECT_MS;
+	hone_advice_set(&one->advice, &one->advice.summary,
+					"keep connections open, or put a pooler in front: %.2f new ones a second, half of them shorter than %.0f ms",
+					rate, number_of(0, 4));
+	hone_evidence_integer(&one->advice, "connections", sessions);
+	hone_evidence_number(&one->advice, "connections_per_s", rate);
+	hone_evidence_number(&one->advice, "length_p50_ms", number_of(0, 4));
+	hone_evidence_number(&one->advice, "length_mean_ms", number_of(0, 5));
+	hone_evidence_number(&one->advice, "assumed_ms_per_connection", CONNECT_MS);
+	hone_advice_set(&one->advice, &one->advice.no_fix,
+					"no SQL mends it: the application, or a pooler in front of the server, keeps connections");
+}
+
+/* Sessions that are idle in a transaction now: role, application, since when. */
+static void
+look_at_idle(MemoryContext context, List **made)
+{
+	int			rows = select_rows(psprintf("SELECT quote_ident(a.usename), extract(epoch FROM clock_timestamp() - a.state_change)::float8 * 1000, "
+											"a.pid::bigint, d.idle_in_transaction_time, a.application_name, a.state_change "
+											"FROM pg_stat_activity AS a JOIN pg_stat_database AS d USING (datid) "
+											"WHERE a.datname = current_database() AND a.backend_type = 'client backend' "
+											"AND a.state LIKE 'idle in transaction%%' AND a.pid <> pg_backend_pid() "
+											"AND a.state_change < clock_timestamp() - make_interval(secs => %d) "
+											"ORDER BY a.state_change", hone_advise_idle_in_transaction));
+	HoneDatabaseAdvice *one;
+	bool		one_role = true;
+
+	if (rows == 0)
+		return;
+	one = make_advice(context, made, HONE_FINDING_IDLE);
+	one->finding.calls = rows;
+	one->finding.first_seen = integer_of(0, 6);
+	for (int i = 0; i < rows; i++)
+	{
+		one->advice.cost_ms += number_of(i, 2);
+		one_role &= strcmp(text_of(i, 1), text_of(0, 1)) == 0;
+	}
+	one->advice.saving_ms = one->advice.cost_ms - rows * hone_advise_idle_in_transaction * 1000.0;
+	hone_advice_set(&one->advice, &one->advice.summary,
+					"end transactions before the application waits: sessions idle in transaction now: %d, the longest for %.0f s",
+					rows, number_of(0, 2) / 1000);
+	hone_evidence_integer(&one->advice, "sessions", rows);
+	hone_evidence_number(&one->advice, "longest_s", number_of(0, 2) / 1000);
+	hone_evidence_integer(&one->advice, "longest_pid", integer_of(0, 3));
+	hone_evidence_text(&one->advice, "longest_application", text_of(0, 5));
+	hone_evidence_number(&one->advice, "idle_in_transaction_ms_ever", number_of(0, 4));
+	if (one_role)
+		hone_evidence_text(&one->advice, "for_role",
+						   psprintf("ALTER ROLE %s IN DATABASE %s SET idle_in_transaction_session_timeout = '%ds'",
+									text_of(0, 1), quote_identifier(get_database_name(MyDatabaseId)),
+									hone_advise_idle_in_transaction));
+	hone_advice_set(&one->advice, &one->advice.fix,
+					"ALTER DATABASE %s SET idle_in_transaction_session_timeout = '%ds'",
+					quote_identifier(get_database_name(MyDatabaseId)),
+					hone_advise_idle_in_transaction);
+}
+
+static void
+add_cache_evidence(HoneDatabaseAdvice *one, int row, double mb, bool timed)
+{
+	char	   *query = NULL;
+
+	if (has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS))
+		query = hone_stats_text(MyDatabaseId, one->finding.key.queryid);
+	hone_evidence_number(&one->advice, "read_share", number_of(row, 4));
+	hone_evidence_number(&one->advice, "read_mb", mb);
+	hone_evidence_number(&one->advice, "read_mb_per_call", mb / one->finding.calls);
+	hone_evidence_json(&one->advice, "read_time_measured", timed ? "true" : "false");
+	if (timed)
+		hone_evidence_number(&one->advice, "read_ms", one->advice.saving_ms);
+	hone_evidence_text(&one->advice, "shared_buffers",
+					   GetConfigOption("shared_buffers", true, false));
+	if (query)
+		hone_evidence_text(&one->advice, "query", query);
+}
+
+/* Queries that read much from outside shared buffers, the worst first. */
+static void
+look_at_cache(MemoryContext context, List **made)
+{
+	int			rows = select_rows(psprintf("SELECT queryid, sum(calls)::bigint, sum(shared_blks_read)::float8 * current_setting('block_size')::int / 1048576, "
+											"sum(shared_blks_read)::float8 / sum(shared_blks_read + shared_blks_hit)::float8, "
+											"sum(total_exec_ms), sum(blk_read_ms), min(first_seen), max(last_seen) "
+											"FROM " HONE_SCHEMA ".query_stats(false) "
+											"WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND queryid <> 0 "
+											"GROUP BY queryid "
+											"HAVING sum(calls) >= " CACHE_CALLS " AND sum(shared_blks_read) > 0 "
+											"AND sum(shared_blks_read)::float8 * current_setting('block_size')::int / 1048576 >= %d "
+											"AND sum(shared_blks_read)::float8 / sum(shared_blks_read + shared_blks_hit)::float8 >= " CACHE_READ " "
+											"AND (sum(blk_read_ms) = 0 OR sum(blk_read_ms) >= " CACHE_TIME " * sum(total_exec_ms)) "
+											"ORDER BY 3 DESC LIMIT " CACHE_QUERIES, hone_advise_cache_read));
+
+	for (int i = 0; i < rows; i++)
+	{
+		HoneDatabaseAdvice *one = make_advice(context, made, HONE_FINDING_CACHE);
+		double		mb = number_of(i, 3);
+		bool		timed = number_of(i, 6) > 0;
+
+		one->finding.key.queryid = (uint64) integer_of(i, 1);
+		one->finding.sample.truncated = true;	/* its identifier names it */
+		one->finding.calls = integer_of(i, 2);
+		one->finding.first_seen = integer_of(i, 7);
+		one->finding.last_seen = integer_of(i, 8);
+		one->advice.cost_ms = number_of(i, 5);
+		one->advice.saving_ms = number_of(i, 6);
+		hone_advice_set(&one->advice, &one->advice.summary,
+						"%slet the query read less, or give the server more memory: %.0f %% of its blocks were not in shared buffers, %.0f MB in " INT64_FORMAT " calls",
+						timed ? "" : "potential: ", 100 * number_of(i, 4), mb, one->finding.calls);
+		add_cache_evidence(one, i, mb, timed);
+		hone_advice_set(&one->advice, &one->advice.no_fix,
+						"no SQL mends it by itself: an index, fewer columns or rows, or a larger shared_buffers does");
+	}
+}
+
+static void
+look_at_all(MemoryContext context, List **made)
+{
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		return;
+	look_at_connections(context, made);
+	look_at_idle(context, made);
+	look_at_cache(context, made);
+	SPI_finish();
+}
+
+List *
+hone_advice_database(void)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+	List	   *made = NIL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		look_at_all(caller, &made);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+	if (error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ReThrowError(error);
+	return made;
+}
