@@ -112,7 +112,7 @@ SELECT count(*) FROM pair WHERE c = 'x' AND a = 7 AND b >= 100;
 SELECT relation, fix, columns, expected BETWEEN 1 AND 60 AS expected_few, actual FROM expected();
 SELECT regexp_replace(summary, 'expected \d+', 'expected N') AS summary FROM expected();
 -- mended
-SELECT fix, evidence->>'then' AS "then" FROM hone.recommendations WHERE kind = 'stale_statistics' \gexec
+SELECT fix, evidence->>'then' AS "then" FROM hone.recommendations WHERE kind = 'stale_statistics' ORDER BY fix COLLATE "C" \gexec
 SELECT count(*) FROM expected();
 \o /dev/null
 \set ECHO none

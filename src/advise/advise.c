@@ -49,7 +49,7 @@ int			hone_advise_memory = 256;
 int			hone_row_by_row_threshold = 20;
 
 int			hone_alert_interval = 60;
-static int	alert_severity;
+static int	alert_severity = 2;
 
 /* As hone._severity_rank has them. */
 static const struct config_enum_entry severities[] = {
