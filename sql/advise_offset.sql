@@ -219,5 +219,26 @@ SELECT evidence->>'rows_thrown_away' AS n, evidence->>'index' AS index, evidence
 FROM hone.recommendations WHERE kind = 'offset_pagination' ORDER BY 1;
 
 SELECT hone.reset_recommendations() > 0 AS reset;
+-- an output column that is called as the column ordered by; a place that moves with time; records; a name twice
+CREATE TABLE event (id int PRIMARY KEY, created date NOT NULL, kind int);
+INSERT INTO event SELECT g, date '2024-01-01' + (g * 37 % 400), g % 5 FROM generate_series(1, 3000) g;
+\o /dev/null
+\set ECHO none
+SELECT id, to_char(created, 'DD.MM.YYYY') AS created FROM event ORDER BY event.created LIMIT 5 OFFSET 2000;
+SELECT id FROM event ORDER BY now() - created LIMIT 5 OFFSET 2000;
+SELECT id FROM event ORDER BY (kind, id) LIMIT 5 OFFSET 2000;
+SELECT a.*, b.* FROM event a JOIN event b USING (kind) ORDER BY b.id, a.id LIMIT 5 OFFSET 2000;
+\set ECHO all
+\o
+SELECT fix, evidence->>'no_fix' AS no_fix, evidence->'parameters' AS parameters FROM hone.recommendations
+WHERE kind = 'offset_pagination' AND relation = 'event'::regclass ORDER BY fix, evidence->'sample'->>'query';
+SELECT 'PREPARE after AS ' || fix AS after FROM hone.recommendations WHERE kind = 'offset_pagination' AND fix LIKE '%to_char%' \gset
+:after;
+SELECT id AS last_id, created AS last_created FROM event ORDER BY created, id OFFSET 1999 LIMIT 1 \gset
+EXECUTE after(:'last_created', :last_id);
+SELECT id, to_char(created, 'DD.MM.YYYY') AS created FROM event ORDER BY event.created, id LIMIT 5 OFFSET 2000;
+DEALLOCATE after;
+
+SELECT hone.reset_recommendations() > 0 AS reset;
 DROP SCHEMA advise_pages CASCADE;
 DROP TABLE by_keyset, walked, by_keys;

@@ -326,5 +326,148 @@ SET search_path = advise_origin, public;
 SELECT * FROM origins();
 
 SELECT hone.reset_recommendations() > 0 AS reset;
+
+-- a cursor of the client that a function fetches from, within a running parent
+CREATE FUNCTION fetching(n int) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE r record;
+BEGIN
+    EXECUTE format('MOVE FORWARD 3 FROM c%s', n % 5 + 1);
+    FOR r IN EXECUTE format('FETCH 2 FROM c%s', n % 5 + 1) LOOP NULL; END LOOP;
+    RETURN n;
+END $$;
+CREATE TABLE many (id int PRIMARY KEY, a int, b int, c int, d int, e int);
+INSERT INTO many SELECT g, g * 1009, g * 1013, g * 1019, g * 1021, g * 1031 FROM generate_series(1, 40) g;
+\o /dev/null
+\set ECHO none
+SELECT x FROM (VALUES ('a', 1009), ('b', 1013), ('c', 1019), ('d', 1021), ('e', 1031), ('id', 1)) AS v(c, k),
+    LATERAL (SELECT 0 AS o, 'BEGIN' AS x UNION ALL SELECT 1, format('SELECT %s FROM many ORDER BY id', c) UNION ALL
+             SELECT g + 1, format('SELECT name FROM author WHERE id = %s', g * k) FROM generate_series(1, 40) g UNION ALL SELECT 99, 'COMMIT') AS w
+ORDER BY c, o \gexec
+BEGIN;
+DECLARE c1 SCROLL CURSOR FOR SELECT a FROM many ORDER BY id;
+DECLARE c2 SCROLL CURSOR FOR SELECT b FROM many ORDER BY id;
+DECLARE c3 SCROLL CURSOR FOR SELECT c FROM many ORDER BY id;
+DECLARE c4 SCROLL CURSOR FOR SELECT d FROM many ORDER BY id;
+DECLARE c5 SCROLL CURSOR FOR SELECT e FROM many ORDER BY id;
+SELECT id, fetching(id) FROM many ORDER BY id;
+SELECT format('SELECT name FROM author WHERE id = %s', g) FROM generate_series(1, 40) g \gexec
+COMMIT;
+\set ECHO all
+\o
+BEGIN;
+DECLARE c1 SCROLL CURSOR FOR SELECT a FROM many ORDER BY id;
+DECLARE c2 SCROLL CURSOR FOR SELECT b FROM many ORDER BY id;
+DECLARE c3 SCROLL CURSOR FOR SELECT c FROM many ORDER BY id;
+DECLARE c4 SCROLL CURSOR FOR SELECT d FROM many ORDER BY id;
+DECLARE c5 SCROLL CURSOR FOR SELECT e FROM many ORDER BY id;
+\o /dev/null
+SELECT id, fetching(id) FROM many ORDER BY id;
+\o
+\echo rows: :ROW_COUNT
+FETCH 1 FROM c1;
+COMMIT;
+SELECT hone.reset_recommendations() > 0 AS reset;
+
+-- keys that cannot be found for what they are, refute nothing
+CREATE TABLE tagged (id uuid PRIMARY KEY, tags int[], day date);
+INSERT INTO tagged SELECT md5(g::text)::uuid, ARRAY[g * 7919], date '2000-01-01' + g * 3 FROM generate_series(1, 40) g;
+\o /dev/null
+\set ECHO none
+BEGIN;
+SELECT id, tags FROM tagged ORDER BY day;
+SELECT format('SELECT name FROM author WHERE id = %s', g * 7919) FROM generate_series(1, 40) g \gexec
+COMMIT;
+BEGIN;
+SELECT id, tags FROM tagged ORDER BY day;
+SELECT format('SELECT name FROM author WHERE id = %s', g * 7919) FROM generate_series(1, 40) g \gexec
+COMMIT;
+\set ECHO all
+\o
+SELECT * FROM origins();
+SELECT hone.reset_recommendations() > 0 AS reset;
+\o /dev/null
+\set ECHO none
+BEGIN;
+SELECT day FROM tagged ORDER BY day;
+SELECT format('SELECT name FROM author WHERE born = ''%s''', date '2000-01-01' + g * 3) FROM generate_series(1, 40) g \gexec
+COMMIT;
+BEGIN;
+SELECT day FROM tagged ORDER BY day;
+SELECT format('SELECT name FROM author WHERE born = ''%s''', date '2000-01-01' + g * 3) FROM generate_series(1, 40) g \gexec
+COMMIT;
+\set ECHO all
+\o
+SELECT * FROM origins();
+SELECT hone.reset_recommendations() > 0 AS reset;
+
+-- numbers that are no integers, in no order: by chance
+CREATE TABLE item (id uuid, qty numeric);
+INSERT INTO item SELECT md5(g::text)::uuid, g FROM generate_series(0, 14) g;
+\o /dev/null
+\set ECHO none
+BEGIN;
+SELECT qty FROM item ORDER BY id;
+SELECT format('SELECT name FROM author WHERE id = %s', g * 5 % 13) FROM generate_series(1, 12) g \gexec
+COMMIT;
+BEGIN;
+SELECT qty FROM item ORDER BY id;
+SELECT format('SELECT name FROM author WHERE id = %s', g * 5 % 13) FROM generate_series(1, 12) g \gexec
+COMMIT;
+\set ECHO all
+\o
+SELECT * FROM origins();
+SELECT hone.reset_recommendations() > 0 AS reset;
+
+-- what others may see of a confirmed loop
+\o /dev/null
+\set ECHO none
+BEGIN;
+SELECT author_id + 0 AS "secret alias" FROM book ORDER BY id LIMIT 30;
+SELECT format('SELECT overlay(name placing ''secret token'' from 2) FROM author WHERE id = %s', (g * 31 % 60 + 1) * 7919) FROM generate_series(1, 30) g \gexec
+COMMIT;
+BEGIN;
+SELECT author_id + 0 AS "secret alias" FROM book ORDER BY id LIMIT 30;
+SELECT format('SELECT overlay(name placing ''secret token'' from 2) FROM author WHERE id = %s', (g * 31 % 60 + 1) * 7919) FROM generate_series(1, 30) g \gexec
+COMMIT;
+\set ECHO all
+\o
+SELECT confirmed, columns FROM origins();
+CREATE ROLE hone_test_stranger;
+SET ROLE hone_test_stranger;
+SELECT kind, evidence->>'confirmed' AS confirmed, concat(summary, fix, evidence) ~ 'secret' AS secrets, fix IS NULL AND NOT evidence ? 'join' AS no_sql
+FROM hone.recommendations WHERE kind = 'n_plus_one';
+RESET ROLE;
+DROP ROLE hone_test_stranger;
+SELECT hone.reset_recommendations() > 0 AS reset;
+
+-- names that come twice: no join, but the fix; bursts in autocommit, each begun by the parent
+\o /dev/null
+\set ECHO none
+BEGIN;
+SELECT b.id, a.id FROM book b JOIN author a ON a.id = b.author_id ORDER BY b.id LIMIT 30;
+SELECT format('SELECT name FROM author WHERE id = %s AND born < ''2030-01-01''', (g * 31 % 60 + 1) * 7919) FROM generate_series(1, 30) g \gexec
+COMMIT;
+BEGIN;
+SELECT b.id, a.id FROM book b JOIN author a ON a.id = b.author_id ORDER BY b.id LIMIT 30;
+SELECT format('SELECT name FROM author WHERE id = %s AND born < ''2030-01-01''', (g * 31 % 60 + 1) * 7919) FROM generate_series(1, 30) g \gexec
+COMMIT;
+\set ECHO all
+\o
+SELECT evidence->'keys' AS keys, fix IS NOT NULL AS fix, evidence ? 'join' AS joined FROM hone.recommendations WHERE kind = 'n_plus_one';
+SELECT hone.reset_recommendations() > 0 AS reset;
+\o /dev/null
+\set ECHO none
+BEGIN;
+SELECT id FROM author ORDER BY id;
+SELECT format('SELECT title FROM book WHERE author_id = %s', g * 7919) FROM generate_series(1, 60) g \gexec
+COMMIT;
+SELECT x FROM generate_series(1, 30) r, LATERAL (SELECT 0 AS o, 'SELECT id FROM author ORDER BY id' AS x UNION ALL
+    SELECT g, format('SELECT title FROM book WHERE author_id = %s', g * 7919) FROM generate_series(1, 60) g) AS v ORDER BY r, o \gexec
+SET search_path = advise_origin, public;
+\set ECHO all
+\o
+SELECT relation, confirmed, bursts >= 30 AS all_seen, confirmed_bursts >= 29 AS all_confirmed, calls FROM origins();
+
+SELECT hone.reset_recommendations() > 0 AS reset;
 SET client_min_messages = warning;
 DROP SCHEMA advise_origin CASCADE;

@@ -68,6 +68,24 @@ SET client_min_messages = warning;
 SELECT fix FROM hone.recommendations WHERE kind = 'row_by_row_write' ORDER BY fix;
 SELECT hone.reset_recommendations() > 0 AS reset;
 
+-- NULL and boolean values are values too; what stands behind AT TIME ZONE is; a progress bar is no row-by-row write
+CREATE TABLE job (id int PRIMARY KEY, note text, done boolean, at timestamp, progress int);
+\o /dev/null
+\set ECHO none
+BEGIN;
+SELECT format('INSERT INTO job VALUES (%s, %s, %s, ''2024-01-%s''::timestamptz AT TIME ZONE ''utc'')', g, CASE WHEN g = 19 THEN 'NULL' ELSE '''n''' END,
+    CASE WHEN g = 19 THEN 'false' ELSE 'true' END, g) FROM generate_series(1, 25) g \gexec
+SELECT format('UPDATE job SET progress = %s WHERE id = 7', g) FROM generate_series(1, 25) g \gexec
+SELECT format('INSERT INTO job (id) VALUES (%s) ON CONFLICT (id) DO UPDATE SET note = ''x''', g) FROM generate_series(1, 25) g \gexec
+COMMIT;
+DISCARD ALL;
+SET search_path = advise_again, public;
+SET client_min_messages = warning;
+\set ECHO all
+\o
+SELECT fix, evidence->>'no_fix' AS no_fix FROM hone.recommendations WHERE kind = 'row_by_row_write' ORDER BY fix;
+SELECT hone.reset_recommendations() > 0 AS reset;
+
 -- no fix, but the reason
 \o /dev/null
 \set ECHO none

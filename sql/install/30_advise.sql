@@ -145,8 +145,7 @@ DECLARE
     least_rank integer := hone._severity_rank(current_setting('hone.alert_severity'));
     told bigint;
 BEGIN
-    IF pg_is_in_recovery() OR
-       ((SELECT held FROM hone._findings()) = 0 AND NOT EXISTS (SELECT FROM hone._alert)) THEN
+    IF pg_is_in_recovery() THEN
         RETURN;
     END IF;
     WITH open AS MATERIALIZED (

@@ -285,10 +285,12 @@ make_lateral(Loop *loop)
 	return text;
 }
 
-/* Name of the n-th column that a query returns, or NULL. */
+/* Name of the n-th column that a query returns; NULL if another has it too. */
 static char *
 output_name(Query *query, int n)
 {
+	char	   *name = NULL;
+	int			times = 0;
 	ListCell   *lc;
 
 	foreach(lc, query->targetList)
@@ -296,9 +298,17 @@ output_name(Query *query, int n)
 		TargetEntry *target = lfirst_node(TargetEntry, lc);
 
 		if (!target->resjunk && --n == 0)
-			return target->resname;
+			name = target->resname;
 	}
-	return NULL;
+	if (name == NULL)
+		return NULL;
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *target = lfirst_node(TargetEntry, lc);
+
+		times += !target->resjunk && target->resname && strcmp(target->resname, name) == 0;
+	}
+	return times == 1 ? name : NULL;
 }
 
 /*
@@ -330,24 +340,27 @@ make_join(Loop *loop)
 		child = hone_rewrite_replace_param(child, i, psprintf("$%d", i + offset));
 	text = psprintf("SELECT %s.*, child.*\nFROM (\n%s\n) AS %s\nLEFT JOIN LATERAL (\n%s\n) AS child ON true",
 					name, parent, name, child);
+	text = hone_rewrite_renumber(text);
 	hone_rewrite_check(text);
 	return text;
 }
 
 /* The table column, or the output column of an expression. */
 static char *
-origin_name(const HoneLoopKey *key)
+origin_name(const HoneLoopKey *key, const HoneReader *reader)
 {
 	char	   *name = NULL;
 
 	if (OidIsValid(key->relid) && key->attnum > 0)
 		name = get_attname(key->relid, key->attnum, true);
-	return name ? name : pstrdup(NameStr(key->name));
+	if (name == NULL)
+		name = reader->texts ? pstrdup(NameStr(key->name)) : "an expression";
+	return name;
 }
 
 /* [{"parent_column": ...}], the key that changes most first. */
 static void
-add_key_evidence(const HoneFinding *finding, HoneAdvice *advice)
+add_key_evidence(const HoneFinding *finding, const HoneReader *reader, HoneAdvice *advice)
 {
 	StringInfoData json;
 
@@ -358,7 +371,7 @@ add_key_evidence(const HoneFinding *finding, HoneAdvice *advice)
 	{
 		appendStringInfoString(&json, i ? ", {\"parent_column\": " : "[{\"parent_column\": ");
 		if (finding->keys[i].column > 0)
-			escape_json(&json, origin_name(&finding->keys[i]));
+			escape_json(&json, origin_name(&finding->keys[i], reader));
 		else
 			appendStringInfoString(&json, "null");
 		appendStringInfoChar(&json, '}');
@@ -380,7 +393,7 @@ add_evidence(const HoneFinding *finding, const HoneReader *reader,
 	hone_evidence_integer(advice, "calls_per_burst", per_burst);
 	hone_evidence_integer(advice, "calls_per_burst_max", finding->rows_max);
 	hone_evidence_integer(advice, "parent_rows", finding->parent_rows);
-	add_key_evidence(finding, advice);
+	add_key_evidence(finding, reader, advice);
 	hone_evidence_number(advice, "child_ms", finding->cost_ms - finding->gap_ms);
 	hone_evidence_number(advice, "gap_ms", finding->gap_ms);
 	hone_evidence_number(advice, "gap_ms_per_call", finding->gap_ms / finding->calls);
@@ -393,7 +406,7 @@ add_evidence(const HoneFinding *finding, const HoneReader *reader,
 }
 
 static void
-add_summary(const HoneFinding *finding, HoneAdvice *advice)
+add_summary(const HoneFinding *finding, const HoneReader *reader, HoneAdvice *advice)
 {
 	char	   *child = hone_qualified_name(finding->key.relid);
 	char	   *parent = finding->parent.nrels > 0 ?
@@ -405,7 +418,7 @@ add_summary(const HoneFinding *finding, HoneAdvice *advice)
 	if (finding->confirmed > 0)
 		hone_advice_set(advice, &advice->summary,
 						"N+1: read %s once for all rows; it is queried row by row, " INT64_FORMAT " times in a burst, by column %s of a query of %s that returned " INT64_FORMAT " rows",
-						child, calls, quote_identifier(origin_name(&finding->keys[0])),
+						child, calls, quote_identifier(origin_name(&finding->keys[0], reader)),
 						parent, finding->parent_rows);
 	else
 		hone_advice_set(advice, &advice->summary,
@@ -471,7 +484,7 @@ hone_advice_loop(const HoneFinding *finding, const HoneReader *reader,
 		advice->drop = true;
 		return;
 	}
-	add_summary(finding, advice);
+	add_summary(finding, reader, advice);
 	add_evidence(finding, reader, advice);
 	if (!find_loop(&loop, advice))
 		return;
@@ -480,7 +493,7 @@ hone_advice_loop(const HoneFinding *finding, const HoneReader *reader,
 					make_any(&loop) : make_lateral(&loop));
 	for (int i = 0; i < finding->nkeys; i++)
 		joined &= finding->keys[i].column > 0;
-	if (finding->confirmed > 0 && joined && find_loop(&loop, advice))
+	if (reader->texts && finding->confirmed > 0 && joined && find_loop(&loop, advice))
 	{
 		char	   *join = make_join(&loop);
 

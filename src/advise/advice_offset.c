@@ -17,6 +17,7 @@
 #include "parser/parse_relation.h"
 #include "parser/parsetree.h"
 #include "utils/json.h"
+#include "utils/lsyscache.h"
 
 #include "advise/paging.h"
 #include "advise/rewrite.h"
@@ -65,10 +66,11 @@ key_label(HonePaging *page, const HonePageKey *key)
 {
 	Var		   *var = castNode(Var, key->expr);
 	RangeTblEntry *rte = rt_fetch(var->varno, page->query->rtable);
-	char	   *column = get_rte_attribute_name(rte, var->varattno);
+	char	   *column = get_attname(rte->relid, var->varattno, false);
 
+	/* an alias is of the statement's text */
 	return list_length(page->rels) == 1 ? column :
-		psprintf("%s.%s", rte->eref->aliasname, column);
+		psprintf("%s.%s", get_rel_name(rte->relid), column);
 }
 
 /* Is the order total? Adds to the summary what it means if it is not. */

@@ -420,9 +420,9 @@ hone_advice_star(const HoneFinding *finding, const HoneReader *reader,
 	StarColumns columns;
 	bool		narrower;
 
-	advice->drop = true;
 	memset(&columns, 0, sizeof(columns));
 	query = hone_rewrite_parse(&finding->sample);
+	advice->drop = true;
 	narrower = weigh_columns(query, &columns);
 	if (columns.nwide == 0 ||
 		columns.wide_bytes * finding->rows < hone_advise_star_bytes * 1024.0)

@@ -76,10 +76,16 @@ hone_recommendation_ttl_ms(void)
 	return (int) Min((int64) hone_recommendation_ttl * 1000, INT_MAX);
 }
 
+Size
+hone_memory_limit(void)
+{
+	return hone_advise_memory * (Size) 1024 - FIXED_MEMORY;
+}
+
 bool
 hone_memory_take(Size size)
 {
-	if (memory_taken + size > hone_advise_memory * (Size) 1024 - FIXED_MEMORY)
+	if (memory_taken + size > hone_memory_limit())
 		return false;
 	memory_taken += size;
 	return true;
@@ -181,11 +187,12 @@ advise_finished(const HoneRecord *record)
 
 /* Before the rows of a suspect go to the client. */
 static DestReceiver *
-advise_receiving(const HoneRecord *record, QueryDesc *query_desc, DestReceiver *dest)
+advise_receiving(const HoneRecord *record, QueryDesc *query_desc, DestReceiver *dest,
+				 int depth)
 {
 	if (likely(!hone_is_suspect(record->queryid)) || !is_watching() || !is_ready())
 		return dest;
-	return hone_provenance_receive(record, query_desc, dest);
+	return hone_provenance_receive(record, query_desc, dest, depth);
 }
 
 static HoneObserver advise_observer = {

@@ -38,6 +38,9 @@ extern int	hone_advise_memory; /* kB */
  * they always have; false if hone.advise_memory is used up.
  */
 extern bool hone_memory_take(Size size);
+
+/* All that can be taken. */
+extern Size hone_memory_limit(void);
 extern void hone_memory_give(Size size);
 
 /* hone.recommendation_ttl in ms, within int. */
@@ -76,8 +79,11 @@ hone_value_hash_integer(int64 number)
 /* Of a value, of a type that hashes; false for what is not looked at. */
 extern bool hone_value_hash(Oid type, Datum value, uint32 *hash);
 
-/* Of a constant as it stands in a statement, and of a value written as text. */
-extern uint32 hone_value_hash_constant(const char *text);
+/*
+ * Of a constant as it stands in a statement (false for forms that are not
+ * looked at), and of a value written as text.
+ */
+extern bool hone_value_hash_constant(const char *text, uint32 *hash);
 extern uint32 hone_value_hash_text(const char *text, int len);
 
 /* Built-in type that values of a type are hashed as; InvalidOid if they are not. */
@@ -138,6 +144,9 @@ extern void hone_sample_put(HoneSample *into, const HoneSample *kept);
 
 /* Once, before the first statement; false if there is no memory. */
 extern bool hone_window_make(void);
+
+/* A call is about to run: end the burst that it does not belong to. */
+extern void hone_window_begin(const HoneRecord *record);
 extern void hone_window_finished(const HoneRecord *record,
 								 const HoneCallKeys *keys);
 extern void hone_window_flush(bool ended);

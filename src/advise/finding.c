@@ -282,7 +282,7 @@ hone_finding_add(HoneFinding *delta)
 	finding = hash_search(findings, &delta->key, HASH_FIND, NULL);
 	if (finding == NULL)
 	{
-		if (delta->sample.queryid == 0)
+		if (delta->sample.queryid == 0 || delta->calls == 0)
 		{
 			/* only more of something that is gone */
 			LWLockRelease(shared->lock);

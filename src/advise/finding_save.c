@@ -89,9 +89,14 @@ write_findings(HoneSaveFile *out, void *arg)
 static bool
 read_sample(HoneSaveFile *in, HoneSample *sample, uint32 length)
 {
-	return length <= HONE_SAMPLE_TEXT &&
-		hone_save_get(in, sample, offsetof(HoneSample, text) + length) &&
-		sample->text[length - 1] == '\0' && sample->nrels >= 0 &&
+	if (length > HONE_SAMPLE_TEXT ||
+		!hone_save_get(in, sample, offsetof(HoneSample, text) + length))
+		return false;
+	sample->search_path[sizeof(sample->search_path) - 1] = '\0';
+	sample->application[sizeof(sample->application) - 1] = '\0';
+	sample->tags[sizeof(sample->tags) - 1] = '\0';
+	sample->context[sizeof(sample->context) - 1] = '\0';
+	return sample->text[length - 1] == '\0' && sample->nrels >= 0 &&
 		sample->nrels <= HONE_SAMPLE_RELS;
 }
 

@@ -79,7 +79,11 @@ hone_keys_analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
 		}
 		slot->keys.partial |= HONE_CONSTANT_SQUASHED(&jstate->clocations[i]);
 		slot->keys.id[slot->keys.n] = -1 - (location - start);
-		slot->keys.hash[slot->keys.n] = hone_value_hash_constant(source + location);
+		if (!hone_value_hash_constant(source + location, &slot->keys.hash[slot->keys.n]))
+		{
+			slot->keys.partial = true;
+			slot->keys.hash[slot->keys.n] = HONE_NO_VALUE;
+		}
 		slot->keys.n++;
 	}
 }

@@ -34,7 +34,7 @@
 #define QUICK_GAP_NS	(5 * 1000000)	/* between repeats outside a block:
 										 * who polls, waits longer */
 
-static HoneFinding delta;		/* too large for the stack */
+static HoneFinding *const delta = &hone_finding_delta;
 
 bool
 hone_key_changes(const HoneShapeKey *key, int64 calls)
@@ -142,23 +142,23 @@ begin_delta(const HoneShape *shape, HoneFindingKind kind)
 	int64		calls = shape->calls - shape->told_calls;
 	bool		first = shape->told_calls == 0;
 
-	memset(&delta, 0, offsetof(HoneFinding, sample));
-	delta.key.dbid = MyDatabaseId;
+	memset(delta, 0, offsetof(HoneFinding, sample));
+	delta->key.dbid = MyDatabaseId;
 
-	delta.key.kind = kind;
-	delta.key.relid = shape->relid;
-	delta.key.queryid = shape->queryid;
-	delta.calls = calls;
-	delta.times = first ? 1 : 0;
-	delta.gap_ms = (shape->gap_ns - shape->told_gap_ns) / 1e6;
-	delta.cost_ms = (shape->elapsed_ns - shape->told_elapsed_ns) / 1e6 +
-		delta.gap_ms;
+	delta->key.kind = kind;
+	delta->key.relid = shape->relid;
+	delta->key.queryid = shape->queryid;
+	delta->calls = calls;
+	delta->times = first ? 1 : 0;
+	delta->gap_ms = (shape->gap_ns - shape->told_gap_ns) / 1e6;
+	delta->cost_ms = (shape->elapsed_ns - shape->told_elapsed_ns) / 1e6 +
+		delta->gap_ms;
 	/* one call remains of each burst */
-	delta.saving_ms = delta.cost_ms * (first ? (double) (calls - 1) / calls : 1);
-	delta.rows = shape->rows;
-	delta.rows_max = shape->calls;
-	hone_sample_put(&delta.sample, shape->sample);
-	delta.parent.queryid = 0;
+	delta->saving_ms = delta->cost_ms * (first ? (double) (calls - 1) / calls : 1);
+	delta->rows = shape->rows;
+	delta->rows_max = shape->calls;
+	hone_sample_put(&delta->sample, shape->sample);
+	delta->parent.queryid = 0;
 }
 
 static void
@@ -166,10 +166,10 @@ end_delta(HoneShape *shape, int64 calls, bool ended)
 {
 	if (ended)
 	{
-		delta.nrecent = 1;
-		delta.recent[0] = calls;
+		delta->nrecent = 1;
+		delta->recent[0] = calls;
 	}
-	hone_finding_add(&delta);
+	hone_finding_add(delta);
 
 	shape->told_calls = shape->calls;
 	shape->told_elapsed_ns = shape->elapsed_ns;
@@ -179,7 +179,7 @@ end_delta(HoneShape *shape, int64 calls, bool ended)
 static void
 add_key(const HoneShape *shape, int position, const HoneOrigin *origin)
 {
-	HoneLoopKey *key = &delta.keys[delta.nkeys++];
+	HoneLoopKey *key = &delta->keys[delta->nkeys++];
 	int32		id = shape->sample_ids[position];
 
 	memset(key, 0, sizeof(HoneLoopKey));
@@ -214,11 +214,11 @@ report_loop(HoneShape *shape, const HoneShape *parent, int key,
 	int64		runs = parent->told_calls > 0 ? 1 : parent->calls;
 
 	begin_delta(shape, HONE_FINDING_N_PLUS_ONE);
-	delta.parent_rows = parent->rows / runs;
-	delta.rows_max = shape->calls / runs;
-	delta.confirmed = origin != NULL && !shape->told_confirmed;
+	delta->parent_rows = parent->rows / runs;
+	delta->rows_max = shape->calls / runs;
+	delta->confirmed = origin != NULL && !shape->told_confirmed;
 	add_keys(shape, key, origin);
-	hone_sample_put(&delta.parent, parent->sample);
+	hone_sample_put(&delta->parent, parent->sample);
 	if (origin != NULL)
 		shape->told_confirmed = true;
 	end_delta(shape, shape->calls / runs, ended);
@@ -232,12 +232,12 @@ report_refuted(HoneShape *shape)
 		return;
 	shape->told_refuted = true;
 	begin_delta(shape, HONE_FINDING_N_PLUS_ONE);
-	delta.calls = delta.times = 0;
-	delta.cost_ms = delta.gap_ms = delta.saving_ms = 0;
-	delta.rows_max = 0;
-	delta.refuted = 1;
-	delta.sample.queryid = 0;	/* add to what is there, if anything is */
-	hone_finding_add(&delta);
+	delta->calls = delta->times = 0;
+	delta->cost_ms = delta->gap_ms = delta->saving_ms = 0;
+	delta->rows_max = 0;
+	delta->refuted = 1;
+	delta->sample.queryid = 0;	/* add to what is there, if anything is */
+	hone_finding_add(delta);
 }
 
 static void

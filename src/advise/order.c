@@ -55,6 +55,18 @@ is_equality(OpExpr *op, Var *var)
 		 get_collation_isdeterministic(op->inputcollid));
 }
 
+/* A column that a join merged stands for columns of both of its sides. */
+static bool
+has_merged_column(Node *node, HonePaging *page)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+		return ((Var *) node)->varlevelsup == 0 &&
+			rt_fetch(((Var *) node)->varno, page->query->rtable)->rtekind == RTE_JOIN;
+	return expression_tree_walker(node, has_merged_column, page);
+}
+
 static void
 add_equality(HonePaging *page, OpExpr *op, Node *column, Node *other, Relids members)
 {
@@ -64,7 +76,8 @@ add_equality(HonePaging *page, OpExpr *op, Node *column, Node *other, Relids mem
 
 	if (var == NULL || !IsA(var, Var) || var->varlevelsup > 0 || var->varattno <= 0 ||
 		!bms_is_member(var->varno, members) || !is_equality(op, var) ||
-		contain_volatile_functions(other) || contain_subplans(other))
+		contain_volatile_functions(other) || contain_subplans(other) ||
+		has_merged_column(other, page))
 		return;
 	needs = pull_varnos(NULL, other);
 	if (bms_is_member(var->varno, needs))

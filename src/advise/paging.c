@@ -18,7 +18,10 @@
 #include "postgres.h"
 
 #include "access/stratnum.h"
+#include "access/transam.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
@@ -28,6 +31,7 @@
 #include "parser/parse_relation.h"
 #include "parser/parsetree.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
@@ -89,6 +93,34 @@ unused_name(HonePaging *page, char *name)
 	return name;
 }
 
+static bool
+is_moving_function(Oid funcid, void *context)
+{
+	switch (funcid)
+	{
+		case F_NOW:
+		case F_TRANSACTION_TIMESTAMP:
+		case F_STATEMENT_TIMESTAMP:
+		case F_AGE_TIMESTAMP:
+		case F_AGE_TIMESTAMPTZ:
+			return true;
+		default:
+			return funcid >= FirstNormalObjectId &&
+				func_volatile(funcid) != PROVOLATILE_IMMUTABLE;
+	}
+}
+
+/* Does a row's place in the order depend on when the page is read? */
+static bool
+is_moving(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return IsA(node, SQLValueFunction) ||
+		check_functions_in_node(node, is_moving_function, context) ||
+		expression_tree_walker(node, is_moving, context);
+}
+
 /* Add one column of the order, and make it an output column. */
 static void
 add_key(HonePaging *page, SortGroupClause *clause, TargetEntry *target)
@@ -104,6 +136,8 @@ add_key(HonePaging *page, SortGroupClause *clause, TargetEntry *target)
 	}
 	key->expr = (Node *) target->expr;
 	if (contain_volatile_functions(key->expr) || contain_subplans(key->expr) ||
+		is_moving(key->expr, NULL) ||
+		get_typtype(exprType(key->expr)) == TYPTYPE_PSEUDO ||
 		!get_ordering_op_properties(clause->sortop, &key->opfamily,
 									&key->opcintype, &type))
 	{
@@ -123,6 +157,7 @@ add_key(HonePaging *page, SortGroupClause *clause, TargetEntry *target)
 		page->added = lappend(page->added, target);
 	}
 	key->name = target->resname;
+	key->target = target;
 	page->nkeys++;
 }
 
@@ -287,8 +322,15 @@ same_clause(const HonePageKey *key)
 
 	if (key->not_null)
 		return (Node *) same;
-	NodeSetTag(same, T_DistinctExpr);
-	return (Node *) makeBoolExpr(NOT_EXPR, list_make1(same), -1);
+
+	/* IS DISTINCT FROM is written without its operator's schema */
+	return (Node *)
+		makeBoolExpr(OR_EXPR,
+					 list_make2(same,
+								makeBoolExpr(AND_EXPR,
+											 list_make2(null_test(key->expr, IS_NULL),
+														null_test((Node *) key->param, IS_NULL)),
+											 -1)), -1);
 }
 
 /* after(1) OR (same(1) AND (after(2) OR ...)), from key 'from' on. */
@@ -352,12 +394,21 @@ row_comparison(HonePaging *page)
 	return (Node *) row;
 }
 
-/* Row comparisons are written with one operator for all columns. */
 static bool
 is_default_order(const HonePageKey *key)
 {
 	return key->opfamily ==
 		lookup_type_cache(exprType(key->expr), TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+}
+
+/*
+ * Row comparisons are written with one operator for all columns, and without
+ * its schema: whose operators are found wherever the text is run?
+ */
+static bool
+may_compare_rows(const HonePageKey *key)
+{
+	return is_default_order(key) && key->sortop < FirstNormalObjectId;
 }
 
 static Node *
@@ -368,7 +419,7 @@ page_condition(HonePaging *page, const char **form)
 	Node	   *condition;
 
 	for (int i = 0; i < page->nkeys; i++)
-		row &= page->keys[i].not_null && is_default_order(&page->keys[i]) &&
+		row &= page->keys[i].not_null && may_compare_rows(&page->keys[i]) &&
 			page->keys[i].descending == page->keys[0].descending;
 	*form = row ? "row comparison" : page->nkeys == 1 ? "comparison" : "expanded";
 	if (row)
@@ -400,7 +451,7 @@ add_index_evidence(HonePaging *page, HoneAdvice *advice)
 		HonePageKey *key = &page->keys[i];
 		Var		   *var = (Var *) key->expr;
 
-		if (!IsA(var, Var) || var->varattno <= 0)
+		if (!IsA(var, Var) || var->varattno <= 0 || !is_default_order(key))
 			return;
 		columns[i].attnum = var->varattno;
 		columns[i].descending = key->descending;
@@ -419,6 +470,23 @@ add_index_evidence(HonePaging *page, HoneAdvice *advice)
 					   hone_relation_has_order(relid, columns, page->nkeys) ? "true" : "false");
 }
 
+/* The output column that a client reads a key from. */
+static char *
+key_output(HonePaging *page, const HonePageKey *key)
+{
+	ListCell   *lc;
+
+	foreach(lc, page->query->targetList)
+	{
+		TargetEntry *target = lfirst_node(TargetEntry, lc);
+
+		if (target != key->target && !target->resjunk && target->resname &&
+			strcmp(target->resname, key->name) == 0)
+			return psprintf("%s (output column %d)", key->name, key->target->resno);
+	}
+	return key->name;
+}
+
 /* {"$1": what it is, ...} */
 static void
 add_parameter_evidence(HonePaging *page, int number, HoneAdvice *advice)
@@ -431,7 +499,7 @@ add_parameter_evidence(HonePaging *page, int number, HoneAdvice *advice)
 	{
 		appendStringInfo(&json, "%s\"$%d\": ", i ? ", " : "", number + i);
 		escape_json(&json, psprintf("%s of the last row of the page before",
-									page->keys[i].name));
+									key_output(page, &page->keys[i])));
 	}
 	appendStringInfoChar(&json, '}');
 	hone_evidence_json(advice, "parameters", json.data);
@@ -461,8 +529,10 @@ hone_paging_keyset(HonePaging *page, const HoneReader *reader, HoneAdvice *advic
 	text = hone_rewrite_deparse(query, !reader->constants, &number);
 
 	if (reader->texts)
+	{
 		hone_evidence_text(advice, "first_page", first);
-	add_parameter_evidence(page, number, advice);
+		add_parameter_evidence(page, number, advice);
+	}
 	hone_evidence_text(advice, "form", form);
 	add_index_evidence(page, advice);
 	hone_advice_set(advice, &advice->fix, "%s", text);

@@ -22,7 +22,8 @@
 typedef struct HonePageKey
 {
 	Node	   *expr;
-	char	   *name;
+	char	   *name;			/* of its output column */
+	TargetEntry *target;
 	Oid			sortop;
 	Oid			eqop;
 	Oid			opfamily;

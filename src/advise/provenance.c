@@ -17,14 +17,16 @@
  * loop takes the rows of a list in no order.
  *
  * Receivers stand before the one they were made for during one run of the
- * executor. A capture is not given away while its receiver may be in use: a run
- * at some level of nesting proves that none is at that level or below.
+ * executor. A capture is not given away while its receiver may be in use: runs
+ * within a run are deeper, so a run at some depth proves that none goes on at
+ * that depth or below.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/tupdesc.h"
+#include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "tcop/dest.h"
 #include "utils/memutils.h"
@@ -47,9 +49,9 @@ typedef struct CaptureColumn
 	Oid			relid;			/* table column that it is, or InvalidOid */
 	AttrNumber	attnum;
 	Oid			type;
-	bool		hashed;			/* else values of its type are not looked at */
-	bool		numbers;		/* integers, so far all of them: */
-	int64		least;
+	Oid			base;			/* type that its values are hashed as; 0: not */
+	bool		digits;			/* text that may be numbers */
+	int64		least;			/* of integers */
 	int64		most;
 	uint32	   *hashes;			/* of each row */
 } CaptureColumn;
@@ -58,7 +60,9 @@ typedef struct HoneCapture
 {
 	DestReceiver receiver;		/* must be first */
 	DestReceiver *next;			/* who gets the rows from it */
-	bool		running;		/* is the receiver in use? */
+	bool		running;		/* is the receiver in use, */
+	int			depth;			/* by a run at this depth? */
+	uint32		generation;		/* changes when the rows are forgotten */
 	bool		used;
 	bool		open;			/* its latest call has not finished yet */
 	uint64		queryid;
@@ -86,7 +90,8 @@ struct HoneLink
 {
 	struct HoneLink *next;
 	const HoneCapture *capture;
-	uint64		queryid;		/* of the capture */
+	uint32		generation;		/* of the capture */
+	bool		literal;		/* keys were constants in the text */
 	int			checks;
 	LinkColumn	columns[HONE_CALL_KEYS][HONE_CAPTURE_COLUMNS];
 };
@@ -107,6 +112,7 @@ capture_free(HoneCapture *capture)
 			pfree(capture->columns[i].hashes);
 		}
 	}
+	capture->generation++;
 	capture->nrows = capture->room = capture->ncolumns = 0;
 	memset(capture->columns, 0, sizeof(capture->columns));
 	capture->used = capture->open = capture->cut = false;
@@ -154,13 +160,14 @@ capture_grow(HoneCapture *capture)
 	return true;
 }
 
-/* Whether the integers of a column leave gaps, or are but a count. */
+/* What tells whether a column's values may be those of others by chance. */
 static void
-note_number(CaptureColumn *column, Datum value)
+note_value(CaptureColumn *column, Datum value)
 {
 	int64		number;
+	struct varlena *text;
 
-	switch (column->type)
+	switch (column->base)
 	{
 		case INT2OID:
 			number = DatumGetInt16(value);
@@ -171,8 +178,16 @@ note_number(CaptureColumn *column, Datum value)
 		case INT8OID:
 			number = DatumGetInt64(value);
 			break;
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+			text = (struct varlena *) DatumGetPointer(value);
+			if (!VARATT_IS_EXTERNAL(text) && !VARATT_IS_COMPRESSED(text) &&
+				VARSIZE_ANY_EXHDR(text) > 0 &&
+				(*VARDATA_ANY(text) == '-' || isdigit((unsigned char) *VARDATA_ANY(text))))
+				column->digits = true;
+			return;
 		default:
-			column->numbers = false;
 			return;
 	}
 	column->least = Min(column->least, number);
@@ -196,9 +211,9 @@ capture_row(HoneCapture *capture, TupleTableSlot *slot)
 
 		if (!slot->tts_isnull[i])
 		{
-			if (column->hashed && !hone_value_hash(column->type, slot->tts_values[i], &hash))
+			if (!hone_value_hash(column->type, slot->tts_values[i], &hash))
 				hash = HONE_NO_VALUE;
-			note_number(column, slot->tts_values[i]);
+			note_value(column, slot->tts_values[i]);
 		}
 		column->hashes[capture->nrows] = hash;
 	}
@@ -261,8 +276,7 @@ receive_startup(DestReceiver *self, int operation, TupleDesc typeinfo)
 
 			column->name = att->attname;
 			column->type = att->atttypid;
-			column->hashed = OidIsValid(hone_value_base_type(att->atttypid));
-			column->numbers = true;
+			column->base = hone_value_base_type(att->atttypid);
 			column->least = PG_INT64_MAX;
 			column->most = PG_INT64_MIN;
 		}
@@ -293,7 +307,7 @@ receive_destroy(DestReceiver *self)
  * free, or the one that was not looked at for longest.
  */
 static HoneCapture *
-capture_choose(const HoneRecord *record, QueryDesc *query_desc)
+capture_choose(const HoneRecord *record, int depth)
 {
 	HoneCapture *best = NULL;
 
@@ -301,7 +315,7 @@ capture_choose(const HoneRecord *record, QueryDesc *query_desc)
 	{
 		HoneCapture *capture = &captures[i];
 
-		if (capture->running && capture->nest_level >= record->nest_level)
+		if (capture->running && capture->depth >= depth)
 			capture->running = false;
 		if (capture->used && capture->queryid == record->queryid &&
 			capture->nest_level == record->nest_level)
@@ -324,22 +338,42 @@ capture_choose(const HoneRecord *record, QueryDesc *query_desc)
 	return best;
 }
 
+/* Has a run of this call been captured already? */
+static bool
+is_open(const QueryDesc *query_desc)
+{
+	for (int i = 0; i < CAPTURES; i++)
+	{
+		if (captures[i].open && captures[i].query_desc == query_desc)
+			return true;
+	}
+	return false;
+}
+
 DestReceiver *
 hone_provenance_receive(const HoneRecord *record, QueryDesc *query_desc,
-						DestReceiver *dest)
+						DestReceiver *dest, int depth)
 {
 	HoneCapture *capture;
 
 	if (capture_context == NULL)
 		capture_context = AllocSetContextCreate(TopMemoryContext, "hone captured rows",
 												ALLOCSET_SMALL_SIZES);
-	capture = capture_choose(record, query_desc);
+
+	/*
+	 * what was kept before belongs to the burst before, if this begins
+	 * another
+	 */
+	if (!is_open(query_desc))
+		hone_window_begin(record);
+	capture = capture_choose(record, depth);
 	if (capture == NULL)
 		return dest;
 	hone_provenance_active = true;
 	if (capture->query_desc != query_desc)
 		capture->runs++;
 	capture->used = capture->open = capture->running = true;
+	capture->depth = depth;
 	capture->query_desc = query_desc;
 	capture->lxid = record->lxid;
 	capture->touched = ++clock_hand;
@@ -404,7 +438,7 @@ find_row(const CaptureColumn *column, int nrows, uint32 hash, int last)
 		if (column->hashes[row] == hash)
 			return row;
 	}
-	for (int row = 0; row < last; row++)
+	for (int row = 0; row < Min(last, nrows); row++)
 	{
 		if (column->hashes[row] == hash)
 			return row;
@@ -424,6 +458,7 @@ link_check(HoneLink *link, const HoneCapture *capture, const HoneCallKeys *keys)
 {
 	if (link->checks == LINK_CHECKS)
 		return;
+	link->literal |= keys->id[0] < 0;
 	for (int i = 0; i < keys->n; i++)
 	{
 		for (int j = 0; j < capture->ncolumns; j++)
@@ -461,7 +496,7 @@ hone_provenance_check(HoneLink **links, const HoneRecord *record,
 			continue;
 		for (link = *links; link != NULL; link = link->next)
 		{
-			if (link->capture == capture && link->queryid == capture->queryid)
+			if (link->capture == capture && link->generation == capture->generation)
 				break;
 		}
 		if (link == NULL)
@@ -476,7 +511,7 @@ hone_provenance_check(HoneLink **links, const HoneRecord *record,
 				return;
 			}
 			link->capture = capture;
-			link->queryid = capture->queryid;
+			link->generation = capture->generation;
 			link->next = *links;
 			*links = link;
 		}
@@ -496,14 +531,30 @@ hone_provenance_link_size(const HoneLink *links)
 	return size;
 }
 
-/* Integers that leave no gaps match others by chance. */
+/*
+ * Integers that leave no gaps, numbers of other types, dates and the like have
+ * values in common by chance: then only the order of the keys tells.
+ */
 static bool
-is_dense(const HoneCapture *capture, int column)
+needs_order(const HoneCapture *capture, int column)
 {
 	const CaptureColumn *c = &capture->columns[column];
 
-	return c->numbers && c->most >= c->least &&
-		(double) c->most - c->least < (double) DENSE * capture->nrows;
+	switch (c->base)
+	{
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+			return (double) c->most - c->least < (double) DENSE * capture->nrows;
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+			return c->digits;
+		case UUIDOID:
+			return false;
+		default:
+			return true;
+	}
 }
 
 /* The column that one key comes from, or -1. */
@@ -518,7 +569,7 @@ key_column(const HoneLink *link, int key, bool *ordered)
 		bool		in_order = column->ascending >= FOUND_SHARE * column->found;
 
 		if (column->found < FOUND_SHARE * link->checks ||
-			(!in_order && is_dense(link->capture, i)))
+			(!in_order && needs_order(link->capture, i)))
 			continue;
 		if (best < 0 || (in_order && !*ordered))
 		{
@@ -529,17 +580,40 @@ key_column(const HoneLink *link, int key, bool *ordered)
 	return best;
 }
 
+/* Is a constant of this type hashed as its values are, however it is written? */
+static bool
+is_comparable(Oid base)
+{
+	switch (base)
+	{
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case OIDOID:
+		case NUMERICOID:
+		case UUIDOID:
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case NAMEOID:
+			return true;
+		default:
+			return false;
+	}
+}
+
 /* True if no column of the whole result has many of the keys. */
 static bool
 is_refuted(const HoneLink *link, int key)
 {
 	const HoneCapture *capture = link->capture;
 
-	if (capture->total_columns > HONE_CAPTURE_COLUMNS)
+	if (capture->total_columns > HONE_CAPTURE_COLUMNS || capture->cut)
 		return false;
 	for (int i = 0; i < capture->ncolumns; i++)
 	{
-		if (!capture->columns[i].hashed ||
+		if (!OidIsValid(capture->columns[i].base) ||
+			(link->literal && !is_comparable(capture->columns[i].base)) ||
 			link->columns[key][i].found >= LOST_SHARE * link->checks)
 			return false;
 	}
@@ -561,12 +635,12 @@ hone_provenance_of(const HoneLink *links, int key, uint64 parent,
 		int			column;
 
 		if (links->checks < HONE_PROVENANCE_CHECKS || !capture->used ||
-			capture->queryid != links->queryid)
+			capture->generation != links->generation)
 			continue;
 		column = key_column(links, key, &ordered);
 		if (column < 0)
 		{
-			if (links->queryid == parent && result == HONE_PROVENANCE_UNKNOWN &&
+			if (capture->queryid == parent && result == HONE_PROVENANCE_UNKNOWN &&
 				is_refuted(links, key))
 				result = HONE_PROVENANCE_REFUTED;
 			continue;
@@ -577,7 +651,7 @@ hone_provenance_of(const HoneLink *links, int key, uint64 parent,
 			continue;
 		result = HONE_PROVENANCE_CONFIRMED;
 		runs = capture->runs;
-		origin->parent = links->queryid;
+		origin->parent = capture->queryid;
 		origin->ordered = ordered;
 		for (int i = 0; i < HONE_CALL_KEYS; i++)
 		{

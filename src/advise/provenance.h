@@ -42,7 +42,7 @@ typedef struct HoneOrigin
 /* A run of a suspect begins: the receiver that its rows are to go to. */
 extern DestReceiver *hone_provenance_receive(const HoneRecord *record,
 											 QueryDesc *query_desc,
-											 DestReceiver *dest);
+											 DestReceiver *dest, int depth);
 
 /* Are there captures? The next two do nothing without. */
 extern bool hone_provenance_active;

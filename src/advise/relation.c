@@ -368,7 +368,8 @@ toast_size(Oid toastrelid)
 	if (rel == NULL)
 		return 0;
 	size = (double) RelationGetNumberOfBlocks(rel) * BLCKSZ;
-	relation_close(rel, NoLock);
+	/* not kept: there may be thousands of partitions */
+	relation_close(rel, AccessShareLock);
 	return size;
 }
 

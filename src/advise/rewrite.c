@@ -171,6 +171,14 @@ analyze_statement(RawStmt *raw, const char *text, bool with_variables)
 	}
 	query = transformTopLevelStmt(pstate, raw);
 	check_variable_parameters(pstate, query);
+	for (int i = 0; i < ntypes; i++)
+	{
+		/* as PREPARE has it, but for variables, whose numbers have gaps */
+		if (!with_variables && (!OidIsValid(types[i]) || types[i] == UNKNOWNOID))
+			ereport(ERROR,
+					(errcode(ERRCODE_INDETERMINATE_DATATYPE),
+					 errmsg("could not determine data type of parameter $%d", i + 1)));
+	}
 	free_parsestate(pstate);
 	return query;
 }
@@ -335,6 +343,7 @@ typedef struct RenumberContext
 	Bitmapset  *params;			/* numbers that occur */
 	int			next;			/* for masked constants */
 	bool		mask;
+	bool		all;			/* mask what is NULL or boolean, too */
 	Oid			types[HONE_REWRITE_PARAMS]; /* of the new parameters, from 1 */
 } RenumberContext;
 
@@ -411,8 +420,9 @@ renumber(Node *node, RenumberContext *context)
 		return typed_param(context, new_number(context, param->paramid),
 						   param->paramtype, param->paramcollid);
 	}
-	if (IsA(node, Const) && context->mask && !((Const *) node)->constisnull &&
-		((Const *) node)->consttype != BOOLOID)
+	if (IsA(node, Const) && context->mask &&
+		(context->all || (!((Const *) node)->constisnull &&
+						  ((Const *) node)->consttype != BOOLOID)))
 	{
 		Const	   *con = (Const *) node;
 
@@ -420,7 +430,9 @@ renumber(Node *node, RenumberContext *context)
 	}
 	if (IsA(node, Query))
 		return (Node *) query_tree_mutator((Query *) node, renumber, context, 0);
-	if (IsA(node, FuncExpr) && ((FuncExpr *) node)->funcformat != COERCE_EXPLICIT_CALL &&
+	if (IsA(node, FuncExpr) &&
+		(((FuncExpr *) node)->funcformat == COERCE_EXPLICIT_CAST ||
+		 ((FuncExpr *) node)->funcformat == COERCE_IMPLICIT_CAST) &&
 		list_length(((FuncExpr *) node)->args) > 1)
 	{
 		/* a cast: what is behind its value is not written */
@@ -430,6 +442,51 @@ renumber(Node *node, RenumberContext *context)
 		return (Node *) cast;
 	}
 	return expression_tree_mutator(node, renumber, context);
+}
+
+/*
+ * Of one table's query columns are written without the table's name, and in
+ * ORDER BY a name is first that of an output column: another one of that name
+ * would be sorted by instead.
+ */
+static bool
+hides_column(Query *query)
+{
+	RangeTblEntry *rte = linitial_node(RangeTblEntry, query->rtable);
+	ListCell   *lc;
+
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *target = lfirst_node(TargetEntry, lc);
+		Var		   *var = (Var *) target->expr;
+		ListCell   *name;
+
+		if (target->resjunk || target->resname == NULL)
+			continue;
+		foreach(name, rte->eref->colnames)
+		{
+			if (strcmp(strVal(lfirst(name)), target->resname) == 0 &&
+				!(IsA(var, Var) && var->varlevelsup == 0 &&
+				  var->varattno == foreach_current_index(name) + 1))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* With a second entry in the range table, columns are written with their table. */
+static void
+qualify_columns(Query *query)
+{
+	RangeTblEntry *nothing;
+
+	if (query->commandType != CMD_SELECT || list_length(query->rtable) != 1 ||
+		!hides_column(query))
+		return;
+	nothing = makeNode(RangeTblEntry);
+	nothing->rtekind = RTE_RESULT;
+	nothing->eref = makeAlias("*RESULT*", NIL);
+	query->rtable = lappend(query->rtable, nothing);
 }
 
 static char *
@@ -443,6 +500,7 @@ deparse(Query *query, RenumberContext *context, int *numbers, int n)
 	for (int i = 0; i < n; i++)
 		numbers[i] = new_number(context, numbers[i]);
 	query = (Query *) renumber((Node *) query, context);
+	qualify_columns(query);
 
 	nest_level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
@@ -570,6 +628,25 @@ hone_rewrite_replace_param(const char *text, int number, const char *replacement
 	return out.data;
 }
 
+char *
+hone_rewrite_renumber(const char *text)
+{
+	int			last = hone_rewrite_last_param(text);
+	int			next = 1;
+
+	for (int i = 1; i <= last; i++)
+	{
+		char	   *without = hone_rewrite_replace_param(text, i, "");
+
+		if (strcmp(without, text) == 0)
+			continue;			/* a gap */
+		if (i != next)
+			text = hone_rewrite_replace_param(text, i, psprintf("$%d", next));
+		next++;
+	}
+	return pstrdup(text);
+}
+
 const char *
 hone_rewrite_free_name(const char *text, const char *name)
 {
@@ -650,10 +727,32 @@ unnest_arrays(RenumberContext *context, const char *name)
 	return psprintf("unnest(%s) AS %s(%s)", arrays.data, name, columns.data);
 }
 
+static bool
+is_current_of(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return IsA(node, CurrentOfExpr) || expression_tree_walker(node, is_current_of, context);
+}
+
+/* What means something else, or fails, where there are many rows. */
+static void
+refuse_what_needs_rows(Query *query)
+{
+	if (query->jointree != NULL && is_current_of(query->jointree->quals, NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("the statement writes the row of a cursor")));
+	if (query->onConflict != NULL && query->onConflict->action == ONCONFLICT_UPDATE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("ON CONFLICT DO UPDATE fails where a key comes twice in one statement: send many rows if each comes once")));
+}
+
 char *
 hone_rewrite_many_rows(Query *query)
 {
-	RenumberContext context = {NULL, 0, true};
+	RenumberContext context = {NULL, 0, true, true};
 	char	   *text;
 	const char *name;
 	char	   *rows;
@@ -662,6 +761,7 @@ hone_rewrite_many_rows(Query *query)
 	int			closing;
 	ListCell   *lc;
 
+	refuse_what_needs_rows(query);
 	foreach(lc, query->targetList)
 	{
 		if (query->commandType == CMD_INSERT &&

@@ -82,6 +82,9 @@ extern char *hone_rewrite_plain(const char *text, bool mask);
 /* Highest $n of a text, 0 if there is none. Throws as hone_rewrite_plain. */
 extern int	hone_rewrite_last_param(const char *text);
 
+/* The text with its parameters numbered without gaps, in the same order. */
+extern char *hone_rewrite_renumber(const char *text);
+
 /* 'name', longer where it is in the text already. */
 extern const char *hone_rewrite_free_name(const char *text, const char *name);
 

@@ -56,6 +56,7 @@ typedef struct StarQuery
 
 static uint64 examined[EXAMINED];
 static StarQuery stars[STAR_SETS][WAYS];
+static Size sample_memory = 0;	/* taken for samples */
 static bool any_stars = false;	/* has there ever been one? */
 static int64 parses_left = STAR_PARSES;
 static TimestampTz parses_since = 0;
@@ -187,7 +188,8 @@ lists_every_column(Query *query)
 		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
 		int			columns;
 
-		if (!is_users(rte))
+		/* ONLY is what pg_dump says */
+		if (!is_users(rte) || !rte->inh)
 			continue;
 		columns = count_columns(rte);
 		if (columns >= LISTED_COLUMNS && columns <= list_length(query->targetList) &&
@@ -308,6 +310,19 @@ may_be_wide(const QueryDesc *query_desc)
 	return false;
 }
 
+/* Samples stay for long: loops, which come and go, need their room too. */
+static bool
+take_sample(StarQuery *query, const HoneRecord *record)
+{
+	if (sample_memory > hone_memory_limit() / 4)
+		return false;
+	query->sample = hone_sample_keep(record, TopMemoryContext, &query->sample_size);
+	if (query->sample == NULL)
+		return false;
+	sample_memory += query->sample_size;
+	return true;
+}
+
 static pg_noinline void
 star_count(const HoneRecord *record)
 {
@@ -318,14 +333,17 @@ star_count(const HoneRecord *record)
 		return;
 	if (query->sample != NULL && query->sample->queryid != record->queryid)
 	{
+		sample_memory -= query->sample_size;
 		hone_memory_give(query->sample_size);
 		pfree(query->sample);
 		query->sample = NULL;
 	}
-	if (query->sample == NULL)
-		query->sample = hone_sample_keep(record, TopMemoryContext, &query->sample_size);
-	if (query->sample == NULL)
+	if (query->sample == NULL && !take_sample(query, record))
+	{
+		/* not to be tried at each call */
+		query->queryid = 0;
 		return;
+	}
 	if (query->sample->nrels == 0 || (query->total == 0 && !may_be_wide(record->query_desc)))
 	{
 		query->queryid = 0;

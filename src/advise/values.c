@@ -29,8 +29,8 @@
 
 #include "advise/detect.h"
 
-#define HEAD_BYTES		64		/* of a long value that are hashed, */
-#define TAIL_BYTES		32		/* with these and its length */
+#define HASHED_BYTES	4096	/* of a value, with its length */
+#define NAME_BYTES		64
 #define INTEGER_DIGITS	18
 #define UUID_TEXT		36
 #define NUMBER_TEXT		64		/* longest text taken for a number */
@@ -54,16 +54,9 @@ static bool watching_types = false;
 static uint32
 hash_long(const char *bytes, int len)
 {
-	uint32		hash = hash_bytes((const unsigned char *) bytes, Min(len, HEAD_BYTES));
+	uint32		hash = hash_bytes((const unsigned char *) bytes, Min(len, HASHED_BYTES));
 
-	if (len > HEAD_BYTES)
-	{
-		int			tail = Min(len - HEAD_BYTES, TAIL_BYTES);
-
-		hash = hash_combine(hash, hash_bytes((const unsigned char *) bytes + len - tail, tail));
-		hash = hash_combine(hash, (uint32) len);
-	}
-	return hash;
+	return len > HASHED_BYTES ? hash_combine(hash, (uint32) len) : hash;
 }
 
 /* An integer as it is written: no blanks, no plus, no leading zeros. */
@@ -159,54 +152,110 @@ hone_value_hash_text(const char *text, int len)
 	return hash_long(text, len);
 }
 
-/* 'text' or E'text', doubled quotes inside; a long one as it is written. */
-static uint32
-hash_quoted(const char *text)
+/* 'text', doubled quotes inside; false for one that is too long. */
+static bool
+hash_quoted(const char *text, uint32 *hash)
 {
 	char		plain[1024];
 	int			len = 0;
 
-	for (const char *p = text + 1; *p != '\0' && len < (int) sizeof(plain); p++)
+	for (const char *p = text + 1; *p != '\0'; p++)
 	{
 		if (*p == '\'' && *++p != '\'')
 			break;
+		if (len == (int) sizeof(plain))
+			return false;
 		plain[len++] = *p;
 	}
-	return hone_value_hash_text(plain, len);
+	*hash = hone_value_hash_text(plain, len);
+	return true;
 }
 
-uint32
-hone_value_hash_constant(const char *text)
+/* A number or a word; "- 5" is the constant -5. */
+static bool
+hash_bare(const char *text, uint32 *hash)
 {
+	char		plain[NUMBER_TEXT];
 	int			len = 0;
 
-	if (text[0] == '\'')
-		return hash_quoted(text);
-	if (text[0] != '\0' && text[1] == '\'')
-		return hash_quoted(text + 1);
-	if (text[0] == '-')
+	if (*text == '-')
 	{
-		const char *digits = text + 1;
-		char		number[NUMBER_TEXT];
-
-		/* "- 5" is the constant -5 */
-		while (*digits == ' ')
-			digits++;
-		number[len++] = '-';
-		while (len < NUMBER_TEXT && (isalnum((unsigned char) *digits) || *digits == '.' || *digits == '_'))
-			number[len++] = *digits++;
-		return hone_value_hash_text(number, len);
+		plain[len++] = *text++;
+		while (*text == ' ')
+			text++;
 	}
-	while (len < NUMBER_TEXT && (isalnum((unsigned char) text[len]) ||
-								 text[len] == '.' || text[len] == '_'))
-		len++;
-	return hone_value_hash_text(text, len);
+	while (isalnum((unsigned char) *text) || *text == '.' || *text == '_')
+	{
+		if (len == (int) sizeof(plain))
+			return false;
+		plain[len++] = *text++;
+	}
+	*hash = hone_value_hash_text(plain, len);
+	return len > 0;
+}
+
+bool
+hone_value_hash_constant(const char *text, uint32 *hash)
+{
+	bool		known;
+
+	if (text[0] == '\'')
+		known = hash_quoted(text, hash);
+	else if (strchr("EeNn", text[0]) != NULL && text[0] != '\0' && text[1] == '\'')
+		known = hash_quoted(text + 1, hash);
+	else if (text[0] != '\0' && (text[1] == '\'' || text[1] == '&'))
+		known = false;			/* bits, and escapes of their own */
+	else
+		known = hash_bare(text, hash);
+	if (known && *hash == HONE_NO_VALUE)
+		*hash = ~HONE_NO_VALUE;
+	return known;
 }
 
 static void
 forget_types(Datum arg, int cache, uint32 hash)
 {
 	memset(base_types, 0, sizeof(base_types));
+}
+
+/* As hash_built_in() has them. */
+static bool
+is_hashed(Oid type)
+{
+	switch (type)
+	{
+		case BOOLOID:
+		case CHAROID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case OIDOID:
+		case DATEOID:
+		case TIMEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case UUIDOID:
+		case INTERVALOID:
+		case TIMETZOID:
+		case MACADDROID:
+		case MACADDR8OID:
+		case NAMEOID:
+		case UNKNOWNOID:
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case BYTEAOID:
+		case NUMERICOID:
+		case INETOID:
+		case CIDROID:
+		case BITOID:
+		case VARBITOID:
+			return true;
+		default:
+			return false;
+	}
 }
 
 static Oid
@@ -219,7 +268,7 @@ look_up_base(Oid type)
 		char		kind;
 
 		if (type < FirstNormalObjectId)
-			return type;
+			return is_hashed(type) ? type : InvalidOid;
 		tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
 		if (!HeapTupleIsValid(tuple))
 			return InvalidOid;
@@ -242,7 +291,7 @@ hone_value_base_type(Oid type)
 	Oid			base;
 
 	if (type < FirstNormalObjectId)
-		return type;
+		return is_hashed(type) ? type : InvalidOid;
 	for (int i = 0; i < TYPES; i++)
 	{
 		if (base_types[i].type == type)
@@ -357,7 +406,7 @@ hash_built_in(Oid type, Datum value, uint32 *hash)
 		case NAMEOID:
 		case UNKNOWNOID:
 			bytes = (const char *) DatumGetPointer(value);
-			*hash = hone_value_hash_text(bytes, strnlen(bytes, HEAD_BYTES));
+			*hash = hone_value_hash_text(bytes, strnlen(bytes, NAME_BYTES));
 			return true;
 		case TEXTOID:
 		case VARCHAROID:

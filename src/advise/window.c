@@ -316,6 +316,23 @@ count_select(const HoneRecord *record, const HoneCallKeys *keys,
 		hone_loop_report(burst, shape, false);
 }
 
+/* Does the burst divide at this query (burst_divides), which is to run? */
+static bool
+begins_anew(const HoneRecord *record)
+{
+	return burst->nshapes > 0 && is_shape_of(&burst->shapes[0], record) &&
+		burst->since_first >= hone_n_plus_one_threshold &&
+		!record->in_xact_block && record->nest_level == 0;
+}
+
+void
+hone_window_begin(const HoneRecord *record)
+{
+	burst_join(record, (int64) record->start_ns - burst->last_end_ns);
+	if (begins_anew(record))
+		burst_end(record);
+}
+
 void
 hone_window_finished(const HoneRecord *record, const HoneCallKeys *keys)
 {

@@ -48,9 +48,11 @@ typedef struct WriteSeries
 	uint32		lxid;			/* of the latest call */
 	int64		writes_before;	/* counters when it began */
 	int64		reads_before;
-	HoneShapeKey together;
+	int			nkeys;
+	HoneShapeKey keys[HONE_CALL_KEYS];
 	HoneSample *sample;
 	Size		sample_size;
+	int32		sample_ids[HONE_CALL_KEYS]; /* where the sample has its keys */
 } WriteSeries;
 
 static WriteSeries series[SERIES];
@@ -58,7 +60,7 @@ static int	used = 0;
 static int64 all_writes = 0;
 int64		hone_writes_reads = 0;
 static MemoryContext context = NULL;
-static HoneFinding delta;		/* too large for the stack */
+static HoneFinding *const delta = &hone_finding_delta;
 
 /* The client's own table that a plan writes, or InvalidOid. */
 static Oid
@@ -74,6 +76,34 @@ written_relation(PlannedStmt *stmt)
 }
 
 static bool
+has_changing_key(const WriteSeries *s)
+{
+	for (int i = 0; i < s->nkeys; i++)
+	{
+		if (hone_key_changes(&s->keys[i], s->calls))
+			return true;
+	}
+	return false;
+}
+
+/* The values that change, for the reader to see whether they choose the row. */
+static void
+add_keys(const WriteSeries *s)
+{
+	for (int i = 0; i < s->nkeys; i++)
+	{
+		HoneLoopKey *key = &delta->keys[delta->nkeys];
+
+		if (!hone_key_changes(&s->keys[i], s->calls))
+			continue;
+		memset(key, 0, sizeof(HoneLoopKey));
+		key->param = Max(s->sample_ids[i], 0);
+		key->location = s->sample_ids[i] < 0 ? -1 - s->sample_ids[i] : -1;
+		delta->nkeys++;
+	}
+}
+
+static bool
 is_series(const WriteSeries *s)
 {
 	int64		writes = all_writes - s->writes_before;
@@ -81,7 +111,7 @@ is_series(const WriteSeries *s)
 
 	if (s->calls < hone_row_by_row_threshold || s->sample == NULL)
 		return false;
-	if (s->cmd != CMD_INSERT && !hone_key_changes(&s->together, s->calls))
+	if (s->cmd != CMD_INSERT && !has_changing_key(s))
 		return false;
 	if (s->transactions <= 1)
 		return s->calls >= BLOCK_SHARE * (writes + reads);
@@ -96,28 +126,29 @@ report(WriteSeries *s, bool ended)
 
 	if (!is_series(s) || (calls == 0 && !ended))
 		return;
-	memset(&delta, 0, offsetof(HoneFinding, sample));
-	delta.key.dbid = MyDatabaseId;
+	memset(delta, 0, offsetof(HoneFinding, sample));
+	delta->key.dbid = MyDatabaseId;
 
-	delta.key.kind = HONE_FINDING_ROW_WRITE;
-	delta.key.relid = s->relid;
-	delta.key.queryid = s->queryid;
-	delta.calls = calls;
-	delta.times = s->told_calls == 0 ? 1 : 0;
-	delta.gap_ms = (s->gap_ns - s->told_gap_ns) / 1e6;
-	delta.cost_ms = ms + delta.gap_ms;
+	delta->key.kind = HONE_FINDING_ROW_WRITE;
+	delta->key.relid = s->relid;
+	delta->key.queryid = s->queryid;
+	delta->calls = calls;
+	delta->times = s->told_calls == 0 ? 1 : 0;
+	delta->gap_ms = (s->gap_ns - s->told_gap_ns) / 1e6;
+	delta->cost_ms = ms + delta->gap_ms;
 	/* one round trip remains; the rows must still be written */
-	delta.saving_ms = delta.gap_ms;
-	delta.rows_max = s->calls;
-	delta.parent_rows = s->transactions;
+	delta->saving_ms = delta->gap_ms;
+	delta->rows_max = s->calls;
+	delta->parent_rows = s->transactions;
 	if (ended)
 	{
-		delta.nrecent = 1;
-		delta.recent[0] = s->calls;
+		delta->nrecent = 1;
+		delta->recent[0] = s->calls;
 	}
-	hone_sample_put(&delta.sample, s->sample);
-	delta.parent.queryid = 0;
-	hone_finding_add(&delta);
+	add_keys(s);
+	hone_sample_put(&delta->sample, s->sample);
+	delta->parent.queryid = 0;
+	hone_finding_add(delta);
 
 	s->told_calls = s->calls;
 	s->told_elapsed_ns = s->elapsed_ns;
@@ -184,12 +215,14 @@ find_series(const HoneRecord *record)
 }
 
 static void
-take_sample(WriteSeries *s, const HoneRecord *record)
+take_sample(WriteSeries *s, const HoneRecord *record, const HoneCallKeys *keys)
 {
 	if (context == NULL)
 		context = AllocSetContextCreate(TopMemoryContext, "hone write samples",
 										ALLOCSET_SMALL_SIZES);
 	s->sample = hone_sample_keep(record, context, &s->sample_size);
+	for (int i = 0; i < keys->n; i++)
+		s->sample_ids[i] = keys->id[i];
 }
 
 void
@@ -213,10 +246,11 @@ hone_writes_count(const HoneRecord *record, const HoneCallKeys *keys,
 	if (s->calls == 1 || s->lxid != record->lxid)
 		s->transactions++;
 	s->lxid = record->lxid;
-	if (keys != NULL && s->calls <= HONE_KEY_CALLS)
-		hone_key_add_all(&s->together, keys);
+	for (int i = 0; i < keys->n && s->calls <= HONE_KEY_CALLS; i++)
+		hone_key_add(&s->keys[i], keys->hash[i]);
+	s->nkeys = Max(s->nkeys, keys->n);
 	if (s->sample == NULL && s->calls >= hone_row_by_row_threshold - 1)
-		take_sample(s, record);
+		take_sample(s, record, keys);
 	if (s->calls >= hone_row_by_row_threshold &&
 		(s->calls == hone_row_by_row_threshold || (s->calls & (s->calls - 1)) == 0))
 		report(s, false);

@@ -348,10 +348,10 @@ run(HONE_EXECUTOR_RUN_ARGS)
 }
 
 static inline void
-put_receivers(const HoneCall *call, QueryDesc *query_desc)
+put_receivers(const HoneCall *call, QueryDesc *query_desc, int depth)
 {
 	for (HoneReceiving *receiving = hone_observers.receiving; *receiving; receiving++)
-		query_desc->dest = (*receiving) (&call->record, query_desc, query_desc->dest);
+		query_desc->dest = (*receiving) (&call->record, query_desc, query_desc->dest, depth);
 }
 
 static void
@@ -371,7 +371,7 @@ run_hook(HONE_EXECUTOR_RUN_ARGS)
 	if (call)
 	{
 		if (query_desc->operation == CMD_SELECT)
-			put_receivers(call, query_desc);
+			put_receivers(call, query_desc, level);
 		hone_stretch_begin(&stretch, &call->record);
 	}
 	hone_nest_level++;

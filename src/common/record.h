@@ -72,7 +72,9 @@ typedef struct HoneRecord
  * starting: before the executor starts. Returns instrument_options to add
  *		(0 = none): rows only (INSTRUMENT_ROWS), never timers.
  * receiving: before each run of a SELECT: who is to get its rows instead of
- *		'dest' during that run, and hands them on to it; or 'dest' itself.
+ *		'dest' during that run, and hands them on to it; or 'dest' itself. depth:
+ *		how deep the run is nested, where a cursor's may be deeper than
+ *		record->nest_level. Runs within a run are at greater depths.
  * running: the client's own statement begins to execute, or with NULL has
  *		stopped, be it for good or until a cursor's next FETCH. Also in abort.
  * finished: after a call ended or failed. With in_abort LWLocks may still be
@@ -82,7 +84,8 @@ typedef void (*HoneAnalyzed) (ParseState *pstate, Query *query, JumbleState *jst
 typedef void (*HoneIdentified) (const HoneRecord *record);
 typedef int (*HoneStarting) (QueryDesc *query_desc, int eflags, int nest_level);
 typedef DestReceiver *(*HoneReceiving) (const HoneRecord *record,
-										QueryDesc *query_desc, DestReceiver *dest);
+										QueryDesc *query_desc, DestReceiver *dest,
+										int depth);
 typedef void (*HoneRunning) (const HoneRecord *record);
 typedef void (*HoneFinished) (const HoneRecord *record);
 
