@@ -81,6 +81,7 @@ ADVISE_OBJS = \
 	src/advise/relation.o \
 	src/advise/result.o \
 	src/advise/rewrite.o \
+	src/advise/rewrite_text.o \
 	src/advise/sample.o \
 	src/advise/spill.o \
 	src/advise/star.o \

@@ -480,7 +480,7 @@ key_output(HonePaging *page, const HonePageKey *key)
 	{
 		TargetEntry *target = lfirst_node(TargetEntry, lc);
 
-		if (target != key->target && !target->resjunk && target->resname &&
+		if (key->target != NULL && target != key->target && !target->resjunk && target->resname &&
 			strcmp(target->resname, key->name) == 0)
 			return psprintf("%s (output column %d)", key->name, key->target->resno);
 	}

@@ -85,6 +85,15 @@ extern int	hone_rewrite_last_param(const char *text);
 /* The text with its parameters numbered without gaps, in the same order. */
 extern char *hone_rewrite_renumber(const char *text);
 
+/* Where a word is that is in no parentheses; -1 if it is not. */
+extern int	hone_rewrite_find_word(const char *text, const char *word);
+
+/*
+ * Where the parenthesis is closed that opens first after 'from', and where that
+ * is; -1 if there is none.
+ */
+extern int	hone_rewrite_find_closing(const char *text, int from, int *opening);
+
 /* 'name', longer where it is in the text already. */
 extern const char *hone_rewrite_free_name(const char *text, const char *name);
 
