@@ -38,7 +38,7 @@ int			hone_advise_star_bytes = 1024;
 int			hone_advise_wide_column = 256;
 
 /* What each session has from its first statement on: shapes, tables. */
-#define FIXED_MEMORY	(128 * 1024)
+#define FIXED_MEMORY	(144 * 1024)
 
 int			hone_advise_memory = 256;
 
@@ -211,7 +211,7 @@ define_settings(void)
 							1000, 1, INT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("hone.advise_memory",
 							"Memory that the detectors of one session may use.",
-							"128 kB of it are always used; with more, longer lists of rows and more statements are kept.",
+							"144 kB of it are always used; with more, longer lists of rows and more statements are kept.",
 							&hone_advise_memory,
 							256, 160, 1024 * 1024, PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("hone.advise_offset_rows",

@@ -39,7 +39,7 @@ int			hone_advise_not_in_rows = 100000;
 int			hone_advise_spill = 16 * 1024;
 int			hone_advise_misestimate = 100;
 
-static HoneFinding delta;		/* too large for the stack */
+static HoneFinding *const delta = &hone_finding_delta;
 
 void
 hone_nodes_init(void)
@@ -251,26 +251,26 @@ static void
 begin_delta(const HoneNodeLook *look, HoneFindingKind kind, Oid relid,
 			int64 weight, double share)
 {
-	memset(&delta, 0, offsetof(HoneFinding, sample));
-	delta.key.dbid = MyDatabaseId;
+	memset(delta, 0, offsetof(HoneFinding, sample));
+	delta->key.dbid = MyDatabaseId;
 
-	delta.key.kind = kind;
-	delta.key.relid = relid;
-	delta.calls = weight;
-	delta.times = 1;
-	delta.cost_ms = look->record->elapsed_ns / 1e6 * weight * share;
-	delta.nqueries = 1;
-	delta.queries[0] = look->record->queryid;
-	hone_sample_take(&delta.sample, look->record);
-	delta.parent.queryid = 0;
+	delta->key.kind = kind;
+	delta->key.relid = relid;
+	delta->calls = weight;
+	delta->times = 1;
+	delta->cost_ms = look->record->elapsed_ns / 1e6 * weight * share;
+	delta->nqueries = 1;
+	delta->queries[0] = look->record->queryid;
+	hone_sample_take(&delta->sample, look->record);
+	delta->parent.queryid = 0;
 }
 
 static void
 set_size(double size)
 {
-	delta.rows = delta.rows_max = (int64) size;
-	delta.nrecent = 1;
-	delta.recent[0] = (int64) size;
+	delta->rows = delta->rows_max = (int64) size;
+	delta->nrecent = 1;
+	delta->recent[0] = (int64) size;
 }
 
 static uint64
@@ -290,17 +290,17 @@ report_condition(const HoneNodeLook *look, const HoneCondition *condition, int64
 		condition->removed < REMOVED_SHARE * (condition->removed + condition->kept))
 		return;
 	begin_delta(look, condition->kind, condition->relid, weight, share);
-	delta.key.queryid = look->record->queryid;
-	delta.key.detail = condition->qual.attnum;
-	delta.saving_ms = delta.cost_ms * condition->removed /
+	delta->key.queryid = look->record->queryid;
+	delta->key.detail = condition->qual.attnum;
+	delta->saving_ms = delta->cost_ms * condition->removed /
 		(condition->removed + condition->kept);
 	set_size(condition->removed);
-	delta.rows_kept = (int64) condition->kept;
-	delta.certain = condition->alone;
-	delta.inside = condition->inside;
-	delta.nquals = 1;
-	delta.quals[0] = condition->qual;
-	hone_finding_add(&delta);
+	delta->rows_kept = (int64) condition->kept;
+	delta->certain = condition->alone;
+	delta->inside = condition->inside;
+	delta->nquals = 1;
+	delta->quals[0] = condition->qual;
+	hone_finding_add(delta);
 }
 
 static void
@@ -311,12 +311,12 @@ report_not_in(const HoneNodeLook *look, int64 weight)
 	if (look->not_in.rows < hone_advise_not_in_rows || !OidIsValid(relid))
 		return;
 	begin_delta(look, HONE_FINDING_NOT_IN, relid, weight, 1);
-	delta.key.queryid = look->record->queryid;
-	delta.certain = !look->not_in.hashed;
+	delta->key.queryid = look->record->queryid;
+	delta->certain = !look->not_in.hashed;
 	/* a table of its rows is what NOT EXISTS makes too */
-	delta.saving_ms = look->not_in.hashed ? 0 : delta.cost_ms * REMOVED_SHARE;
+	delta->saving_ms = look->not_in.hashed ? 0 : delta->cost_ms * REMOVED_SHARE;
 	set_size(look->not_in.rows);
-	hone_finding_add(&delta);
+	hone_finding_add(delta);
 }
 
 /* Each length of a list has its own identifier before 18: it is no key. */
@@ -326,13 +326,13 @@ report_list(const HoneNodeLook *look, int64 weight)
 	if (look->list.elements < hone_advise_in_list)
 		return;
 	begin_delta(look, HONE_FINDING_LIST, look->list.relid, weight, 1);
-	if (!hone_lists_cut(&delta.sample, look->record))
+	if (!hone_lists_cut(&delta->sample, look->record))
 		return;
-	delta.key.detail = hash_of(&look->list.qual, sizeof(HoneQual));
-	delta.nquals = 1;
-	delta.quals[0] = look->list.qual;
+	delta->key.detail = hash_of(&look->list.qual, sizeof(HoneQual));
+	delta->nquals = 1;
+	delta->quals[0] = look->list.qual;
 	set_size(look->list.elements);
-	hone_finding_add(&delta);
+	hone_finding_add(delta);
 }
 
 static void
@@ -345,14 +345,14 @@ report_spill(const HoneNodeLook *look, const HoneSpill *spill, int64 weight)
 	if (spill->spilled_kb < hone_advise_spill || !OidIsValid(relid))
 		return;
 	begin_delta(look, HONE_FINDING_SPILL, relid, weight, 1);
-	delta.key.queryid = look->record->queryid;
-	delta.key.detail = spill->node;
+	delta->key.queryid = look->record->queryid;
+	delta->key.detail = spill->node;
 	ms = (buffers->temp_blks_read + buffers->temp_blks_written) * TEMP_BLOCK_MS * weight;
-	delta.saving_ms = Min(ms, delta.cost_ms);
+	delta->saving_ms = Min(ms, delta->cost_ms);
 	set_size(spill->needed_kb);
-	delta.rows_kept = (int64) spill->spilled_kb;
-	delta.node = spill->node;
-	hone_finding_add(&delta);
+	delta->rows_kept = (int64) spill->spilled_kb;
+	delta->node = spill->node;
+	hone_finding_add(delta);
 }
 
 static void
@@ -363,13 +363,13 @@ report_misestimate(const HoneNodeLook *look, int64 weight)
 	if (found->factor == 0)
 		return;
 	begin_delta(look, HONE_FINDING_STATISTICS, found->relid, weight, 1);
-	delta.key.detail = hash_of(found->quals, sizeof(found->quals));
+	delta->key.detail = hash_of(found->quals, sizeof(found->quals));
 	set_size(found->actual);
-	delta.expected = found->estimated;
-	delta.node = found->node;
-	delta.nquals = found->nquals;
-	memcpy(delta.quals, found->quals, sizeof(delta.quals));
-	hone_finding_add(&delta);
+	delta->expected = found->estimated;
+	delta->node = found->node;
+	delta->nquals = found->nquals;
+	memcpy(delta->quals, found->quals, sizeof(delta->quals));
+	hone_finding_add(delta);
 }
 
 void

@@ -16,8 +16,8 @@
 #include "advise/provenance.h"
 
 #define HONE_SHAPES		64
-#define HONE_KEY_BITS	1024	/* of a position's bitmap */
-#define HONE_KEY_CALLS	512		/* calls whose keys are looked at */
+#define HONE_KEY_BITS	512		/* of a position's bitmap */
+#define HONE_KEY_CALLS	256		/* calls whose keys are looked at */
 
 /* Values seen at one position of a query, or of all of them together. */
 typedef struct HoneShapeKey

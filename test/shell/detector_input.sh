@@ -27,7 +27,7 @@ run() {
     is "$1: no error" "$(head -c 300 "$HONE_WORK/$1.err")" "${2:-}"
     bounded "$1" "$(sed -n 's/^bytes //p' "$HONE_WORK/$1.out")"
 }
-# 256 kB, of which 128 kB are fixed, and what an allocator rounds up
+# 256 kB, of which 144 kB are fixed, and what an allocator rounds up
 bounded() {
     if [ "${2:-999999999}" -le $((192 * 1024)) ]; then ok "$1: memory is bounded"; else not_ok "$1: memory is bounded" "$2 bytes"; fi
 }
