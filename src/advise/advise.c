@@ -266,7 +266,7 @@ define_settings(void)
 							NULL, &hone_row_by_row_threshold,
 							20, 3, 1000000, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("hone.max_recommendations",
-							"Number of findings kept in shared memory, about 9 kB each.",
+							"Number of findings kept in shared memory, about 11 kB each.",
 							NULL, &hone_max_recommendations,
 							500, 10, 100000, hone_server_start_context(), 0, NULL, NULL, NULL);
 }
