@@ -26,6 +26,7 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
+#include "utils/date.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -83,7 +84,7 @@ index_serves(Relation index, AttrNumber attnum, Node *expr, bool anywhere)
 	List	   *expressions = expr ? RelationGetIndexExpressions(index) : NIL;
 	ListCell   *next = list_head(expressions);
 
-	if (!index->rd_index->indisvalid)
+	if (!index->rd_index->indisvalid || RelationGetIndexPredicate(index) != NIL)
 		return false;
 	for (int i = 0; i < (anywhere ? index->rd_index->indnkeyatts : 1); i++)
 	{
@@ -195,6 +196,10 @@ date_range(HoneClause *condition, int strategy)
 	Node	   *date = hone_clause_value(condition);
 
 	if (!IsA(condition->clause, OpExpr) || exprType(date) != DATEOID)
+		return NULL;
+	/* the day after infinity is infinity */
+	if (IsA(date, Const) && !((Const *) date)->constisnull &&
+		DATE_NOT_FINITE(DatumGetDateADT(((Const *) date)->constvalue)))
 		return NULL;
 	switch (strategy)
 	{

@@ -165,7 +165,7 @@ look_at_connections(MemoryContext context, List **made)
 static void
 look_at_idle(MemoryContext context, List **made)
 {
-	int			rows = select_rows(psprintf("SELECT quote_ident(a.usename), extract(epoch FROM clock_timestamp() - a.state_change)::float8 * 1000, "
+	int			rows = select_rows(psprintf("SELECT coalesce(quote_ident(a.usename), ''), extract(epoch FROM clock_timestamp() - a.state_change)::float8 * 1000, "
 											"a.pid::bigint, d.idle_in_transaction_time, a.application_name, a.state_change "
 											"FROM pg_stat_activity AS a JOIN pg_stat_database AS d USING (datid) "
 											"WHERE a.datname = current_database() AND a.backend_type = 'client backend' "
@@ -194,7 +194,8 @@ look_at_idle(MemoryContext context, List **made)
 	hone_evidence_integer(&one->advice, "longest_pid", integer_of(0, 3));
 	hone_evidence_text(&one->advice, "longest_application", text_of(0, 5));
 	hone_evidence_number(&one->advice, "idle_in_transaction_ms_ever", number_of(0, 4));
-	if (one_role)
+	/* a role that was dropped has no name */
+	if (one_role && text_of(0, 1)[0] != '\0')
 		hone_evidence_text(&one->advice, "for_role",
 						   psprintf("ALTER ROLE %s IN DATABASE %s SET idle_in_transaction_session_timeout = '%ds'",
 									text_of(0, 1), quote_identifier(get_database_name(MyDatabaseId)),

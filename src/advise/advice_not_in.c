@@ -14,6 +14,7 @@
 #include "catalog/pg_attribute.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
 #include "utils/json.h"
@@ -71,6 +72,8 @@ problem_of(Query *query)
 		query->havingQual || query->setOperations || query->limitCount ||
 		query->limitOffset || query->rowMarks || query->hasDistinctOn)
 		return "the subquery groups, combines or limits its rows";
+	if (contain_volatile_functions((Node *) query))
+		return "the subquery is not the same each time that it runs";
 	return NULL;
 }
 
@@ -94,8 +97,6 @@ is_not_null(Query *query, Node *node)
 {
 	Var		   *var = (Var *) node;
 	RangeTblEntry *rte;
-	HeapTuple	tuple;
-	bool		result;
 
 	if (!IsA(var, Var) || var->varlevelsup > 0 || var->varattno <= 0)
 		return false;
@@ -109,13 +110,7 @@ is_not_null(Query *query, Node *node)
 		if (other->rtekind == RTE_JOIN && other->jointype != JOIN_INNER)
 			return false;
 	}
-	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(rte->relid),
-							Int16GetDatum(var->varattno));
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	result = ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
-	ReleaseSysCache(tuple);
-	return result;
+	return hone_relation_not_null(rte->relid, var->varattno);
 }
 
 static void

@@ -34,6 +34,8 @@ column_walker(Node *node, void *context)
 
 	if (node == NULL)
 		return false;
+	if (IsA(node, Aggref) || IsA(node, WindowFunc) || IsA(node, SubLink))
+		return true;
 	if (IsA(node, Var))
 	{
 		Var		   *var = (Var *) node;
@@ -91,7 +93,9 @@ find_walker(Node *node, void *context)
 		bool		found;
 
 		condition->query = (Query *) node;
-		found = query_tree_walker((Query *) node, find_walker, context, 0);
+		/* conditions come before what the query returns */
+		found = find_walker((Node *) ((Query *) node)->jointree, context) ||
+			query_tree_walker((Query *) node, find_walker, context, 0);
 		if (!found)
 			condition->query = outer;
 		return found;

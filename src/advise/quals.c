@@ -127,8 +127,10 @@ hone_qual_is_value(Node *node)
 }
 
 bool
-hone_qual_read(Node *clause, Index rti, HoneQual *qual)
+hone_qual_read(Node *clause, Index rti, HoneQual *into)
 {
+	HoneQual	read = *into;
+	HoneQual   *qual = &read;
 	List	   *args;
 	Node	   *left;
 	Node	   *right;
@@ -161,12 +163,14 @@ hone_qual_read(Node *clause, Index rti, HoneQual *qual)
 	{
 		qual->attnum = ((Var *) left)->varattno;
 		qual->commuted = false;
+		*into = read;
 		return true;
 	}
 	if (is_column(right, rti) && hone_qual_is_value(left) && IsA(clause, OpExpr))
 	{
 		qual->attnum = ((Var *) right)->varattno;
 		qual->commuted = true;
+		*into = read;
 		return true;
 	}
 	return false;

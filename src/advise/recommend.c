@@ -118,7 +118,7 @@ reader_of(const HoneFinding *finding)
  * Analysing a statement can run code of those who own its types: a literal of
  * a composite type goes through the checks of the domains in it. So it is
  * analysed as the role that ran it, restricted; a superuser's statement as the
- * owner of the finding's table. Where that is a superuser too, only for a
+ * first owner of its tables who is none. Where there is no such owner, only for a
  * reader who is one, else as the reader. A role dropped since is one without
  * any rights. To be undone by the abort of the subtransaction.
  */
@@ -134,6 +134,9 @@ become_author(const HoneFinding *finding)
 	{
 		Oid			owner = hone_relation_owner(finding->key.relid);
 
+		for (int i = 0; i < finding->sample.nrels &&
+			 (!OidIsValid(owner) || superuser_arg(owner)); i++)
+			owner = hone_relation_owner(finding->sample.rels[i]);
 		if (OidIsValid(owner) && !superuser_arg(owner))
 			author = owner;
 		else if (!superuser_arg(user))
@@ -141,6 +144,14 @@ become_author(const HoneFinding *finding)
 	}
 	SetUserIdAndSecContext(author, context | SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_RESTRICTED_OPERATION);
+}
+
+/* The reader's own, not what code in an analysed statement calls so. */
+static bool
+is_cancel(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && error->funcname != NULL &&
+		strcmp(error->funcname, "ProcessInterrupts") == 0;
 }
 
 /*
@@ -175,7 +186,7 @@ advise_safely(const HoneFinding *finding, const HoneReader *reader,
 
 	if (error == NULL)
 		return;
-	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+	if (is_cancel(error))
 		ReThrowError(error);
 	advice->fix = NULL;
 	if (advice->no_fix == NULL)

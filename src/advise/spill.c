@@ -48,7 +48,9 @@ note(HoneNodeLook *look, NodeTag node, double spilled_kb, double needed_kb)
 		into->node = node;
 	}
 	into->spilled_kb += spilled_kb;
-	into->needed_kb = Max(into->needed_kb, needed_kb * MARGIN);
+	/* it did not fit into what there was, whatever was worked out */
+	needed_kb = Max(needed_kb * MARGIN, 2.0 * work_mem);
+	into->needed_kb = Max(into->needed_kb, needed_kb);
 }
 
 /* Rows that the node below gave in one loop. */
