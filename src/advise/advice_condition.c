@@ -121,12 +121,7 @@ has_index(Oid relid, AttrNumber attnum, Node *expr, bool trigrams)
 	bool		found = false;
 	ListCell   *lc;
 
-	if (!ConditionalLockRelationOid(relid, AccessShareLock))
-		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("one of its tables is locked"),
-				 errhint("Read hone.recommendations again when the lock is gone.")));
-	rel = try_relation_open(relid, NoLock);
+	rel = hone_relation_open(relid);
 	if (rel == NULL)
 		return false;
 	foreach(lc, RelationGetIndexList(rel))

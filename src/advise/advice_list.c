@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "advise/nodes.h"
 #include "advise/recommend.h"
 #include "advise/rewrite.h"
 
@@ -28,19 +29,11 @@ typedef struct ListSearch
 	ScalarArrayOpExpr *list;
 } ListSearch;
 
-static Node *
-strip_relabel(Node *node)
-{
-	while (node && IsA(node, RelabelType))
-		node = (Node *) ((RelabelType *) node)->arg;
-	return node;
-}
-
 static bool
 is_the_list(ListSearch *search, ScalarArrayOpExpr *list)
 {
 	const HoneQual *qual = &search->finding->quals[0];
-	Var		   *column = (Var *) strip_relabel(linitial(list->args));
+	Var		   *column = (Var *) hone_qual_strip(linitial(list->args));
 	RangeTblEntry *rte;
 
 	if (list->opno != qual->opno || !IsA(lsecond(list->args), ArrayExpr) ||

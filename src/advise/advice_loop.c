@@ -385,7 +385,6 @@ add_evidence(const HoneFinding *finding, const HoneReader *reader,
 			 HoneAdvice *advice)
 {
 	int64		per_burst = hone_finding_median(finding, finding->calls / finding->times);
-	double		hours = (finding->last_seen - finding->first_seen) / (double) USECS_PER_HOUR;
 
 	hone_evidence_json(advice, "confirmed", finding->confirmed > 0 ? "true" : "false");
 	hone_evidence_integer(advice, "bursts", finding->times);
@@ -398,7 +397,7 @@ add_evidence(const HoneFinding *finding, const HoneReader *reader,
 	hone_evidence_number(advice, "gap_ms", finding->gap_ms);
 	hone_evidence_number(advice, "gap_ms_per_call", finding->gap_ms / finding->calls);
 	hone_evidence_number(advice, "lost_ms_per_burst", finding->saving_ms / finding->times);
-	hone_evidence_number(advice, "lost_ms_per_hour", finding->saving_ms / Max(hours, 1));
+	hone_evidence_per_hour(advice, finding);
 	if (reader->texts && finding->sample.context[0] != '\0')
 		hone_evidence_text(advice, "function", finding->sample.context);
 	hone_evidence_sample(advice, "child", &finding->sample, reader);

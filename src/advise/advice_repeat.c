@@ -20,15 +20,13 @@
 static void
 add_figures(const HoneFinding *finding, const HoneReader *reader, HoneAdvice *advice)
 {
-	double		hours = (finding->last_seen - finding->first_seen) / (double) USECS_PER_HOUR;
-
 	hone_evidence_integer(advice, "bursts", finding->times);
 	hone_evidence_integer(advice, "calls_per_burst",
 						  hone_finding_median(finding, finding->calls / finding->times));
 	hone_evidence_integer(advice, "calls_per_burst_max", finding->rows_max);
 	hone_evidence_number(advice, "execution_ms", finding->cost_ms - finding->gap_ms);
 	hone_evidence_number(advice, "gap_ms", finding->gap_ms);
-	hone_evidence_number(advice, "lost_ms_per_hour", finding->saving_ms / Max(hours, 1));
+	hone_evidence_per_hour(advice, finding);
 	if (reader->texts && finding->sample.context[0] != '\0')
 		hone_evidence_text(advice, "function", finding->sample.context);
 }

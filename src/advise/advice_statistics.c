@@ -105,12 +105,7 @@ has_extended(Oid relid, List *columns)
 	bool		found = false;
 	ListCell   *lc;
 
-	if (!ConditionalLockRelationOid(relid, AccessShareLock))
-		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("one of its tables is locked"),
-				 errhint("Read hone.recommendations again when the lock is gone.")));
-	rel = try_relation_open(relid, NoLock);
+	rel = hone_relation_open(relid);
 	if (rel == NULL)
 		return false;
 	foreach(lc, RelationGetStatExtList(rel))

@@ -84,6 +84,14 @@ hone_evidence_json(HoneAdvice *advice, const char *name, const char *json)
 	appendStringInfoString(&advice->evidence, json);
 }
 
+void
+hone_evidence_per_hour(HoneAdvice *advice, const HoneFinding *finding)
+{
+	double		hours = (finding->last_seen - finding->first_seen) / (double) USECS_PER_HOUR;
+
+	hone_evidence_number(advice, "lost_ms_per_hour", finding->saving_ms / Max(hours, 1));
+}
+
 /* key='value',key='value' as a JSON object. */
 static void
 append_tags(StringInfo out, const char *tags)

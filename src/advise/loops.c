@@ -180,11 +180,8 @@ static void
 add_key(const HoneShape *shape, int position, const HoneOrigin *origin)
 {
 	HoneLoopKey *key = &delta->keys[delta->nkeys++];
-	int32		id = shape->sample_ids[position];
 
-	memset(key, 0, sizeof(HoneLoopKey));
-	key->param = Max(id, 0);
-	key->location = id < 0 ? -1 - id : -1;
+	hone_loop_key_init(key, shape->sample_ids[position]);
 	if (origin != NULL)
 	{
 		key->column = origin->column[position];

@@ -25,6 +25,7 @@
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
+#include "advise/nodes.h"
 #include "advise/paging.h"
 
 /* column = something made of other tables' columns. */
@@ -34,14 +35,6 @@ typedef struct Equality
 	AttrNumber	attnum;
 	Relids		needs;			/* tables that the other side is made of */
 } Equality;
-
-static Node *
-strip_relabel(Node *node)
-{
-	while (node && IsA(node, RelabelType))
-		node = (Node *) ((RelabelType *) node)->arg;
-	return node;
-}
 
 /* An operator by which no two values of the column are equal to a third. */
 static bool
@@ -70,7 +63,7 @@ has_merged_column(Node *node, HonePaging *page)
 static void
 add_equality(HonePaging *page, OpExpr *op, Node *column, Node *other, Relids members)
 {
-	Var		   *var = (Var *) strip_relabel(column);
+	Var		   *var = (Var *) hone_qual_strip(column);
 	Equality   *equality;
 	Relids		needs;
 

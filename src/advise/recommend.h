@@ -94,6 +94,9 @@ extern void hone_evidence_number(HoneAdvice *advice, const char *name, double va
 extern void hone_evidence_text(HoneAdvice *advice, const char *name, const char *value);
 extern void hone_evidence_json(HoneAdvice *advice, const char *name, const char *json);
 
+/* lost_ms_per_hour: what the fix may save, per hour since it was seen first. */
+extern void hone_evidence_per_hour(HoneAdvice *advice, const HoneFinding *finding);
+
 /*
  * The statement as this reader may see it, application name and tags:
  * {"queryid": ..., "query": ...}. Throws for text that cannot be scanned.
@@ -106,6 +109,12 @@ extern void hone_evidence_sample(HoneAdvice *advice, const char *name,
 extern void hone_advice_set(HoneAdvice *advice, char **member, const char *fmt,...) pg_attribute_printf(3, 4);
 
 /* ---- relations (relation.c) ---- */
+
+/*
+ * The relation, to be closed with NoLock; NULL if it is gone. Throws
+ * ERRCODE_LOCK_NOT_AVAILABLE if it is locked: not knowing is not "none".
+ */
+extern struct RelationData *hone_relation_open(Oid relid);
 
 /*
  * The keys without nulls, a list of integer lists; in *best the columns of the

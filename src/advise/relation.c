@@ -31,6 +31,17 @@
 
 #include "advise/recommend.h"
 
+Relation
+hone_relation_open(Oid relid)
+{
+	if (!ConditionalLockRelationOid(relid, AccessShareLock))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("one of its tables is locked"),
+				 errhint("Read hone.recommendations again when the lock is gone.")));
+	return try_relation_open(relid, NoLock);
+}
+
 /*
  * The relation's indexes, or NIL if it is gone. Throws
  * ERRCODE_LOCK_NOT_AVAILABLE if it is locked: not knowing is not "none".
@@ -41,12 +52,7 @@ index_list(Oid relid)
 	Relation	rel;
 	List	   *indexes;
 
-	if (!ConditionalLockRelationOid(relid, AccessShareLock))
-		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("one of its tables is locked"),
-				 errhint("Read hone.recommendations again when the lock is gone.")));
-	rel = try_relation_open(relid, NoLock);
+	rel = hone_relation_open(relid);
 	if (rel == NULL)
 		return NIL;
 	indexes = RelationGetIndexList(rel);

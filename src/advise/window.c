@@ -116,6 +116,14 @@ burst_join(const HoneRecord *record, int64 gap_ns)
 	burst->lxid = record->lxid;
 }
 
+/* The burst's first query comes again: does that begin another request? */
+static inline bool
+is_next_request(const HoneRecord *record)
+{
+	return burst->since_first >= hone_n_plus_one_threshold &&
+		!record->in_xact_block && record->nest_level == 0;
+}
+
 /*
  * Autocommit requests may follow each other without a pause, for hours. The
  * query that began the burst, come again after a good many others, begins the
@@ -129,8 +137,7 @@ burst_divides(const HoneRecord *record, const HoneShape *shape)
 		burst->since_first++;
 		return false;
 	}
-	if (burst->since_first >= hone_n_plus_one_threshold &&
-		!record->in_xact_block && record->nest_level == 0)
+	if (is_next_request(record))
 		return true;
 	burst->since_first = 0;
 	return false;
@@ -321,8 +328,7 @@ static bool
 begins_anew(const HoneRecord *record)
 {
 	return burst->nshapes > 0 && is_shape_of(&burst->shapes[0], record) &&
-		burst->since_first >= hone_n_plus_one_threshold &&
-		!record->in_xact_block && record->nest_level == 0;
+		is_next_request(record);
 }
 
 void

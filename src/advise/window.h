@@ -54,6 +54,15 @@ hone_key_distinct(const HoneShapeKey *key)
 	return (int) pg_popcount((const char *) key->bits, sizeof(key->bits));
 }
 
+/* A key of a loop by where the sample has it; where it comes from is not known. */
+static inline void
+hone_loop_key_init(HoneLoopKey *key, int32 id)
+{
+	memset(key, 0, sizeof(HoneLoopKey));
+	key->param = Max(id, 0);
+	key->location = id < 0 ? -1 - id : -1;
+}
+
 /* Did they change nearly every time in so many calls? */
 extern bool hone_key_changes(const HoneShapeKey *key, int64 calls);
 

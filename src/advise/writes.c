@@ -92,14 +92,8 @@ add_keys(const WriteSeries *s)
 {
 	for (int i = 0; i < s->nkeys; i++)
 	{
-		HoneLoopKey *key = &delta->keys[delta->nkeys];
-
-		if (!hone_key_changes(&s->keys[i], s->calls))
-			continue;
-		memset(key, 0, sizeof(HoneLoopKey));
-		key->param = Max(s->sample_ids[i], 0);
-		key->location = s->sample_ids[i] < 0 ? -1 - s->sample_ids[i] : -1;
-		delta->nkeys++;
+		if (hone_key_changes(&s->keys[i], s->calls))
+			hone_loop_key_init(&delta->keys[delta->nkeys++], s->sample_ids[i]);
 	}
 }
 
@@ -155,21 +149,24 @@ report(WriteSeries *s, bool ended)
 	s->told_gap_ns = s->gap_ns;
 }
 
+/* No more of it will come; its place is free. */
+static void
+end_series(WriteSeries *s)
+{
+	report(s, true);
+	if (s->sample != NULL)
+	{
+		hone_memory_give(s->sample_size);
+		pfree(s->sample);
+	}
+	memset(s, 0, sizeof(WriteSeries));
+}
+
 void
 hone_writes_end(void)
 {
 	for (int i = 0; i < used; i++)
-	{
-		WriteSeries *s = &series[i];
-
-		report(s, true);
-		if (s->sample != NULL)
-		{
-			hone_memory_give(s->sample_size);
-			pfree(s->sample);
-		}
-	}
-	memset(series, 0, used * sizeof(WriteSeries));
+		end_series(&series[i]);
 	used = 0;
 }
 
@@ -198,13 +195,7 @@ find_series(const HoneRecord *record)
 			if (series[i].calls < s->calls)
 				s = &series[i];
 		}
-		report(s, true);
-		if (s->sample != NULL)
-		{
-			hone_memory_give(s->sample_size);
-			pfree(s->sample);
-		}
-		memset(s, 0, sizeof(WriteSeries));
+		end_series(s);
 	}
 	s->queryid = record->queryid;
 	s->cmd = record->cmd;
