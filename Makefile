@@ -86,6 +86,7 @@ ADVISE_OBJS = \
 	src/advise/spill.o \
 	src/advise/star.o \
 	src/advise/values.o \
+	src/advise/weights.o \
 	src/advise/window.o \
 	src/advise/writes.o
 

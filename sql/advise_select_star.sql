@@ -107,6 +107,74 @@ SELECT relation, evidence->>'star' AS star, evidence->>'rows' AS rows, evidence-
 FROM hone.recommendations WHERE kind = 'select_star' ORDER BY 2, 6;
 SELECT DISTINCT regexp_replace(summary, '\d+', 'N', 'g') AS summary FROM hone.recommendations WHERE kind = 'select_star' ORDER BY 1;
 
+-- weighed on the rows themselves: no statistics, values compressed or not, in
+-- the row or out of it, some missing; a cursor, a function, a call that failed
+SELECT hone.reset_recommendations() >= 0 AS reset;
+CREATE TABLE weights (id int, packed text, plain text, rare text, name name, words text[]);
+ALTER TABLE weights ALTER plain SET STORAGE EXTERNAL, ALTER rare SET STORAGE EXTERNAL, SET (autovacuum_enabled = off);
+INSERT INTO weights SELECT g, repeat('p', 3000), (SELECT string_agg(md5(i::text || g), '') FROM generate_series(1, 200) i),
+    CASE WHEN g % 10 = 0 THEN repeat('r', 10000) END, 'name', array_fill('word'::text, ARRAY[100]) FROM generate_series(1, 300) g;
+CREATE FUNCTION walk_weights() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    r record;
+    bytes bigint := 0;
+BEGIN
+    FOR r IN SELECT * FROM weights w WHERE w.id > 0 LOOP
+        bytes := bytes + length(r.plain);
+    END LOOP;
+    RETURN bytes;
+END $$;
+\o /dev/null
+\set ECHO none
+SET hone.track = 'all';
+SELECT * FROM weights ORDER BY id;
+SELECT *, walk_weights() FROM weights WHERE id < 2;
+SELECT walk_weights();
+BEGIN;
+DECLARE part CURSOR FOR SELECT * FROM weights x;
+FETCH 100 FROM part;
+FETCH 100 FROM part;
+FETCH 50 FROM part;
+COMMIT;
+RESET hone.track;
+\set ECHO all
+\o
+SELECT *, 1 / (id - 200) FROM weights;
+SELECT evidence->'sample'->>'query' AS query, evidence->'rows' AS rows, evidence->'rows_weighed' AS weighed, evidence->'out_of_line_fetches' AS fetches
+FROM hone.recommendations WHERE kind = 'select_star' ORDER BY 1;
+SELECT c->>'column' AS column, c->'bytes' AS bytes, c->'out_of_line' AS out_of_line, c->'fetches' AS fetches
+FROM hone.recommendations, jsonb_array_elements(evidence->'columns') c WHERE kind = 'select_star' AND evidence->'sample'->>'query' LIKE '%ORDER BY id';
+
+-- what lists every column and turns out narrow takes no place
+SELECT hone.reset_recommendations() > 0 AS reset;
+CREATE TABLE short (a text, b text, c text, d text);
+INSERT INTO short SELECT 'a', 'b', 'c', 'd' FROM generate_series(1, 1000);
+\o /dev/null
+\set ECHO none
+SELECT a, b, c, d FROM short;
+SELECT * FROM short;
+\set ECHO all
+\o
+SELECT held FROM hone._findings();
+-- until it is not; more columns than are kept
+UPDATE short SET c = repeat('c', 2000);
+SELECT format('CREATE TABLE many (%s)', string_agg(format('c%s text', i), ', ')) AS ddl FROM generate_series(1, 40) i \gset
+:ddl;
+SELECT format('INSERT INTO many SELECT %s FROM generate_series(1, 200)', string_agg(format('repeat(%L, %s)', chr(64 + i), 20 * i), ', ')) AS dml FROM generate_series(1, 40) i \gset
+:dml;
+SELECT pg_sleep(1.1);
+\o /dev/null
+\set ECHO none
+SELECT a, b, c, d FROM short;
+SELECT * FROM short;
+SELECT * FROM many;
+\set ECHO all
+\o
+SELECT held FROM hone._findings();
+SELECT calls, rows, wide, fix_columns FROM stars() WHERE relation = 'short'::regclass;
+SELECT evidence->'columns'->0 AS heaviest, evidence->'columns'->15 AS last_kept, evidence->'columns'->39->>'column' AS lightest
+FROM hone.recommendations WHERE kind = 'select_star' AND relation = 'many'::regclass;
+
 -- what counts as wide is a setting
 SET hone.advise_wide_column = '1MB';
 SELECT count(*) FROM stars();

@@ -3,25 +3,18 @@
  * advice_star.c
  *	  select_star: a star, or its columns by name, that fetches wide columns.
  *
- * What each column weighs comes from the planner's statistics; for values
- * stored out of line those count only the pointer, so the size of the TOAST
- * table is shared out among the columns that may be in it. The cost of the
- * star is its part of the bytes of a row. Columns of views and subqueries are
- * followed to their tables.
+ * What the heaviest columns weigh was measured on the rows (weights.c); of any
+ * others the planner's statistics tell. The cost of the star is its part of the
+ * bytes of a row. Columns of views and subqueries are followed to their tables.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include <ctype.h>
-#include <math.h>
 
-#include "access/heaptoast.h"
-#include "access/htup_details.h"
 #include "access/relation.h"
-#include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -31,14 +24,9 @@
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 
 #include "advise/recommend.h"
 #include "advise/rewrite.h"
-
-/* Average widths of a column of which most values are out of line. */
-#define POINTER_WIDTH_MIN	17
-#define POINTER_WIDTH_MAX	40
 
 /* An output column that is a table's. */
 typedef struct StarColumn
@@ -49,7 +37,8 @@ typedef struct StarColumn
 	bool		of_view;
 	bool		left_out;		/* of the fix */
 	double		bytes;			/* of a value */
-	double		toast_bytes;	/* of that, out of line */
+	double		outside;		/* of these, stored out of line */
+	double		fetches;		/* of rows of the TOAST table, for a value */
 } StarColumn;
 
 typedef struct StarColumns
@@ -63,88 +52,36 @@ typedef struct StarColumns
 	bool		of_view;
 } StarColumns;
 
-/* mostly: only columns that look like pointers, not like short values. */
-static bool
-may_be_out_of_line(Oid relid, AttrNumber attnum, bool mostly)
-{
-	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
-										Int16GetDatum(attnum));
-	Form_pg_attribute att;
-	int			width;
-	bool		result;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	att = (Form_pg_attribute) GETSTRUCT(tuple);
-	width = hone_relation_column_width(relid, attnum);
-	result = !att->attisdropped && att->attlen == -1 &&
-		(att->attstorage == TYPSTORAGE_EXTENDED || att->attstorage == TYPSTORAGE_EXTERNAL) &&
-		(width == 0 || width >= POINTER_WIDTH_MIN) &&
-		(!mostly || (width > 0 && width <= POINTER_WIDTH_MAX));
-	ReleaseSysCache(tuple);
-	return result;
-}
-
-static int
-relation_natts(Oid relid)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	int			natts;
-
-	if (!HeapTupleIsValid(tuple))
-		return 0;
-	natts = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
-	ReleaseSysCache(tuple);
-	return natts;
-}
-
-static int
-count_out_of_line(Oid relid, bool mostly)
-{
-	int			natts = relation_natts(relid);
-	int			columns = 0;
-
-	for (int attnum = 1; attnum <= natts; attnum++)
-		columns += may_be_out_of_line(relid, attnum, mostly);
-	return columns;
-}
-
-/* Out-of-line bytes of a row that one column is taken to have. */
+/* Bytes of one value of a column that was not among the heaviest. */
 static double
-toast_width(Oid relid, AttrNumber attnum)
+estimated_width(Oid relid, AttrNumber attnum)
 {
-	double		rows;
-	double		toast_bytes;
-	bool		mostly = true;
-	int			columns = count_out_of_line(relid, mostly);
+	int			width = hone_relation_column_width(relid, attnum);
 
-	if (columns == 0)
-	{
-		mostly = false;
-		columns = count_out_of_line(relid, mostly);
-	}
-	if (!may_be_out_of_line(relid, attnum, mostly))
-		return 0;
-	hone_relation_toast(relid, &rows, &toast_bytes);
-	return rows > 0 ? toast_bytes / rows / columns : 0;
+	return width > 0 ? width : Max(get_attavgwidth(relid, attnum), 0);
 }
 
-/* Bytes of one value of a column; 0 where it is not known. */
 static void
-weigh_column(StarColumn *column)
+weigh_column(const HoneFinding *finding, int output, StarColumn *column)
 {
-	double		width = hone_relation_column_width(column->relid, column->attnum);
+	for (int i = 0; i < HONE_FINDING_WEIGHTS; i++)
+	{
+		const HoneColumnWeight *weight = &finding->weights[i];
 
-	column->toast_bytes = toast_width(column->relid, column->attnum);
-	column->bytes = width + column->toast_bytes;
-	if (column->bytes == 0)
-		column->bytes = Max(get_attavgwidth(column->relid, column->attnum), 0);
+		if (weight->column != output || weight->rows == 0)
+			continue;
+		column->bytes = (double) weight->bytes / weight->rows;
+		column->outside = (double) weight->outside / weight->rows;
+		column->fetches = (double) weight->fetches / weight->rows;
+		return;
+	}
+	column->bytes = estimated_width(column->relid, column->attnum);
 }
 
 static bool
 is_out_of_line(const StarColumn *column)
 {
-	return column->toast_bytes > column->bytes / 2;
+	return column->outside > column->bytes / 2;
 }
 
 static bool find_column(Query *query, Node *node, StarColumn *column);
@@ -210,7 +147,8 @@ find_column(Query *query, Node *node, StarColumn *column)
 
 /* Weigh an output column; false if it is none of a table. */
 static bool
-add_column(StarColumns *columns, Query *query, TargetEntry *target)
+add_column(StarColumns *columns, const HoneFinding *finding, Query *query,
+		   TargetEntry *target)
 {
 	StarColumn *column = &columns->columns[columns->n];
 	Var		   *var = (Var *) target->expr;
@@ -219,7 +157,7 @@ add_column(StarColumns *columns, Query *query, TargetEntry *target)
 	if (target->resjunk || !find_column(query, (Node *) var, column))
 		return false;
 	column->name = get_rte_attribute_name(rt_fetch(var->varno, query->rtable), var->varattno);
-	weigh_column(column);
+	weigh_column(finding, target->resno, column);
 	columns->n++;
 	columns->bytes += column->bytes;
 	columns->of_view |= column->of_view;
@@ -228,8 +166,7 @@ add_column(StarColumns *columns, Query *query, TargetEntry *target)
 		columns->nwide++;
 		columns->wide_bytes += column->bytes;
 	}
-	if (is_out_of_line(column))
-		columns->fetches += ceil(column->toast_bytes / TOAST_MAX_CHUNK_SIZE);
+	columns->fetches += column->fetches;
 	return true;
 }
 
@@ -239,7 +176,7 @@ add_column(StarColumns *columns, Query *query, TargetEntry *target)
  * none can leave.
  */
 static bool
-weigh_columns(Query *query, StarColumns *columns)
+weigh_columns(const HoneFinding *finding, Query *query, StarColumns *columns)
 {
 	List	   *kept = NIL;
 	ListCell   *lc;
@@ -253,7 +190,7 @@ weigh_columns(Query *query, StarColumns *columns)
 		TargetEntry *target = lfirst_node(TargetEntry, lc);
 		int			nwide = columns->nwide;
 
-		if (add_column(columns, query, target) && columns->nwide > nwide &&
+		if (add_column(columns, finding, query, target) && columns->nwide > nwide &&
 			query->distinctClause == NIL && target->ressortgroupref == 0)
 		{
 			columns->columns[columns->n - 1].left_out = true;
@@ -313,8 +250,9 @@ columns_json(const StarColumns *columns)
 		appendStringInfo(&json, "%s{\"column\": ", i ? ", " : "[");
 		escape_json(&json, psprintf("%s.%s", get_rel_name(column->relid),
 									get_attname(column->relid, column->attnum, false)));
-		appendStringInfo(&json, ", \"bytes\": %.0f, \"out_of_line\": %s}",
-						 column->bytes, is_out_of_line(column) ? "true" : "false");
+		appendStringInfo(&json, ", \"bytes\": %.0f, \"out_of_line\": %s, \"fetches\": %.1f}",
+						 column->bytes, is_out_of_line(column) ? "true" : "false",
+						 column->fetches);
 	}
 	appendStringInfoChar(&json, ']');
 	return json.data;
@@ -391,6 +329,7 @@ add_star_evidence(const HoneFinding *finding, const HoneReader *reader,
 							  (int64) (columns->fetches * finding->rows));
 	if (index)
 		hone_evidence_text(advice, "index_only_scan", index);
+	hone_evidence_integer(advice, "rows_weighed", finding->weights[0].rows);
 	hone_evidence_json(advice, "columns", columns_json(columns));
 	hone_evidence_sample(advice, "sample", &finding->sample, reader);
 }
@@ -423,7 +362,7 @@ hone_advice_star(const HoneFinding *finding, const HoneReader *reader,
 	memset(&columns, 0, sizeof(columns));
 	query = hone_rewrite_parse(&finding->sample);
 	advice->drop = true;
-	narrower = weigh_columns(query, &columns);
+	narrower = weigh_columns(finding, query, &columns);
 	if (columns.nwide == 0 ||
 		columns.wide_bytes * finding->rows < hone_advise_star_bytes * 1024.0)
 		return;

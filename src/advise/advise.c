@@ -185,14 +185,17 @@ advise_finished(const HoneRecord *record)
 		hone_result_finished(record);
 }
 
-/* Before the rows of a suspect go to the client. */
+/* Before the rows of a suspect, or of a star, go to the client. */
 static DestReceiver *
 advise_receiving(const HoneRecord *record, QueryDesc *query_desc, DestReceiver *dest,
 				 int depth)
 {
-	if (likely(!hone_is_suspect(record->queryid)) || !is_watching() || !is_ready())
+	bool		suspect = hone_is_suspect(record->queryid);
+
+	if (likely(!suspect && !hone_any_stars) || !is_watching() || !is_ready())
 		return dest;
-	return hone_provenance_receive(record, query_desc, dest, depth);
+	dest = hone_star_receive(record, query_desc, dest, depth);
+	return suspect ? hone_provenance_receive(record, query_desc, dest, depth) : dest;
 }
 
 static HoneObserver advise_observer = {

@@ -192,11 +192,37 @@ extern void hone_result_starting(const QueryDesc *query_desc);
 extern void hone_result_finished(const HoneRecord *record);
 
 /* ---- star.c: SELECT *, or every column ---- */
+
+/* Has this session ever seen one? */
+extern bool hone_any_stars;
+
 extern void hone_star_analyzed(ParseState *pstate, Query *query);
 
 /* Of a SELECT with a queryid and an executor state. */
 extern void hone_star_finished(const HoneRecord *record);
 extern void hone_star_flush(void);
+
+/* A run of a SELECT begins: the receiver that its rows are to go to. */
+extern DestReceiver *hone_star_receive(const HoneRecord *record,
+									   QueryDesc *query_desc, DestReceiver *dest,
+									   int depth);
+
+/* ---- weights.c: bytes of the columns of rows on their way to the client ---- */
+
+/*
+ * The receiver for a run of a call that is to be weighed: of the rows of all
+ * its runs, the first 1000. A call within a run that is weighed is not.
+ */
+extern DestReceiver *hone_weights_receive(const HoneRecord *record,
+										  QueryDesc *query_desc,
+										  DestReceiver *dest, int depth);
+
+/*
+ * The heaviest columns of a call that ended, heaviest first, and no more than
+ * that; forgets them. False if it was not weighed, or returned no rows.
+ */
+extern bool hone_weights_take(const HoneRecord *record,
+							  HoneColumnWeight weights[HONE_FINDING_WEIGHTS]);
 
 /* ---- recommend.c ---- */
 

@@ -243,6 +243,40 @@ add_loop(HoneFinding *into, const HoneFinding *delta)
 	into->sample = delta->sample;
 }
 
+/* A heavier column takes the place of the lightest. */
+static void
+add_weights(HoneFinding *into, const HoneFinding *delta)
+{
+	for (int i = 0; i < HONE_FINDING_WEIGHTS && delta->weights[i].column > 0; i++)
+	{
+		const HoneColumnWeight *from = &delta->weights[i];
+		HoneColumnWeight *to = NULL;
+		HoneColumnWeight *lightest = &into->weights[0];
+
+		for (int j = 0; j < HONE_FINDING_WEIGHTS && to == NULL; j++)
+		{
+			HoneColumnWeight *weight = &into->weights[j];
+
+			if (weight->column == from->column || weight->column == 0)
+				to = weight;
+			else if (weight->bytes * lightest->rows < lightest->bytes * weight->rows)
+				lightest = weight;
+		}
+		if (to == NULL && from->bytes * lightest->rows > lightest->bytes * from->rows)
+		{
+			memset(lightest, 0, sizeof(HoneColumnWeight));
+			to = lightest;
+		}
+		if (to == NULL)
+			continue;
+		to->column = from->column;
+		to->rows += from->rows;
+		to->bytes += from->bytes;
+		to->outside += from->outside;
+		to->fetches += from->fetches;
+	}
+}
+
 static int
 size_order(const void *a, const void *b)
 {
@@ -321,6 +355,8 @@ hone_finding_add(HoneFinding *delta)
 		add_recent(finding, delta);
 		if (delta->key.kind == HONE_FINDING_N_PLUS_ONE)
 			add_loop(finding, delta);
+		if (delta->key.kind == HONE_FINDING_STAR)
+			add_weights(finding, delta);
 	}
 	LWLockRelease(shared->lock);
 }

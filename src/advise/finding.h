@@ -27,6 +27,7 @@
 #define HONE_FINDING_QUERIES 4	/* queries named by one finding */
 #define HONE_FINDING_RECENT	32	/* occurrences whose size is kept, for p50 */
 #define HONE_FINDING_COUNTS	6	/* counters whose meaning is the kind's */
+#define HONE_FINDING_WEIGHTS 16 /* columns whose weight is kept */
 
 typedef enum HoneFindingKind
 {
@@ -89,6 +90,16 @@ typedef struct HoneLoopKey
 	AttrNumber	attnum;
 } HoneLoopKey;
 
+/* An output column of a star, measured on some of the rows that it returned. */
+typedef struct HoneColumnWeight
+{
+	int64		column;			/* from 1; 0 = free */
+	int64		rows;			/* that were looked at */
+	int64		bytes;			/* of their values, as sent: not compressed */
+	int64		outside;		/* of these, in values stored out of line */
+	int64		fetches;		/* rows of TOAST tables that those are */
+} HoneColumnWeight;
+
 /* Hash key; no padding (hashed as bytes). */
 typedef struct HoneFindingKey
 {
@@ -125,6 +136,7 @@ typedef struct HoneFinding
 												 * occurrences: calls of a
 												 * loop, rows thrown away */
 	int64		counts[HONE_FINDING_COUNTS];	/* OFFSET: HonePageCount */
+	HoneColumnWeight weights[HONE_FINDING_WEIGHTS]; /* star: the heaviest */
 	int64		parent_rows;	/* N+1: rows of the parent, last burst */
 	int64		confirmed;		/* N+1: bursts whose keys were the parent's
 								 * values, */

@@ -13,8 +13,12 @@
  * Parsing is skipped when the text holds no asterisk, and limited to a number
  * of texts per second for workloads whose identifiers never repeat.
  *
- * Counting is local; the table of findings is written to at a query's first
- * call, then at most once a second, and at the backend's exit.
+ * What its columns weigh is measured on the rows of a query's first call, then
+ * of at most one call a second (weights.c). While none of them is wide, nothing
+ * is counted.
+ *
+ * Counting is local; the table of findings is written to after each call that
+ * was weighed, and at the backend's exit.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,7 +41,7 @@
 #define WAYS				4
 #define STAR_TEXT_MAX		16384	/* longer statements are not looked at */
 #define STAR_PARSES			50	/* per second */
-#define STAR_WRITE_MS		1000
+#define STAR_WEIGH_MS		1000
 #define LISTED_COLUMNS		4	/* all of fewer columns are no star */
 
 typedef struct StarQuery
@@ -47,17 +51,17 @@ typedef struct StarQuery
 	int64		rows;
 	int64		rows_max;
 	double		ms;
-	int64		total;			/* calls, ever */
-	TimestampTz written;
+	bool		wide;			/* has columns that are */
+	TimestampTz weighed;		/* the call that was, last */
 	TimestampTz used;
 	HoneSample *sample;			/* of the query, or of the one before it here */
 	Size		sample_size;
 } StarQuery;
 
+bool		hone_any_stars = false;
 static uint64 examined[EXAMINED];
 static StarQuery stars[STAR_SETS][WAYS];
 static Size sample_memory = 0;	/* taken for samples */
-static bool any_stars = false;	/* has there ever been one? */
 static int64 parses_left = STAR_PARSES;
 static TimestampTz parses_since = 0;
 static HoneFinding *const delta = &hone_finding_delta;
@@ -199,12 +203,15 @@ lists_every_column(Query *query)
 	return false;
 }
 
+/* weights: HONE_FINDING_WEIGHTS of them, or NULL. */
 static void
-star_write(StarQuery *query)
+star_write(StarQuery *query, const HoneColumnWeight *weights)
 {
 	if (query->calls == 0 || query->sample == NULL)
 		return;
 	memset(delta, 0, offsetof(HoneFinding, sample));
+	if (weights)
+		memcpy(delta->weights, weights, sizeof(delta->weights));
 	delta->key.dbid = MyDatabaseId;
 
 	delta->key.kind = HONE_FINDING_STAR;
@@ -252,14 +259,15 @@ star_add(uint64 queryid)
 	}
 	if (slot->queryid != 0)
 	{
-		star_write(slot);
+		star_write(slot, NULL);
 		if (examined[slot->queryid % EXAMINED] == slot->queryid)
 			examined[slot->queryid % EXAMINED] = 0;
 	}
-	any_stars = true;
+	hone_any_stars = true;
 	slot->queryid = queryid;
-	slot->total = slot->calls = 0;
-	slot->written = slot->used = 0;
+	slot->wide = false;
+	slot->calls = 0;
+	slot->weighed = slot->used = 0;
 	if (slot->sample)
 		slot->sample->queryid = 0;
 }
@@ -292,24 +300,6 @@ hone_star_analyzed(ParseState *pstate, Query *query)
 	*seen = HONE_QUERYID(query);
 }
 
-/* Rows are wide, or have values that may be stored out of line. */
-static bool
-may_be_wide(const QueryDesc *query_desc)
-{
-	TupleDesc	desc = query_desc->tupDesc;
-
-	if (query_desc->plannedstmt->planTree->plan_width >= hone_advise_wide_column)
-		return true;
-	for (int i = 0; desc != NULL && i < desc->natts; i++)
-	{
-		char		storage = TupleDescAttr(desc, i)->attstorage;
-
-		if (storage == TYPSTORAGE_EXTENDED || storage == TYPSTORAGE_EXTERNAL)
-			return true;
-	}
-	return false;
-}
-
 /* Samples stay for long: loops, which come and go, need their room too. */
 static bool
 take_sample(StarQuery *query, const HoneRecord *record)
@@ -323,14 +313,10 @@ take_sample(StarQuery *query, const HoneRecord *record)
 	return true;
 }
 
-static pg_noinline void
-star_count(const HoneRecord *record)
+/* The query's statement is kept, or can be; else it is counted no longer. */
+static bool
+has_sample(StarQuery *query, const HoneRecord *record)
 {
-	StarQuery  *query = star_find(record->queryid);
-	TimestampTz now;
-
-	if (query == NULL)
-		return;
 	if (query->sample != NULL && query->sample->queryid != record->queryid)
 	{
 		sample_memory -= query->sample_size;
@@ -338,37 +324,69 @@ star_count(const HoneRecord *record)
 		pfree(query->sample);
 		query->sample = NULL;
 	}
-	if (query->sample == NULL && !take_sample(query, record))
-	{
-		/* not to be tried at each call */
-		query->queryid = 0;
+	if ((query->sample != NULL || take_sample(query, record)) &&
+		query->sample->nrels > 0)
+		return true;
+	query->queryid = 0;
+	return false;
+}
+
+static bool
+is_wide(const HoneColumnWeight *heaviest)
+{
+	return heaviest->bytes >= heaviest->rows * hone_advise_wide_column;
+}
+
+static pg_noinline void
+star_count(const HoneRecord *record)
+{
+	HoneColumnWeight weights[HONE_FINDING_WEIGHTS];
+	StarQuery  *query = star_find(record->queryid);
+	bool		weighed;
+
+	if (query == NULL)
 		return;
-	}
-	if (query->sample->nrels == 0 || (query->total == 0 && !may_be_wide(record->query_desc)))
+	weighed = hone_weights_take(record, weights);
+	if (weighed)
 	{
-		query->queryid = 0;
-		return;
+		query->wide = is_wide(&weights[0]);
+		query->weighed = record->started;
 	}
+	query->used = record->started;
+	if (!query->wide || !has_sample(query, record))
+		return;
 
 	query->calls++;
-	query->total++;
 	query->rows += record->rows;
 	query->rows_max = Max(query->rows_max, (int64) record->rows);
 	query->ms += record->elapsed_ns / 1e6;
+	if (weighed)
+		star_write(query, weights);
+}
 
-	now = query->used = record->started;
-	if (query->total == 1 ||
-		TimestampDifferenceExceeds(query->written, now, STAR_WRITE_MS))
-	{
-		query->written = now;
-		star_write(query);
-	}
+static pg_noinline DestReceiver *
+star_receive(const HoneRecord *record, QueryDesc *query_desc, DestReceiver *dest,
+			 int depth)
+{
+	const StarQuery *query = star_find(record->queryid);
+
+	if (query == NULL ||
+		!TimestampDifferenceExceeds(query->weighed, record->started, STAR_WEIGH_MS))
+		return dest;
+	return hone_weights_receive(record, query_desc, dest, depth);
+}
+
+DestReceiver *
+hone_star_receive(const HoneRecord *record, QueryDesc *query_desc, DestReceiver *dest,
+				  int depth)
+{
+	return hone_any_stars ? star_receive(record, query_desc, dest, depth) : dest;
 }
 
 void
 hone_star_finished(const HoneRecord *record)
 {
-	if (any_stars)
+	if (hone_any_stars)
 		star_count(record);
 }
 
@@ -378,6 +396,6 @@ hone_star_flush(void)
 	for (int i = 0; i < STAR_SETS; i++)
 	{
 		for (int j = 0; j < WAYS; j++)
-			star_write(&stars[i][j]);
+			star_write(&stars[i][j], NULL);
 	}
 }
