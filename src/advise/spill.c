@@ -12,10 +12,12 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "executor/executor.h"
 #include "executor/hashjoin.h"
 #include "executor/nodeHash.h"
 #include "miscadmin.h"
+#include "port/pg_bitutils.h"
 #include "utils/tuplesort.h"
 #include "utils/tuplestore.h"
 
@@ -27,6 +29,8 @@
  * their arrays grow by doubling.
  */
 #define ROW_OVERHEAD	80
+#define STORE_CHUNK_MAX	8192
+#define STORE_OVERHEAD	40
 #define MARGIN			1.1		/* over what was worked out */
 
 static void
@@ -160,6 +164,20 @@ look_at_agg(HoneNodeLook *look, AggState *agg)
 }
 
 /*
+ * Memory of a row in a store: before PostgreSQL 17 in a chunk whose size is a
+ * power of two, up to a limit; with the chunk's header and twice its pointer.
+ */
+static double
+stored_size(double width)
+{
+	double		size = width + SizeofMinimalTupleHeader;
+
+	if (size <= STORE_CHUNK_MAX)
+		size = pg_nextpower2_32((uint32) size);
+	return size + STORE_OVERHEAD;
+}
+
+/*
  * A store does not say how large it is, so the width counts that the planner
  * took for the rows of the node that fills it.
  */
@@ -175,7 +193,7 @@ look_at_store(HoneNodeLook *look, NodeTag node, Tuplestorestate *store,
 		return;
 	width = MAXALIGN(filler->plan->plan_width);
 	rows = hone_node_rows(filler) / Max(hone_node_loops(filler), 1);
-	note(look, node, rows * width / 1024, rows * (width + ROW_OVERHEAD) / 1024);
+	note(look, node, rows * width / 1024, rows * stored_size(width) / 1024);
 }
 
 void
