@@ -194,7 +194,7 @@ ADVISE_REGRESS = \
 	advise_select_star \
 	advise_missing_index \
 	advise_conditions \
-	advise_lists \
+	advise_lists advise_meaning \
 	advise_nodes \
 	advise_database \
 	advise_fixes \

@@ -258,6 +258,9 @@ add_range_fix(HoneClause *condition, Query *query, const HoneReader *reader,
 	if (!hone_relation_has_index(relid, list_make1_int(attnum), 0))
 		hone_evidence_text(advice, "index",
 						   create_index(relid, psprintf("(%s)", quote_identifier(get_attname(relid, attnum, false)))));
+	if (hone_clause_var(hone_clause_column(condition))->vartype == TIMESTAMPTZOID)
+		hone_evidence_text(advice, "note",
+						   "days begin by the session's TimeZone, as in the query; where its clock is put back over midnight, the hour that comes twice may belong to the other day");
 	condition->query->jointree = (FromExpr *)
 		range_mutator((Node *) condition->query->jointree, condition);
 	hone_advice_set(advice, &advice->fix, "%s",

@@ -13,6 +13,7 @@
 #include <math.h>
 
 #include "access/transam.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "nodes/makefuncs.h"
@@ -55,6 +56,12 @@ cast_function(Oid from, Oid to)
 		function >= FirstNormalObjectId || get_func_nargs(function) != 1)
 		return InvalidOid;
 	return function;
+}
+
+static bool
+is_float(Oid type)
+{
+	return type == FLOAT4OID || type == FLOAT8OID;
 }
 
 /* A float from which on not every whole number has one of its own. */
@@ -106,6 +113,17 @@ cast_constant(Const *con, Oid type, const char **problem)
 		return relabel_constant(con, type, problem);
 	down = cast_function(con->consttype, type);
 	up = cast_function(type, con->consttype);
+	if (type == NUMERICOID && is_float(con->consttype))
+	{
+		*problem = "several values of the column's type are equal to the constant";
+		return NULL;
+	}
+	if (OidIsValid(down) && OidIsValid(up) &&
+		(func_volatile(down) != PROVOLATILE_IMMUTABLE || func_volatile(up) != PROVOLATILE_IMMUTABLE))
+	{
+		*problem = "what the value is in the column's type depends on the session's TimeZone";
+		return NULL;
+	}
 	if (con->constisnull || is_inexact(con) || !OidIsValid(down) || !OidIsValid(up) ||
 		!OidIsValid(entry->eq_opr) || entry->eq_opr >= FirstNormalObjectId)
 	{

@@ -64,7 +64,9 @@ static const HoneTask alert_task = {
 	.command = "CALL hone._raise_alerts()",
 	.activity = "raising alerts",
 	.interval_s = &hone_alert_interval,
-	.workers = 1
+	.workers = 1,
+	/* analysing a statement may run code of those who own its types */
+	.limit_ms = 60 * 1000
 };
 
 static bool ready = false;

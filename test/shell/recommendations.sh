@@ -90,6 +90,16 @@ is "dismissed it is no alert" "$(sql "SELECT count(*) FROM hone.alerts WHERE kin
 wait_until 10 "SELECT count(*) = 0 FROM hone._alert AS a JOIN hone.recommendations AS r USING (id) WHERE r.status = 'dismissed'"
 is "and forgotten" "$(sql "SELECT count(*) FROM hone._alert AS a JOIN hone.recommendations AS r USING (id) WHERE r.status = 'dismissed'")" 0
 
+# A session that is idle in a transaction, of a role that is gone.
+sql "CREATE ROLE ghost LOGIN"
+{ echo "BEGIN; SELECT 1;"; sleep 5; } | "$HONE_BIN/psql" -XAtq -U ghost -d postgres >/dev/null &
+ghost=$!
+wait_until 10 "SELECT count(*) = 1 FROM pg_stat_activity WHERE usename = 'ghost' AND state = 'idle in transaction'"
+sql "DROP ROLE ghost"
+sleep 1.2
+is "an idle transaction of a role that is gone is told without a name" "$(sql "SET hone.advise_idle_in_transaction = '1s'; SELECT calls, evidence ? 'for_role' FROM hone.recommendations WHERE kind = 'idle_in_transaction'")" "1|f"
+wait "$ghost"
+
 # Nothing confirms it any more.
 sql "ALTER SYSTEM SET hone.recommendation_ttl = '1s'"
 sql "SELECT pg_reload_conf()" >/dev/null
