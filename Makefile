@@ -148,6 +148,7 @@ LIFECYCLE_OBJS = \
 	src/lifecycle/log.o \
 	src/lifecycle/move.o \
 	src/lifecycle/policy.o \
+	src/lifecycle/policy_check.o \
 	src/lifecycle/run.o \
 	src/lifecycle/worker.o
 

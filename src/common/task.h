@@ -20,7 +20,7 @@ typedef struct HoneTask
 	const char *activity;		/* shown in pg_stat_activity */
 	const int  *interval_s;		/* a setting: time between two rounds */
 	int			workers;		/* at the same time, in different databases */
-	int			limit_ms;		/* after so long it is cancelled; 0 = never */
+	int			limit_ms;		/* after so long it is terminated; 0 = never */
 } HoneTask;
 
 /* Static tasks, at most HONE_MAX_TASKS. */

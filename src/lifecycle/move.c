@@ -33,11 +33,15 @@
 #include "lifecycle/bounds.h"
 #include "lifecycle/log.h"
 #include "lifecycle/move.h"
+#include "lifecycle/policy.h"
 #include "common/owner.h"
 #include "lifecycle/shared.h"
 #include "tiered/tiered.h"
 
 #define MOVER_LOCK_SUBID	0x484F
+
+/* As hone._tier_policy has it. */
+#define DEFAULT_COLD_LEVEL	12
 
 typedef struct MoveTransaction
 {
@@ -45,10 +49,32 @@ typedef struct MoveTransaction
 	HoneRole	saved;
 } MoveTransaction;
 
-static const char *
-tier_name(HoneTier tier)
+static const char *const tier_names[] = {
+	[HONE_TIER_HOT] = "hot",
+	[HONE_TIER_WARM] = "warm",
+	[HONE_TIER_COLD] = "cold",
+	[HONE_TIER_ARCHIVE] = "archive",
+	[HONE_TIER_DROP] = "drop",
+};
+
+const char *
+hone_tier_name(HoneTier tier)
 {
-	return tier == HONE_TIER_WARM ? "warm" : "hot";
+	return tier_names[tier];
+}
+
+bool
+hone_tier_parse(const char *name, HoneTier *tier)
+{
+	for (int i = 0; i < lengthof(tier_names); i++)
+	{
+		if (strcmp(tier_names[i], name) == 0)
+		{
+			*tier = i;
+			return true;
+		}
+	}
+	return false;
 }
 
 static void
@@ -128,7 +154,7 @@ hone_check_movable(Oid relid, Oid caller)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("table \"%s\" is temporary", name),
 				 errhint("Only permanent partitions are moved.")));
-	if (!hone_partition_range(relid, InvalidOid, &range))
+	if (!hone_partition_range(relid, InvalidOid, NULL, &range))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("partition \"%s\" is not one by time", name),
@@ -166,23 +192,42 @@ next_transaction(void *arg)
 }
 
 /*
- * Do the policies want this partition moved by now?
+ * Where does its policy want this partition by now? False if it is there.
  */
 static bool
-is_due(Oid partition)
+read_step(Oid partition, HoneTier *to)
 {
 	Oid			types[] = {OIDOID};
 	Datum		values[1];
-	int			guc_level = NewGUCNestLevel();
+	HoneRole	saved;
+	bool		due;
 
 	values[0] = ObjectIdGetDatum(partition);
+	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
 	limit_lock_waits();
-	if (SPI_execute_with_args("SELECT FROM hone._tier_due"
+	if (SPI_execute_with_args("SELECT to_tier FROM hone._tier_due"
 							  " WHERE partition OPERATOR(pg_catalog.=) $1 AND due",
 							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read hone._tier_due");
-	AtEOXact_GUC(false, guc_level);
-	return SPI_processed > 0;
+	due = SPI_processed > 0 &&
+		hone_tier_parse(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1), to);
+	hone_restore_role(&saved);
+	return due;
+}
+
+/* The policy that is nearest above it, or what counts without one. */
+static void
+read_policy(Oid partition, HonePolicy *policy)
+{
+	HoneRole	saved;
+	Oid			parent;
+	HonePolicy	none = {.cold_level = DEFAULT_COLD_LEVEL};
+
+	hone_become_owner(hone_relation_oid("_tier_policy"), &saved);
+	parent = hone_policy_parent(partition);
+	if (!OidIsValid(parent) || !hone_policy_read(parent, policy))
+		*policy = none;
+	hone_restore_role(&saved);
 }
 
 /*
@@ -192,23 +237,29 @@ static bool
 do_move(HoneMove *move, HoneMoveRecord *record)
 {
 	MoveTransaction transaction = {.move = move};
+	HoneTieredOptions options = {0};
 	HoneTieredResult result;
+	HonePolicy	policy;
 
 	memset(&result, 0, sizeof(result));
 	lock_partition(move->partition);
-	if (move->by_policy && !is_due(move->partition))
+	if (move->by_policy && !read_step(move->partition, &move->to))
 	{
 		unlock_partition(move->partition);
 		return false;
 	}
+	record->to_tier = hone_tier_name(move->to);
 	hone_check_movable(move->partition,
 					   move->by_worker ? GetUserId() : move->caller);
+
+	read_policy(move->partition, &policy);
+	options.level = move->to == HONE_TIER_COLD ? policy.cold_level : policy.warm_level;
 
 	/* Start the first step with no snapshot and no lock left from above. */
 	hone_procedure_commit();
 	enter_transaction(&transaction);
-	if (move->to == HONE_TIER_WARM)
-		hone_tiered_compress(move->partition, hone_lock_timeout,
+	if (move->to != HONE_TIER_HOT)
+		hone_tiered_compress(move->partition, &options, hone_lock_timeout,
 							 next_transaction, &transaction, &result);
 	else
 		hone_tiered_decompress(move->partition, hone_lock_timeout,
@@ -282,9 +333,8 @@ hone_move(HoneMove *move)
 	memset(&record, 0, sizeof(record));
 	record.partition = move->partition;
 	record.name = name;
-	record.to_tier = tier_name(move->to);
+	record.to_tier = hone_tier_name(move->to);
 	record.by_worker = move->by_worker;
-	record.rest = move->to == HONE_TIER_WARM;
 	record.started = GetCurrentTimestamp();
 	move->error = NULL;
 

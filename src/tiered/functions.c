@@ -246,7 +246,7 @@ hone_compress(PG_FUNCTION_ARGS)
 	{
 		HoneTieredResult result;
 
-		hone_tiered_compress(lfirst_oid(lc), timeout, commit_in_procedure, NULL, &result);
+		hone_tiered_compress(lfirst_oid(lc), NULL, timeout, commit_in_procedure, NULL, &result);
 		report_result("compressed", lfirst_oid(lc), &result);
 	}
 	hone_procedure_end();

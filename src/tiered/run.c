@@ -467,7 +467,8 @@ compress(HoneFoldState *state, bool open,
 }
 
 void
-hone_tiered_compress(Oid relid, int lock_timeout_ms,
+hone_tiered_compress(Oid relid, const HoneTieredOptions *options,
+					 int lock_timeout_ms,
 					 HoneTieredNextTransaction next_transaction, void *arg,
 					 HoneTieredResult *result)
 {
@@ -483,6 +484,8 @@ hone_tiered_compress(Oid relid, int lock_timeout_ms,
 	result->bytes_before = hone_total_size(relid);
 
 	begin_run(&state, relid, lock_timeout_ms);
+	if (options && options->level > 0)
+		state.level = options->level;
 	hone_progress_begin(relid, result->bytes_before);
 	PG_TRY();
 	{

@@ -33,6 +33,15 @@ typedef struct HoneTieredResult
 								 * lives as long as the last transaction */
 } HoneTieredResult;
 
+/* How to compress; NULL where the defaults will do. */
+typedef struct HoneTieredOptions
+{
+	int			level;			/* zstd level of new batches; 0 = default.
+								 * From 10 (HONE_LEVEL_COLD) on they have
+								 * larger frames, and batches of lower levels
+								 * are written anew */
+} HoneTieredOptions;
+
 /*
  * Fold all plain rows of one table or leaf partition into batches, and write
  * batches with dead rows, and small ones, anew: many short transactions, each through next_transaction. Must be called inside a
@@ -44,7 +53,8 @@ typedef struct HoneTieredResult
  * constraints it cannot fold yet, 55P03 lock not available: then everything
  * committed so far stays, each row exactly once, and a later call goes on.
  */
-extern void hone_tiered_compress(Oid relid, int lock_timeout_ms,
+extern void hone_tiered_compress(Oid relid, const HoneTieredOptions *options,
+								 int lock_timeout_ms,
 								 HoneTieredNextTransaction next_transaction,
 								 void *arg, HoneTieredResult *result);
 
