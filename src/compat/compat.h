@@ -300,4 +300,14 @@ struct Port;
 typedef void (*HoneClientAuthenticationHook) (struct Port *port, int status);
 extern PGDLLIMPORT HoneClientAuthenticationHook ClientAuthentication_hook;
 
+/*
+ * Let the system forget what it keeps of an open file, where it can be asked,
+ * so that the next read comes from the disk. (POSIX; PostgreSQL has no
+ * function for it.)
+ */
+extern void hone_compat_forget_pages(int fd);
+
+/* The server's version, as SHOW prints it. */
+extern const char *hone_compat_server_version(void);
+
 #endif							/* HONE_COMPAT_H */
