@@ -82,7 +82,7 @@ bound_text(Oid relid)
 }
 
 void
-hone_archive_origin(Oid relid, HoneArchiveOrigin *origin)
+hone_archive_origin(Oid relid, const char *epoch, HoneArchiveOrigin *origin)
 {
 	int			level = hone_archive_pin_settings(HONE_ARCHIVE_MONETARY);
 	HoneTimeRange range;
@@ -91,7 +91,7 @@ hone_archive_origin(Oid relid, HoneArchiveOrigin *origin)
 	origin->bound = bound_text(relid);
 	if (origin->bound != NULL)
 		origin->parent = hone_qualified_name(get_partition_parent(relid, true));
-	if (hone_partition_range(relid, InvalidOid, &range) && range.bounded)
+	if (hone_partition_range(relid, InvalidOid, epoch, &range) && range.bounded)
 	{
 		origin->ranged = true;
 		origin->range_start = range.start;

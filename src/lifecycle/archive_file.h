@@ -39,9 +39,10 @@ typedef void (*HoneArchiveProgress) (int64 rows, int64 raw_bytes, void *arg);
 
 /*
  * Where a partition hangs now, from the catalogs; to be asked before it is
- * detached. Strings live in the current memory context.
+ * detached. epoch: its policy's, or NULL. Strings live in the current memory context.
  */
-extern void hone_archive_origin(Oid relid, HoneArchiveOrigin *origin);
+extern void hone_archive_origin(Oid relid, const char *epoch,
+								HoneArchiveOrigin *origin);
 
 /*
  * Write the rows of rel that the snapshot sees to a new archive, store it, read

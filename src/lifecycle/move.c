@@ -40,9 +40,6 @@
 
 #define MOVER_LOCK_SUBID	0x484F
 
-/* As hone._tier_policy has it. */
-#define DEFAULT_COLD_LEVEL	12
-
 typedef struct MoveTransaction
 {
 	HoneMove   *move;
@@ -132,6 +129,7 @@ hone_check_movable(Oid relid, Oid caller)
 	char		kind = get_rel_relkind(relid);
 	char	   *name = get_rel_name(relid);
 	HoneTimeRange range;
+	HonePolicy	policy;
 
 	if (kind != '\0' && IsCatalogRelationOid(relid))
 		ereport(ERROR,
@@ -154,7 +152,8 @@ hone_check_movable(Oid relid, Oid caller)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("table \"%s\" is temporary", name),
 				 errhint("Only permanent partitions are moved.")));
-	if (!hone_partition_range(relid, InvalidOid, NULL, &range))
+	hone_policy_of(relid, &policy);
+	if (!hone_partition_range(relid, policy.parent, policy.epoch, &range))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("partition \"%s\" is not one by time", name),
@@ -215,21 +214,6 @@ read_step(Oid partition, HoneTier *to)
 	return due;
 }
 
-/* The policy that is nearest above it, or what counts without one. */
-static void
-read_policy(Oid partition, HonePolicy *policy)
-{
-	HoneRole	saved;
-	Oid			parent;
-	HonePolicy	none = {.cold_level = DEFAULT_COLD_LEVEL};
-
-	hone_become_owner(hone_relation_oid("_tier_policy"), &saved);
-	parent = hone_policy_parent(partition);
-	if (!OidIsValid(parent) || !hone_policy_read(parent, policy))
-		*policy = none;
-	hone_restore_role(&saved);
-}
-
 /*
  * The move itself; throws. Returns false when there was nothing to do.
  */
@@ -252,7 +236,7 @@ do_move(HoneMove *move, HoneMoveRecord *record)
 	hone_check_movable(move->partition,
 					   move->by_worker ? GetUserId() : move->caller);
 
-	read_policy(move->partition, &policy);
+	hone_policy_of(move->partition, &policy);
 	options.level = move->to == HONE_TIER_COLD ? policy.cold_level : policy.warm_level;
 
 	/* Start the first step with no snapshot and no lock left from above. */

@@ -38,10 +38,10 @@ typedef struct HonePolicy
 extern bool hone_policy_read(Oid parent, HonePolicy *policy);
 
 /*
- * The nearest table above a partition that has a policy, or InvalidOid. Like
- * above.
+ * The policy of the nearest table above a partition that has one, read as the
+ * owner of pg_hone's tables; else one that says nothing, of no parent.
  */
-extern Oid	hone_policy_parent(Oid partition);
+extern void hone_policy_of(Oid partition, HonePolicy *policy);
 
 /* ---- policy_check.c ---- */
 

@@ -22,6 +22,7 @@
 
 #include "common/owner.h"
 #include "compat/compat.h"
+#include "lifecycle/archive_target.h"
 #include "lifecycle/bounds.h"
 #include "lifecycle/policy.h"
 
@@ -222,16 +223,6 @@ check_tablespace(const HonePolicy *policy)
 				 errdetail("The owner of table \"%s\" may not create tables in it.", get_rel_name(policy->parent)),
 				 errhint("GRANT CREATE ON TABLESPACE %s TO %s.", quote_identifier(policy->cold_tablespace),
 						 quote_identifier(GetUserNameFromId(owner, false)))));
-}
-
-/* Until there are archives. */
-static void
-hone_archive_require_target(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("no archive target is configured"),
-			 errhint("Set hone.archive_directory, or hone.archive_command and hone.restore_command, in postgresql.conf.")));
 }
 
 static void
