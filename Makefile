@@ -151,12 +151,15 @@ LIFECYCLE_OBJS = \
 	src/lifecycle/archive_target.o \
 	src/lifecycle/archive_text.o \
 	src/lifecycle/bounds.o \
+	src/lifecycle/changes.o \
 	src/lifecycle/launcher.o \
+	src/lifecycle/leave.o \
 	src/lifecycle/lifecycle.o \
 	src/lifecycle/log.o \
 	src/lifecycle/move.o \
 	src/lifecycle/policy.o \
 	src/lifecycle/policy_check.o \
+	src/lifecycle/restore.o \
 	src/lifecycle/run.o \
 	src/lifecycle/worker.o
 
@@ -176,6 +179,7 @@ SQL_FRAGMENTS = \
 	sql/install/40_tiered.sql \
 	sql/install/50_lifecycle.sql \
 	sql/install/52_archive.sql \
+	sql/install/55_leave.sql \
 	sql/install/60_batch.sql \
 	sql/install/90_privileges.sql
 

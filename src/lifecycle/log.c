@@ -145,7 +145,7 @@ hone_log_move(const HoneMoveRecord *record)
 	write_log(record);
 	if (record->error != NULL)
 		note_failure(record);
-	else
+	else if (!record->gone)
 	{
 		rest_a_day(record->partition);
 		note_tier(record);
