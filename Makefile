@@ -235,6 +235,7 @@ LIFECYCLE_REGRESS = \
 	lifecycle_bad_input \
 	lifecycle_move \
 	lifecycle_archive_file \
+	lifecycle_archive \
 	lifecycle_worker \
 	lifecycle_security
 BATCH_REGRESS = \

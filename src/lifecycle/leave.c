@@ -57,6 +57,7 @@ typedef struct Leaving
 	bool		known;
 	Oid			parent;
 	char	   *archive;		/* its name; NULL */
+	char	   *unfinished;		/* one that may be there in part; NULL */
 	HoneMark	mark;
 	HoneArchiveFile file;
 	HoneArchiveOrigin origin;
@@ -121,14 +122,16 @@ read_leaving(Oid partition, Leaving *leaving)
 	char	   *sha256;
 
 	memset(leaving, 0, sizeof(*leaving));
-	if (run_for("SELECT l.parent, a.name, l.lsn, l.files, a.rows, a.raw_bytes, a.bytes, a.sha256, a.bound"
+	if (run_for("SELECT l.parent, a.name, l.lsn, l.files, a.rows, a.raw_bytes, a.bytes, a.sha256, a.bound, l.archive"
 				" FROM hone._tier_leaving l LEFT JOIN hone._archive a ON a.name OPERATOR(pg_catalog.=) l.archive"
 				" WHERE l.partition OPERATOR(pg_catalog.=) $1", partition) == 0)
 		return;
 	leaving->known = true;
 	leaving->parent = DatumGetObjectId(value_of(1, &isnull));
 	leaving->archive = text_of(2);
-	if (leaving->archive != NULL)
+	if (leaving->archive == NULL)
+		leaving->unfinished = text_of(10);
+	else
 	{
 		leaving->mark.lsn = DatumGetLSN(value_of(3, &isnull));
 		leaving->mark.files = text_of(4);
@@ -152,7 +155,12 @@ note_leaving(const HoneMove *move, const Leaving *leaving)
 	values[0] = ObjectIdGetDatum(move->partition);
 	values[1] = ObjectIdGetDatum(leaving->parent);
 	values[2] = CStringGetTextDatum(hone_tier_name(move->to));
-	if (leaving->archive != NULL)
+	if (leaving->unfinished != NULL)
+	{
+		values[3] = CStringGetTextDatum(leaving->unfinished);
+		nulls[3] = ' ';
+	}
+	else if (leaving->archive != NULL)
 	{
 		values[3] = CStringGetTextDatum(leaving->archive);
 		values[4] = LSNGetDatum(leaving->mark.lsn);
@@ -235,10 +243,12 @@ static void
 write_file(Relation rel, Leaving *leaving)
 {
 	memset(&leaving->file, 0, sizeof(leaving->file));
+	leaving->file.name = leaving->unfinished;	/* NULL: a new one */
 	PushActiveSnapshot(GetLatestSnapshot());
 	hone_archive_write(rel, GetActiveSnapshot(), &leaving->origin, HONE_ARCHIVE_LEVEL,
 					   NULL, NULL, &leaving->file);
 	PopActiveSnapshot();
+	leaving->unfinished = NULL;
 	keep_file(leaving);
 }
 
@@ -265,38 +275,64 @@ open_partition(Oid partition)
 	return rel;
 }
 
+/* Has an archive of an earlier try all rows still? */
+static bool
+is_archived(HoneMove *move, const Leaving *leaving)
+{
+	HoneRole	saved;
+	Relation	rel;
+	bool		unchanged;
+
+	if (leaving->archive == NULL)
+		return false;
+	hone_procedure_commit();
+	hone_move_enter(move, &saved);
+	rel = open_partition(move->partition);
+	unchanged = hone_unchanged_since(rel, &leaving->mark);
+	relation_close(rel, NoLock);
+	hone_restore_role(&saved);
+	return unchanged;
+}
+
 /*
- * Write the archive, unless one of an earlier try still has all rows.
+ * Write the archive. Its name is written down before, so that what a crash
+ * leaves of it is found and removed.
  */
 static void
 archive_step(HoneMove *move, const HonePolicy *policy, Leaving *leaving)
 {
-	char	   *outdated = NULL;
+	char	   *outdated = leaving->archive;
 	int64		heap_bytes = bytes_when_hot(move->partition);
+	MemoryContext old;
 	HoneRole	saved;
 	Relation	rel;
 
-	hone_procedure_commit();
-	hone_move_enter(move, &saved);
-	rel = open_partition(move->partition);
-	if (leaving->archive == NULL || !hone_unchanged_since(rel, &leaving->mark))
-	{
-		outdated = leaving->archive;
-		hone_archive_origin(move->partition, policy->epoch, &leaving->origin);
-		hone_mark(rel, &leaving->mark);
-		write_file(rel, leaving);
-		hone_restore_role(&saved);
-		if (outdated)
-			forget_archive(outdated);
-		note_archive(move, policy, leaving, heap_bytes);
-		note_leaving(move, leaving);
-	}
-	else
-		hone_restore_role(&saved);
-	relation_close(rel, NoLock);
+	if (is_archived(move, leaving))
+		return;
+	if (leaving->unfinished)
+		hone_archive_remove(leaving->unfinished);
+	old = MemoryContextSwitchTo(hone_procedure_context());
+	hone_archive_origin(move->partition, policy->epoch, &leaving->origin);
+	leaving->unfinished = hone_archive_new_name(get_namespace_name(get_rel_namespace(move->partition)),
+												get_rel_name(move->partition), move->partition,
+												&leaving->origin);
+	MemoryContextSwitchTo(old);
+	note_leaving(move, leaving);
+	if (outdated)
+		forget_archive(outdated);
 	hone_procedure_commit();
 	if (outdated)
 		hone_archive_remove(outdated);
+
+	hone_move_enter(move, &saved);
+	rel = open_partition(move->partition);
+	hone_mark(rel, &leaving->mark);
+	write_file(rel, leaving);
+	relation_close(rel, NoLock);
+	hone_restore_role(&saved);
+	note_archive(move, policy, leaving, heap_bytes);
+	note_leaving(move, leaving);
+	hone_procedure_commit();
 }
 
 /* ------------------------------------------------------------------------

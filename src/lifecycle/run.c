@@ -20,6 +20,7 @@
 #include "common/procedure.h"
 #include "lifecycle/leave.h"
 #include "lifecycle/move.h"
+#include "lifecycle/policy.h"
 #include "common/owner.h"
 #include "lifecycle/run.h"
 #include "lifecycle/shared.h"
@@ -219,6 +220,8 @@ hone_move_partition(PG_FUNCTION_ARGS)
 	move.partition = PG_GETARG_OID(0);
 	move.to = parse_tier(fcinfo);
 	hone_check_movable(move.partition, move.caller);
+	if (move.to == HONE_TIER_ARCHIVE)
+		hone_check_may_archive(move.caller);
 
 	hone_procedure_begin(fcinfo, "hone.move_partition");
 	if (hone_move(&move) == HONE_MOVE_FAILED)
