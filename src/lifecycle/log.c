@@ -63,6 +63,8 @@ write_log(const HoneMoveRecord *record)
 		values[8] = CStringGetTextDatum(unpack_sql_state(record->sqlstate));
 		values[9] = CStringGetTextDatum(record->error);
 	}
+	if (record->unfinished)
+		nulls[7] = 'n';
 	if (record->note == NULL)
 		nulls[10] = 'n';
 	else
@@ -141,6 +143,8 @@ hone_log_move(const HoneMoveRecord *record)
 	write_log(record);
 	if (record->error != NULL)
 		note_failure(record);
+	else if (record->unfinished)
+		;						/* as it was before: due */
 	else if (record->rest)
 		rest_a_day(record->partition);
 	else

@@ -20,6 +20,7 @@ typedef struct HoneMoveRecord
 	const char *to_tier;
 	bool		by_worker;
 	bool		rest;			/* when done, leave it alone for a day */
+	bool		unfinished;		/* neither done nor failed: to be gone on with */
 	TimestampTz started;
 	int64		rows;
 	bool		rewritten;		/* also batches that were there */

@@ -15,6 +15,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/catalog.h"
 #include "catalog/pg_class.h"
@@ -27,6 +28,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "common/procedure.h"
@@ -34,7 +36,9 @@
 #include "lifecycle/log.h"
 #include "lifecycle/move.h"
 #include "common/owner.h"
+#include "lifecycle/pace.h"
 #include "lifecycle/shared.h"
+#include "tiered/progress.h"
 #include "tiered/tiered.h"
 
 #define MOVER_LOCK_SUBID	0x484F
@@ -185,16 +189,46 @@ is_due(Oid partition)
 	return SPI_processed > 0;
 }
 
+/* By its access method, which takes no lock. */
+static HoneTier
+current_tier(Oid partition)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(partition));
+	HoneTier	tier = HONE_TIER_HOT;
+
+	if (!HeapTupleIsValid(tuple))
+		return tier;
+	if (((Form_pg_class) GETSTRUCT(tuple))->relam == hone_tiered_am_oid())
+		tier = HONE_TIER_WARM;
+	ReleaseSysCache(tuple);
+	return tier;
+}
+
+/*
+ * Show it in hone.tier_progress.
+ */
+static void
+begin_progress(const HoneMove *move)
+{
+	HoneTimeRange range;
+	Oid			parent = InvalidOid;
+
+	if (hone_partition_range(move->partition, InvalidOid, &range))
+		parent = range.parent;
+	hone_progress_begin_move(move->partition, parent,
+							 tier_name(current_tier(move->partition)),
+							 tier_name(move->to));
+}
+
 /*
  * The move itself; throws. Returns false when there was nothing to do.
  */
 static bool
-do_move(HoneMove *move, HoneMoveRecord *record)
+do_move(HoneMove *move, HoneMoveRecord *record, HoneTieredResult *result)
 {
 	MoveTransaction transaction = {.move = move};
-	HoneTieredResult result;
+	const HoneTieredPace *pace;
 
-	memset(&result, 0, sizeof(result));
 	lock_partition(move->partition);
 	if (move->by_policy && !is_due(move->partition))
 	{
@@ -204,42 +238,52 @@ do_move(HoneMove *move, HoneMoveRecord *record)
 	hone_check_movable(move->partition,
 					   move->by_worker ? GetUserId() : move->caller);
 
+	begin_progress(move);
+	pace = move->by_worker ? hone_pace_begin() : NULL;
+
 	/* Start the first step with no snapshot and no lock left from above. */
 	hone_procedure_commit();
 	enter_transaction(&transaction);
 	if (move->to == HONE_TIER_WARM)
-		hone_tiered_compress(move->partition, hone_lock_timeout,
-							 next_transaction, &transaction, &result);
+		hone_tiered_compress(move->partition, hone_lock_timeout, pace,
+							 next_transaction, &transaction, result);
 	else
-		hone_tiered_decompress(move->partition, hone_lock_timeout,
-							   next_transaction, &transaction, &result);
+		hone_tiered_decompress(move->partition, hone_lock_timeout, pace,
+							   next_transaction, &transaction, result);
 	hone_restore_role(&transaction.saved);
 	unlock_partition(move->partition);
 
-	record->rows = result.rows;
-	record->rewritten = result.rewritten > 0;
-	record->bytes_before = result.bytes_before;
-	record->bytes_after = result.bytes_after;
-	if (result.vacuum_error != NULL)
+	if (result->vacuum_error != NULL)
 		record->note = MemoryContextStrdup(hone_procedure_context(),
 										   psprintf("space was not given back yet: %s",
-													result.vacuum_error));
+													result->vacuum_error));
 	return true;
 }
 
 /*
  * Catch the error of a move and leave its transaction. A cancel request of a
- * user's own session is no failure of the move, and goes on.
+ * user's own session is no failure of the move, and goes on; nor is it one that
+ * the worker is to move no more now.
  */
 static void
 leave_failed_move(HoneMove *move, HoneMoveRecord *record)
 {
+	ErrorData  *error;
+
+	hone_progress_end_move();
 	MemoryContextSwitchTo(hone_procedure_context());
-	move->error = CopyErrorData();
-	if (!move->by_worker && move->error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+	error = CopyErrorData();
+	if (!move->by_worker && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		PG_RE_THROW();
 	FlushErrorState();
 	hone_procedure_rollback();
+	if (move->by_worker && hone_pace_stopped() != NULL)
+	{
+		record->note = psprintf("paused: %s", hone_pace_stopped());
+		record->unfinished = true;
+		return;
+	}
+	move->error = error;
 	record->sqlstate = move->error->sqlerrcode;
 	record->error = move->error->message;
 }
@@ -252,6 +296,8 @@ static void
 note_outcome(const HoneMove *move, const HoneMoveRecord *record,
 			 HoneMoveOutcome outcome)
 {
+	if (outcome == HONE_MOVE_STOPPED && record->rows == 0 && !record->rewritten)
+		return;
 	PG_TRY();
 	{
 		if (outcome != HONE_MOVE_SKIPPED)
@@ -273,6 +319,7 @@ HoneMoveOutcome
 hone_move(HoneMove *move)
 {
 	HoneMoveRecord record;
+	HoneTieredResult result;
 	HoneMoveOutcome outcome;
 	volatile bool moved = false;
 	char	   *name = hone_qualified_name(move->partition);
@@ -280,6 +327,7 @@ hone_move(HoneMove *move)
 	if (name == NULL)
 		return HONE_MOVE_SKIPPED;
 	memset(&record, 0, sizeof(record));
+	memset(&result, 0, sizeof(result));
 	record.partition = move->partition;
 	record.name = name;
 	record.to_tier = tier_name(move->to);
@@ -290,15 +338,22 @@ hone_move(HoneMove *move)
 
 	PG_TRY();
 	{
-		moved = do_move(move, &record);
+		moved = do_move(move, &record, &result);
+		hone_progress_end_move();
 	}
 	PG_CATCH();
 	{
 		leave_failed_move(move, &record);
 	}
 	PG_END_TRY();
+	record.rows = result.rows;
+	record.rewritten = result.rewritten > 0;
+	record.bytes_before = result.bytes_before;
+	record.bytes_after = result.bytes_after;
 
-	if (move->error != NULL)
+	if (record.unfinished)
+		outcome = HONE_MOVE_STOPPED;
+	else if (move->error != NULL)
 		outcome = HONE_MOVE_FAILED;
 	else if (!moved || (move->by_policy && record.rows == 0 && !record.rewritten))
 		outcome = HONE_MOVE_SKIPPED;

@@ -20,6 +20,7 @@
 #include "common/procedure.h"
 #include "lifecycle/move.h"
 #include "common/owner.h"
+#include "lifecycle/pace.h"
 #include "lifecycle/run.h"
 #include "lifecycle/shared.h"
 
@@ -108,6 +109,8 @@ hone_run_due(bool by_worker, HoneRunResult *result)
 		.by_policy = true,.by_worker = by_worker,.caller = caller};
 
 		CHECK_FOR_INTERRUPTS();
+		if (by_worker && hone_pace_objection() != NULL)
+			return;
 		if (by_worker)
 			report_activity(move.partition);
 		switch (hone_move(&move))
@@ -121,6 +124,8 @@ hone_run_due(bool by_worker, HoneRunResult *result)
 				break;
 			case HONE_MOVE_SKIPPED:
 				break;
+			case HONE_MOVE_STOPPED:
+				return;
 		}
 	}
 }

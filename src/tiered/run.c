@@ -95,6 +95,41 @@ next_step(HoneTieredNextTransaction next_transaction, void *arg)
 	CHECK_FOR_INTERRUPTS();
 }
 
+static bool
+rows_are_left(const HoneFoldState *state)
+{
+	if (!state->started || state->prepared != NULL)
+		return true;
+	if (state->order != NULL)
+		return state->next_block < state->end_block || state->next_row < state->window_rows;
+	return state->next_block < state->end_block &&
+		ItemPointerGetBlockNumberNoCheck(&state->prepared_to) < state->end_block;
+}
+
+/*
+ * A run that ended now would have another one behind it.
+ */
+static bool
+may_stop(const HoneFoldState *state)
+{
+	return rows_are_left(state) ||
+		(state->rows == 0 && (state->rewritten == 0 || state->groups != NIL));
+}
+
+/*
+ * Between steps, at the start of a transaction: wait as long as the run is to.
+ */
+static void
+keep_pace(const HoneFoldState *state, void *arg)
+{
+	int64		bytes = hone_progress_take_work();
+
+	if (state->pace == NULL)
+		return;
+	InvalidateCatalogSnapshot();
+	state->pace->pause(bytes, may_stop(state), arg);
+}
+
 static void
 report_locked(Oid relid, HoneStepResult result)
 {
@@ -167,6 +202,7 @@ run_steps(HoneFoldState *state, StepFunction step,
 
 		next_step(next_transaction, arg);
 		adapt_to_time_held(state);
+		keep_pace(state, arg);
 		result = run_step(state, step);
 		if (result == HONE_STEP_LAST)
 			return;
@@ -179,6 +215,7 @@ run_steps(HoneFoldState *state, StepFunction step,
 		hone_progress_lock_wait();
 		next_step(next_transaction, arg);
 		state->locked = false;
+		keep_pace(state, arg);
 		pg_usleep(Min(state->lock_timeout_ms, RETRY_PAUSE_MS) * 1000L);
 	}
 }
@@ -374,18 +411,28 @@ give_space_back(HoneFoldState *state, HoneTieredNextTransaction next_transaction
 	result->vacuum_error = error;
 }
 
-/* What steps remember goes with this, however the run ends. */
+/*
+ * However the run ends: say how far it came. What steps remember goes.
+ */
 static void
-end_run(HoneFoldState *state)
+end_run(HoneFoldState *state, HoneTieredResult *result)
 {
+	if (result != NULL)
+	{
+		result->rows = state->rows;
+		result->batches = state->batches;
+		result->rewritten = state->rewritten;
+	}
 	hone_progress_end();
 	MemoryContextDelete(state->context);
 }
 
 static void
-begin_run(HoneFoldState *state, Oid relid, int lock_timeout_ms)
+begin_run(HoneFoldState *state, Oid relid, int lock_timeout_ms,
+		  const HoneTieredPace *pace)
 {
 	memset(state, 0, sizeof(*state));
+	state->pace = pace;
 	state->relid = relid;
 	state->lock_timeout_ms = lock_timeout_ms;
 	state->level = WARM_LEVEL;
@@ -443,6 +490,7 @@ rewrite(HoneFoldState *state, HoneTieredNextTransaction next_transaction,
 	if (run_step(state, hone_rewrite_sort_step) == HONE_STEP_LAST)
 		return false;
 	next_step(next_transaction, arg);
+	keep_pace(state, arg);
 	return run_step(state, hone_rewrite_step) == HONE_STEP_MORE;
 }
 
@@ -452,6 +500,7 @@ compress(HoneFoldState *state, bool open,
 		 HoneTieredResult *result)
 {
 	next_step(next_transaction, arg);
+	keep_pace(state, arg);
 	read_order(state);
 	if (!open && hone_compress_rewrite)
 		open = rewrite(state, next_transaction, arg);
@@ -462,12 +511,13 @@ compress(HoneFoldState *state, bool open,
 	run_steps(state, hone_recompress_step, next_transaction, arg);
 	run_steps(state, forget_moves_step, next_transaction, arg);
 	next_step(next_transaction, arg);
+	keep_pace(state, arg);
 	if (state->rows > 0 || state->rewritten > 0)
 		give_space_back(state, next_transaction, arg, result);
 }
 
 void
-hone_tiered_compress(Oid relid, int lock_timeout_ms,
+hone_tiered_compress(Oid relid, int lock_timeout_ms, const HoneTieredPace *pace,
 					 HoneTieredNextTransaction next_transaction, void *arg,
 					 HoneTieredResult *result)
 {
@@ -482,7 +532,7 @@ hone_tiered_compress(Oid relid, int lock_timeout_ms,
 	table_close(rel, AccessShareLock);
 	result->bytes_before = hone_total_size(relid);
 
-	begin_run(&state, relid, lock_timeout_ms);
+	begin_run(&state, relid, lock_timeout_ms, pace);
 	hone_progress_begin(relid, result->bytes_before);
 	PG_TRY();
 	{
@@ -490,12 +540,9 @@ hone_tiered_compress(Oid relid, int lock_timeout_ms,
 	}
 	PG_FINALLY();
 	{
-		end_run(&state);
+		end_run(&state, result);
 	}
 	PG_END_TRY();
-	result->rows = state.rows;
-	result->batches = state.batches;
-	result->rewritten = state.rewritten;
 	result->bytes_after = hone_total_size(relid);
 }
 
@@ -505,12 +552,14 @@ decompress(HoneFoldState *state, HoneTieredNextTransaction next_transaction,
 {
 	run_steps(state, unfold_all_step, next_transaction, arg);
 	next_step(next_transaction, arg);
+	keep_pace(state, arg);
+	hone_progress_phase(HONE_PHASE_SPACE);
 	if (state->batches > 0)
 		result->vacuum_error = vacuum(state);
 }
 
 void
-hone_tiered_decompress(Oid relid, int lock_timeout_ms,
+hone_tiered_decompress(Oid relid, int lock_timeout_ms, const HoneTieredPace *pace,
 					   HoneTieredNextTransaction next_transaction, void *arg,
 					   HoneTieredResult *result)
 {
@@ -524,7 +573,8 @@ hone_tiered_decompress(Oid relid, int lock_timeout_ms,
 	tiered = hone_is_tiered(rel);
 	table_close(rel, AccessShareLock);
 	result->bytes_before = hone_total_size(relid);
-	begin_run(&state, relid, lock_timeout_ms);
+	begin_run(&state, relid, lock_timeout_ms, pace);
+	hone_progress_begin(relid, result->bytes_before);
 	PG_TRY();
 	{
 		if (tiered)
@@ -532,11 +582,9 @@ hone_tiered_decompress(Oid relid, int lock_timeout_ms,
 	}
 	PG_FINALLY();
 	{
-		end_run(&state);
+		end_run(&state, result);
 	}
 	PG_END_TRY();
-	result->rows = state.rows;
-	result->batches = state.batches;
 	result->bytes_after = hone_total_size(relid);
 }
 
@@ -547,14 +595,14 @@ hone_tiered_make_parent_ordinary(Oid relid, int lock_timeout_ms,
 {
 	HoneFoldState state;
 
-	begin_run(&state, relid, lock_timeout_ms);
+	begin_run(&state, relid, lock_timeout_ms, NULL);
 	PG_TRY();
 	{
 		run_steps(&state, parent_step, next_transaction, arg);
 	}
 	PG_FINALLY();
 	{
-		end_run(&state);
+		end_run(&state, NULL);
 	}
 	PG_END_TRY();
 }

@@ -22,29 +22,49 @@ extern void hone_tiered_init(void);
  */
 typedef void (*HoneTieredNextTransaction) (void *arg);
 
+/*
+ * How fast a run goes. pause is called between steps, holding no lock and no
+ * snapshot, with the bytes that were read and written since its last call (of
+ * rows as they are uncompressed, of batches as they are stored). It may sleep;
+ * an error that it raises ends the run, and what was committed so far stays.
+ * It is not to raise one of its own unless may_stop: else all rows are folded,
+ * and only their space is left to be given back, for which no later run comes.
+ *
+ * A table of more than burst bytes is never written anew at once, but always
+ * in steps: nothing can pause under the lock that the fast way holds.
+ */
+typedef struct HoneTieredPace
+{
+	void		(*pause) (int64 bytes, bool may_stop, void *arg);
+	int64		burst;			/* 0: no limit */
+} HoneTieredPace;
+
 typedef struct HoneTieredResult
 {
-	int64		rows;			/* rows moved */
+	int64		rows;			/* rows moved, also by a run that failed */
 	int64		batches;		/* batches written or unfolded */
 	int64		rewritten;		/* batches that were compressed again */
 	int64		bytes_before;	/* total size with indexes, before */
-	int64		bytes_after;	/* and after (space given back included) */
+	int64		bytes_after;	/* and after (space given back included); 0
+								 * after an error */
 	char	   *vacuum_error;	/* why space was not given back, or NULL;
 								 * lives as long as the last transaction */
 } HoneTieredResult;
 
 /*
  * Fold all plain rows of one table or leaf partition into batches, and write
- * batches with dead rows, and small ones, anew: many short transactions, each through next_transaction. Must be called inside a
- * transaction, outside a transaction block, holding no lock on the relation;
- * returns inside a (new) transaction. Locks are waited for lock_timeout_ms
- * at the most.
+ * batches with dead rows, and small ones, anew: many short transactions, each
+ * through next_transaction, as fast as pace says (NULL: as it can). Must be
+ * called inside a transaction, outside a transaction block, holding no lock on
+ * the relation; returns inside a (new) transaction. Locks are waited for
+ * lock_timeout_ms at the most.
  *
  * Errors: 42809 wrong kind of relation, 42501 not owner, 0A000 keys or
  * constraints it cannot fold yet, 55P03 lock not available: then everything
  * committed so far stays, each row exactly once, and a later call goes on.
  */
 extern void hone_tiered_compress(Oid relid, int lock_timeout_ms,
+								 const HoneTieredPace *pace,
 								 HoneTieredNextTransaction next_transaction,
 								 void *arg, HoneTieredResult *result);
 
@@ -56,6 +76,7 @@ extern void hone_tiered_set_order(Oid relid, const char *text);
 
 /* The way back: every compressed row a plain heap row again. */
 extern void hone_tiered_decompress(Oid relid, int lock_timeout_ms,
+								   const HoneTieredPace *pace,
 								   HoneTieredNextTransaction next_transaction,
 								   void *arg, HoneTieredResult *result);
 
