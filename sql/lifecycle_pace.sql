@@ -3,10 +3,12 @@ SELECT name, setting, unit, context FROM pg_settings
 WHERE name IN ('hone.tier_throughput', 'hone.tier_window', 'hone.max_replica_lag', 'hone.max_workers') ORDER BY name;
 
 -- What cannot be set.
+\set VERBOSITY sqlstate
 ALTER SYSTEM SET hone.tier_throughput = '-1MB';
 ALTER SYSTEM SET hone.max_replica_lag = '-1s';
 ALTER SYSTEM SET hone.max_workers = 0;
 ALTER SYSTEM SET hone.max_workers = 17;
+\set VERBOSITY default
 ALTER SYSTEM SET hone.tier_window = 'night';
 ALTER SYSTEM SET hone.tier_window = 'mon-fri';
 ALTER SYSTEM SET hone.tier_window = 'mon-fr 10:00-12:00';
@@ -72,7 +74,7 @@ SELECT hone.pause_worker();
 SELECT hone.pause_worker();
 SELECT paused FROM hone._worker_state;
 SET ROLE hone_lp_other;
-SELECT item, value LIKE 'paused since 20%' AS paused, ok, hint FROM hone.status WHERE item = 'moves';
+SELECT item, value LIKE 'paused since %' AS paused, ok, hint FROM hone.status WHERE item = 'moves';
 RESET ROLE;
 SELECT paused_by, paused_at <= now() AS before FROM hone._worker_state;
 BEGIN;

@@ -147,6 +147,7 @@ hone_pace_objection(void)
 	if (ConfigReloadPending)
 	{
 		ConfigReloadPending = false;
+
 		ProcessConfigFile(PGC_SIGHUP);
 	}
 	if (!is_in_window())
@@ -231,6 +232,7 @@ throttle(int64 bytes, bool may_stop)
 		else if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;
+
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 	}

@@ -180,7 +180,7 @@ hone_window_parse(const char *text, HoneWindow *window)
 }
 
 bool
-hone_window_contains(const HoneWindow *window, TimestampTz at, const pg_tz *zone)
+hone_window_contains(const HoneWindow *window, TimestampTz at, const pg_tz * zone)
 {
 	pg_time_t	seconds = timestamptz_to_time_t(at);
 	struct pg_tm *local = pg_localtime(&seconds, zone);

@@ -32,6 +32,6 @@ extern const char *hone_window_parse(const char *text, HoneWindow *window);
 
 /* By the clocks of a time zone, which leap and fall back by its rules. */
 extern bool hone_window_contains(const HoneWindow *window, TimestampTz at,
-								 const pg_tz *zone);
+								 const pg_tz * zone);
 
 #endif							/* HONE_LIFECYCLE_WINDOW_H */

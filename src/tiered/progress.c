@@ -171,6 +171,7 @@ begin_figures(Figures *figures, Oid relid)
 	memset(figures, 0, sizeof(*figures));
 	figures->pid = MyProcPid;
 	figures->dbid = MyDatabaseId;
+
 	figures->userid = GetUserId();
 	figures->relid = relid;
 	figures->phase = HONE_PHASE_STARTING;
@@ -339,6 +340,7 @@ put_move(Datum *values, bool *nulls, const Figures *figures)
 	}
 	values[0] = ObjectIdGetDatum(figures->parent);
 	nulls[0] |= figures->dbid != MyDatabaseId;
+
 	values[1] = CStringGetTextDatum(figures->from);
 	values[2] = CStringGetTextDatum(figures->to);
 	values[3] = TimestampTzGetDatum(figures->move_started_at);
