@@ -142,6 +142,14 @@ TIERED_OBJS = \
 	src/tiered/write.o
 
 LIFECYCLE_OBJS = \
+	src/lifecycle/archive_command.o \
+	src/lifecycle/archive_file.o \
+	src/lifecycle/archive_functions.o \
+	src/lifecycle/archive_manifest.o \
+	src/lifecycle/archive_read.o \
+	src/lifecycle/archive_stream.o \
+	src/lifecycle/archive_target.o \
+	src/lifecycle/archive_text.o \
 	src/lifecycle/bounds.o \
 	src/lifecycle/launcher.o \
 	src/lifecycle/lifecycle.o \
@@ -149,6 +157,7 @@ LIFECYCLE_OBJS = \
 	src/lifecycle/move.o \
 	src/lifecycle/pace.o \
 	src/lifecycle/policy.o \
+	src/lifecycle/policy_check.o \
 	src/lifecycle/replicas.o \
 	src/lifecycle/run.o \
 	src/lifecycle/window.o \
@@ -170,6 +179,7 @@ SQL_FRAGMENTS = \
 	sql/install/30_advise.sql \
 	sql/install/40_tiered.sql \
 	sql/install/50_lifecycle.sql \
+	sql/install/52_archive.sql \
 	sql/install/54_pace.sql \
 	sql/install/60_batch.sql \
 	sql/install/90_privileges.sql
@@ -225,6 +235,7 @@ LIFECYCLE_REGRESS = \
 	lifecycle_policy \
 	lifecycle_bad_input \
 	lifecycle_move \
+	lifecycle_archive_file \
 	lifecycle_worker \
 	lifecycle_pace \
 	lifecycle_security

@@ -145,6 +145,27 @@ FROM hone.recommendations WHERE kind = 'select_star' ORDER BY 1;
 SELECT c->>'column' AS column, c->'bytes' AS bytes, c->'out_of_line' AS out_of_line, c->'fetches' AS fetches
 FROM hone.recommendations, jsonb_array_elements(evidence->'columns') c WHERE kind = 'select_star' AND evidence->'sample'->>'query' LIKE '%ORDER BY id';
 
+-- after a call that failed, in a function that itself walks another star; a column that is gone since
+SELECT hone.reset_recommendations() > 0 AS reset;
+CREATE TABLE inner_star (id int, pad text);
+INSERT INTO inner_star SELECT g, repeat('i', 3000) FROM generate_series(1, 500) g;
+CREATE FUNCTION walk_both() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    r record;
+    s record;
+BEGIN
+    FOR r IN SELECT * FROM weights b WHERE b.id <= 280 LOOP
+        SELECT * INTO s FROM inner_star i WHERE i.id = r.id;
+    END LOOP;
+END $$;
+SET hone.track = 'all';
+SELECT walk_both();
+SELECT evidence->'sample'->>'query' AS query, evidence->'rows' AS rows, evidence->'columns'->0->>'column' AS heaviest
+FROM hone.recommendations WHERE kind = 'select_star' AND evidence->'sample'->>'query' LIKE '%b.id%';
+RESET hone.track;
+ALTER TABLE weights DROP plain;
+SELECT evidence->'columns'->0 AS heaviest FROM hone.recommendations WHERE kind = 'select_star' AND evidence->'sample'->>'query' LIKE '%b.id%';
+
 -- what lists every column and turns out narrow takes no place
 SELECT hone.reset_recommendations() > 0 AS reset;
 CREATE TABLE short (a text, b text, c text, d text);

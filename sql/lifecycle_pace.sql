@@ -101,6 +101,7 @@ CREATE TABLE m_1 PARTITION OF m FOR VALUES FROM ('2020-01-01') TO ('2020-02-01')
 INSERT INTO m SELECT timestamptz '2020-01-01' + i * interval '1 minute', i FROM generate_series(1, 1000) i;
 SELECT hone.pause_worker();
 SELECT hone.add_tier_policy('m', warm_after => interval '1 day');
+SET client_min_messages = warning;
 CALL hone.run_tier_policies();
 SELECT tier, rows FROM hone.partitions WHERE parent = 'm'::regclass;
 CALL hone.move_partition('m_1', 'hot');

@@ -5,12 +5,24 @@
 -- of dropped tables are left out of dumps and removed by the worker.
 CREATE TABLE hone._tier_policy (
     parent regclass PRIMARY KEY,
-    warm_after interval NOT NULL
-        CHECK (warm_after > interval '0' AND warm_after <= interval '10000 years'),
+    warm_after interval,
+    cold_after interval,
+    archive_after interval,
+    drop_after interval,
+    warm_level integer NOT NULL DEFAULT 3,
+    cold_level integer NOT NULL DEFAULT 12,
+    cold_tablespace name,
+    premake integer NOT NULL DEFAULT 0,
+    partition_interval interval,
+    keep_while_read interval,
+    epoch text,
+    allow_drop_without_archive boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL DEFAULT now()
 ) USING heap;
 COMMENT ON TABLE hone._tier_policy IS 'Tier policies; see the view hone.tier_policies';
-COMMENT ON COLUMN hone._tier_policy.warm_after IS 'Compress a partition this long after its upper bound';
+COMMENT ON COLUMN hone._tier_policy.warm_after IS 'Compress a partition this long after its upper bound; as the others NULL: never';
+COMMENT ON COLUMN hone._tier_policy.keep_while_read IS 'Move no partition that was read within this time, but for drop_after';
+COMMENT ON COLUMN hone._tier_policy.epoch IS 'What an integer, uuid or text key says of time';
 SELECT pg_catalog.pg_extension_config_dump('hone._tier_policy',
     'WHERE parent::pg_catalog.oid IN (SELECT oid FROM pg_catalog.pg_class WHERE relnamespace <> ''hone''::pg_catalog.regnamespace)');
 
@@ -24,10 +36,21 @@ CREATE TABLE hone._tier_state (
     failures integer NOT NULL DEFAULT 0,
     last_error text,
     retry_at timestamptz,
+    tier text,
+    rest_until timestamptz,
+    rest_for integer,
+    held boolean NOT NULL DEFAULT false,
     scans bigint,
-    last_read timestamptz
+    reads bigint NOT NULL DEFAULT 0,
+    last_read timestamptz,
+    moved_at timestamptz
 ) USING heap;
-COMMENT ON TABLE hone._tier_state IS 'Failed moves, back-off and last reads of partitions; see the view hone.partitions';
+COMMENT ON TABLE hone._tier_state IS 'Failed moves, back-off, tier and reads of partitions; see the view hone.partitions';
+COMMENT ON COLUMN hone._tier_state.tier IS 'warm or cold: where a move last brought it';
+COMMENT ON COLUMN hone._tier_state.rest_until IS 'After a move: look again for rows that came late from then on';
+COMMENT ON COLUMN hone._tier_state.rest_for IS 'The tier that was wanted then, as in hone._tier_age: one beyond it does not wait';
+COMMENT ON COLUMN hone._tier_state.held IS 'Restored from an archive: the policy leaves it where it is';
+COMMENT ON COLUMN hone._tier_state.reads IS 'Scans since the last move';
 
 CREATE TABLE hone._tier_log (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -46,11 +69,47 @@ CREATE TABLE hone._tier_log (
 ) USING heap;
 COMMENT ON TABLE hone._tier_log IS 'The last 10000 moves; see the view hone.tier_log';
 
-CREATE FUNCTION hone.add_tier_policy(parent regclass, warm_after interval DEFAULT NULL, order_by text DEFAULT NULL, if_not_exists boolean DEFAULT false)
+CREATE FUNCTION hone.add_tier_policy(
+    parent regclass,
+    warm_after interval DEFAULT NULL,
+    cold_after interval DEFAULT NULL,
+    archive_after interval DEFAULT NULL,
+    drop_after interval DEFAULT NULL,
+    order_by text DEFAULT NULL,
+    cold_tablespace name DEFAULT NULL,
+    premake integer DEFAULT NULL,
+    partition_interval interval DEFAULT NULL,
+    warm_level integer DEFAULT NULL,
+    cold_level integer DEFAULT NULL,
+    keep_while_read interval DEFAULT NULL,
+    epoch text DEFAULT NULL,
+    allow_drop_without_archive boolean DEFAULT NULL,
+    if_not_exists boolean DEFAULT false)
 RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'hone_add_tier_policy';
-COMMENT ON FUNCTION hone.add_tier_policy(regclass, interval, text, boolean) IS
-    'From now on, compress each partition of this table once warm_after has passed since its upper bound, its rows in the order of order_by, which is remembered with the table';
+COMMENT ON FUNCTION hone.add_tier_policy(regclass, interval, interval, interval, interval, text, name, integer, interval, integer, integer, interval, text, boolean, boolean) IS
+    'From now on, move each partition of this table once so much time has passed since its upper bound: to the warm tier (compressed), the cold one, into an archive file, away; and make premake partitions ahead';
+
+CREATE FUNCTION hone.alter_tier_policy(
+    parent regclass,
+    warm_after interval DEFAULT NULL,
+    cold_after interval DEFAULT NULL,
+    archive_after interval DEFAULT NULL,
+    drop_after interval DEFAULT NULL,
+    order_by text DEFAULT NULL,
+    cold_tablespace name DEFAULT NULL,
+    premake integer DEFAULT NULL,
+    partition_interval interval DEFAULT NULL,
+    warm_level integer DEFAULT NULL,
+    cold_level integer DEFAULT NULL,
+    keep_while_read interval DEFAULT NULL,
+    epoch text DEFAULT NULL,
+    allow_drop_without_archive boolean DEFAULT NULL,
+    reset text[] DEFAULT NULL)
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'hone_alter_tier_policy';
+COMMENT ON FUNCTION hone.alter_tier_policy(regclass, interval, interval, interval, interval, text, name, integer, interval, integer, integer, interval, text, boolean, text[]) IS
+    'Change what is given of a tier policy; reset names what is to be as if it had never been given';
 
 CREATE FUNCTION hone.remove_tier_policy(parent regclass, if_exists boolean DEFAULT false)
 RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -76,11 +135,11 @@ AS 'MODULE_PATHNAME', 'hone_run_worker';
 COMMENT ON PROCEDURE hone._run_worker() IS 'What the background worker does in this database, once';
 REVOKE ALL ON PROCEDURE hone._run_worker() FROM PUBLIC;
 
-CREATE FUNCTION hone._partition_range(leaf oid, below oid, OUT parent oid, OUT range_start timestamptz, OUT range_end timestamptz)
+CREATE FUNCTION hone._partition_range(leaf oid, below oid, epoch text DEFAULT NULL, OUT parent oid, OUT range_start timestamptz, OUT range_end timestamptz)
 LANGUAGE c STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'hone_partition_time_range';
-COMMENT ON FUNCTION hone._partition_range(oid, oid) IS
-    'Time range of a leaf partition below the given ancestor, or below the topmost one partitioned by time';
+COMMENT ON FUNCTION hone._partition_range(oid, oid, text) IS
+    'Time range of a leaf partition below the given ancestor, whose key may be one with an epoch, or below the topmost one partitioned by time';
 
 CREATE FUNCTION hone._tier_due_at(range_end timestamptz, wait interval) RETURNS timestamptz
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
@@ -89,16 +148,18 @@ COMMENT ON FUNCTION hone._tier_due_at(timestamptz, interval) IS
     'The instant when a wait after an upper bound is over, counted in UTC';
 
 CREATE VIEW hone.tier_policies AS
-SELECT p.parent, p.warm_after,
+SELECT p.parent, p.warm_after, p.cold_after, p.archive_after, p.drop_after,
     (SELECT l.label::jsonb ->> 'order_by' FROM pg_catalog.pg_seclabel l
      WHERE l.provider = 'hone' AND l.classoid = 'pg_catalog.pg_class'::regclass AND l.objoid = p.parent AND l.objsubid = 0) AS order_by,
-    p.created_at
+    p.warm_level, p.cold_level, p.cold_tablespace, p.premake, p.partition_interval, p.keep_while_read, p.epoch,
+    p.allow_drop_without_archive, p.created_at
 FROM hone._tier_policy p
 WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = p.parent AND c.relkind = 'p' AND c.relnamespace <> 'hone'::pg_catalog.regnamespace);
 COMMENT ON VIEW hone.tier_policies IS 'Tables whose partitions are moved on their own, and when';
 
--- Leaf partitions by time, with the policy nearest above them. From the
--- catalogs only, so nobody's lock on a partition is waited for.
+-- Leaf partitions by time, with the policy nearest above them, and the tier
+-- that it wants them to have by now: 0 hot, 1 warm, 2 cold, 3 archive, 4 away.
+-- From the catalogs only, so nobody's lock on a partition is waited for.
 CREATE VIEW hone._tier_age AS
 SELECT r.parent,
     c.oid AS partition,
@@ -106,24 +167,53 @@ SELECT r.parent,
     r.range_end,
     c.relam,
     c.reltuples,
-    hone._tier_due_at(r.range_end, p.warm_after) AS due_at,
+    w.warm_at, w.cold_at, w.archive_at, w.drop_at,
+    least(w.warm_at, w.cold_at, w.archive_at, w.drop_at) AS due_at,
+    CASE WHEN p.allow_drop_without_archive AND w.drop_at <= pg_catalog.now() THEN 4
+         WHEN w.archive_at IS NOT NULL AND least(w.archive_at, w.drop_at) <= pg_catalog.now() THEN 3
+         WHEN w.cold_at <= pg_catalog.now() THEN 2
+         WHEN w.warm_at <= pg_catalog.now() THEN 1
+         ELSE 0 END AS wanted,
+    t.tier AS moved_to,
+    t.rest_until,
+    t.rest_for,
     t.retry_at,
+    t.reads,
     t.last_read,
+    t.moved_at,
+    coalesce(t.held, false) AS held,
+    coalesce(t.last_read > pg_catalog.now() - p.keep_while_read, false) AS kept,
     t.last_error,
     c.relnamespace = 'hone'::pg_catalog.regnamespace AND EXISTS (
         SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid
             AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e') AS own
 FROM pg_catalog.pg_class c
 LEFT JOIN LATERAL (
-    SELECT y.parent, y.warm_after
+    SELECT y.*
     FROM pg_catalog.pg_partition_ancestors(c.oid) WITH ORDINALITY a(relid, level)
     JOIN hone._tier_policy y ON y.parent = a.relid
     ORDER BY a.level
     LIMIT 1) p ON true
-CROSS JOIN LATERAL hone._partition_range(c.oid, p.parent) r
+CROSS JOIN LATERAL hone._partition_range(c.oid, p.parent, p.epoch) r
+CROSS JOIN LATERAL (
+    SELECT hone._tier_due_at(r.range_end, p.warm_after) AS warm_at,
+        hone._tier_due_at(r.range_end, p.cold_after) AS cold_at,
+        hone._tier_due_at(r.range_end, p.archive_after) AS archive_at,
+        hone._tier_due_at(r.range_end, p.drop_after) AS drop_at) w
 LEFT JOIN hone._tier_state t ON t.partition = c.oid
 WHERE c.relispartition AND c.relkind = 'r' AND c.relpersistence <> 't' AND r.parent IS NOT NULL;
-COMMENT ON VIEW hone._tier_age IS 'Leaf partitions by time and when they are due; what the worker looks at';
+COMMENT ON VIEW hone._tier_age IS 'Leaf partitions by time and when they are due';
+
+-- Partitions that have reached their tier are there again after a rest, for
+-- rows that came late.
+CREATE VIEW hone._tier_candidates AS
+SELECT a.parent, a.partition, a.wanted, a.due_at, a.own,
+    a.retry_at <= pg_catalog.now() IS NOT FALSE AS may_retry
+FROM hone._tier_age a
+WHERE a.wanted > 0 AND NOT a.held
+    AND (a.wanted > a.rest_for AND (NOT a.kept OR a.wanted = 4)
+         OR a.rest_until <= pg_catalog.now() IS NOT FALSE);
+COMMENT ON VIEW hone._tier_candidates IS 'Partitions that may have to be moved now, from the catalogs only; what the worker looks at';
 
 -- Errors can quote data, so they are shown to those only who may read the
 -- table.
@@ -132,7 +222,9 @@ SELECT a.parent,
     a.partition,
     a.range_start,
     a.range_end,
-    CASE WHEN s.batches > 0 THEN 'warm' ELSE 'hot' END AS tier,
+    CASE WHEN s.batches > 0 AND a.moved_to = 'cold' THEN 'cold'
+         WHEN s.batches > 0 THEN 'warm'
+         ELSE 'hot' END AS tier,
     CASE WHEN s.batches > 0 THEN s.compressed_rows + s.plain_rows
          WHEN a.reltuples >= 0 THEN a.reltuples::bigint END AS rows,
     CASE WHEN s.batches > 0 THEN s.plain_rows
@@ -140,9 +232,16 @@ SELECT a.parent,
     s.compressed_rows,
     s.dead_rows,
     s.heap_bytes,
+    a.warm_at, a.cold_at, a.archive_at, a.drop_at,
     a.due_at,
+    a.wanted,
     a.retry_at,
+    CASE WHEN a.wanted <= a.rest_for THEN a.rest_until END AS rest_until,
+    a.reads,
     a.last_read,
+    a.moved_at,
+    a.held,
+    a.kept,
     CASE WHEN a.last_error IS NULL
               OR pg_catalog.has_table_privilege(a.partition, 'SELECT')
               OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') THEN a.last_error
@@ -155,6 +254,25 @@ LEFT JOIN LATERAL (
                                 THEN a.partition END) x) s ON true;
 COMMENT ON VIEW hone._tier_leaf IS 'Leaf partitions by time with their tier; behind hone.partitions and hone.tier_plan';
 
+-- The next step of each: the furthest that is due, else the nearest to come.
+CREATE VIEW hone._tier_step AS
+SELECT l.*,
+    n.to_tier,
+    CASE n.to_tier WHEN 'warm' THEN l.warm_at WHEN 'cold' THEN l.cold_at
+         WHEN 'archive' THEN least(l.archive_at, l.drop_at) WHEN 'drop' THEN l.drop_at END AS step_at
+FROM hone._tier_leaf l
+CROSS JOIN LATERAL (
+    SELECT CASE l.tier WHEN 'hot' THEN 0 WHEN 'warm' THEN 1 ELSE 2 END AS reached) r
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN l.held THEN NULL
+        WHEN l.wanted > r.reached THEN (ARRAY['warm', 'cold', 'archive', 'drop'])[l.wanted]
+        WHEN r.reached < 1 AND l.warm_at IS NOT NULL AND l.warm_at <= least(l.cold_at, l.archive_at, l.drop_at) IS NOT FALSE THEN 'warm'
+        WHEN r.reached < 2 AND l.cold_at IS NOT NULL AND l.cold_at <= least(l.archive_at, l.drop_at) IS NOT FALSE THEN 'cold'
+        WHEN l.archive_at IS NOT NULL THEN 'archive'
+        WHEN l.drop_at IS NOT NULL THEN 'drop' END AS to_tier) n;
+COMMENT ON VIEW hone._tier_step IS 'Leaf partitions by time with the step that is next';
+
 CREATE VIEW hone.partitions AS
 SELECT l.parent::regclass AS parent,
     l.partition::regclass AS partition,
@@ -163,14 +281,14 @@ SELECT l.parent::regclass AS parent,
     l.tier,
     l.rows,
     l.plain_rows,
-    CASE WHEN l.tier = 'warm' THEN l.heap_bytes ELSE b.stored END AS heap_bytes,
+    CASE WHEN l.tier <> 'hot' THEN l.heap_bytes ELSE b.stored END AS heap_bytes,
     b.stored AS stored_bytes,
-    CASE WHEN l.tier = 'warm' AND b.stored > 0 THEN pg_catalog.round(l.heap_bytes::numeric / b.stored, 2) END AS ratio,
+    CASE WHEN l.tier <> 'hot' AND b.stored > 0 THEN pg_catalog.round(l.heap_bytes::numeric / b.stored, 2) END AS ratio,
     l.last_read,
-    CASE WHEN l.tier = 'hot' AND l.due_at IS NOT NULL THEN 'warm' END AS next_tier,
-    CASE WHEN l.tier = 'hot' THEN greatest(l.due_at, l.retry_at) END AS next_at,
+    l.to_tier AS next_tier,
+    greatest(l.step_at, l.retry_at, CASE WHEN l.step_at <= pg_catalog.now() THEN l.rest_until END) AS next_at,
     l.last_error
-FROM hone._tier_leaf l
+FROM hone._tier_step l
 CROSS JOIN LATERAL (SELECT pg_catalog.pg_total_relation_size(l.partition) AS stored) b
 WHERE NOT l.own;
 COMMENT ON VIEW hone.partitions IS 'Every partition by time: its range, tier, size, compression, and what happens to it next';
@@ -182,22 +300,27 @@ CREATE VIEW hone._tier_due AS
 SELECT l.parent::regclass AS parent,
     l.partition::regclass AS partition,
     l.tier AS from_tier,
-    'warm'::text AS to_tier,
-    l.due_at,
+    CASE WHEN f.refold THEN l.tier ELSE l.to_tier END AS to_tier,
+    CASE WHEN f.refold THEN l.due_at ELSE l.step_at END AS due_at,
     l.retry_at,
-    l.due_at <= pg_catalog.now() AS due,
+    f.refold OR l.step_at <= pg_catalog.now() AND (NOT l.kept OR l.to_tier = 'drop') AS due,
+    l.kept,
     l.own
-FROM hone._tier_leaf l
-WHERE l.due_at IS NOT NULL
+FROM hone._tier_step l
+CROSS JOIN LATERAL (
+    SELECT NOT l.held AND l.tier <> 'hot' AND l.wanted > 0 AND l.step_at <= pg_catalog.now() IS NOT TRUE
+        AND (l.plain_rows >= 1000 OR l.dead_rows >= greatest(1000, l.compressed_rows / 10)) AS refold) f
+WHERE (l.to_tier IS NOT NULL OR f.refold)
     -- it would not make a small partition of the history smaller
-    AND (NOT l.own OR pg_catalog.pg_total_relation_size(l.partition) > 131072)
-    AND (l.tier = 'hot' OR l.plain_rows >= 1000 OR l.dead_rows >= greatest(1000, l.compressed_rows / 10));
+    AND (NOT l.own OR pg_catalog.pg_total_relation_size(l.partition) > 131072);
 COMMENT ON VIEW hone._tier_due IS 'What the policies will move, also of pg_hone''s own tables';
 
 CREATE VIEW hone.tier_plan AS
-SELECT p.parent, p.partition, p.from_tier, p.to_tier, p.due_at, p.retry_at, p.due
+SELECT p.parent, p.partition, p.from_tier, p.to_tier, p.due_at, p.retry_at, p.due,
+    p.kept AS kept_while_read,
+    pg_catalog.pg_total_relation_size(p.partition) AS bytes
 FROM hone._tier_due p WHERE NOT p.own;
-COMMENT ON VIEW hone.tier_plan IS 'What the policies will move, and when';
+COMMENT ON VIEW hone.tier_plan IS 'What the policies will move, when, and how many bytes that are';
 
 CREATE VIEW hone.tier_log AS
 SELECT l.id, l.started_at, l.duration, l.partition, l.partition_name, l.to_tier, l.by_worker,

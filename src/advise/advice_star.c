@@ -61,14 +61,20 @@ estimated_width(Oid relid, AttrNumber attnum)
 	return width > 0 ? width : Max(get_attavgwidth(relid, attnum), 0);
 }
 
+/*
+ * By the column of the table or view: what the star stands for may have changed
+ * since.
+ */
 static void
-weigh_column(const HoneFinding *finding, int output, StarColumn *column)
+weigh_column(const HoneFinding *finding, const TargetEntry *target, StarColumn *column)
 {
 	for (int i = 0; i < HONE_FINDING_WEIGHTS; i++)
 	{
 		const HoneColumnWeight *weight = &finding->weights[i];
 
-		if (weight->column != output || weight->rows == 0)
+		if (weight->rows == 0 || weight->relid != target->resorigtbl ||
+			(OidIsValid(weight->relid) ? weight->attnum != target->resorigcol :
+			 weight->column != target->resno))
 			continue;
 		column->bytes = (double) weight->bytes / weight->rows;
 		column->outside = (double) weight->outside / weight->rows;
@@ -157,7 +163,7 @@ add_column(StarColumns *columns, const HoneFinding *finding, Query *query,
 	if (target->resjunk || !find_column(query, (Node *) var, column))
 		return false;
 	column->name = get_rte_attribute_name(rt_fetch(var->varno, query->rtable), var->varattno);
-	weigh_column(finding, target->resno, column);
+	weigh_column(finding, target, column);
 	columns->n++;
 	columns->bytes += column->bytes;
 	columns->of_view |= column->of_view;

@@ -166,6 +166,8 @@ advise_finished(const HoneRecord *record)
 {
 	const HoneCallKeys *keys = NULL;
 
+	if (record->sqlstate != 0)
+		hone_weights_failed(record);
 	if (!is_watching() || record->kind != HONE_RECORD_EXEC ||
 		record->sqlstate != 0 || record->in_abort || !is_ready())
 		return;

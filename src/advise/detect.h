@@ -209,13 +209,19 @@ extern DestReceiver *hone_star_receive(const HoneRecord *record,
 
 /* ---- weights.c: bytes of the columns of rows on their way to the client ---- */
 
+/* Any SELECT's run begins: those at this depth or below have ended. */
+extern void hone_weights_begin_run(int depth);
+
 /*
  * The receiver for a run of a call that is to be weighed: of the rows of all
- * its runs, the first 1000. A call within a run that is weighed is not.
+ * its runs, the first 1000. While one is, others are not.
  */
 extern DestReceiver *hone_weights_receive(const HoneRecord *record,
 										  QueryDesc *query_desc,
 										  DestReceiver *dest, int depth);
+
+/* A call failed: nothing of it counts. */
+extern void hone_weights_failed(const HoneRecord *record);
 
 /*
  * The heaviest columns of a call that ended, heaviest first, and no more than

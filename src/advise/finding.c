@@ -243,6 +243,18 @@ add_loop(HoneFinding *into, const HoneFinding *delta)
 	into->sample = delta->sample;
 }
 
+static bool
+is_same_column(const HoneColumnWeight *a, const HoneColumnWeight *b)
+{
+	return a->column == b->column && a->relid == b->relid && a->attnum == b->attnum;
+}
+
+static double
+mean_bytes(const HoneColumnWeight *weight)
+{
+	return weight->rows > 0 ? (double) weight->bytes / weight->rows : 0;
+}
+
 /* A heavier column takes the place of the lightest. */
 static void
 add_weights(HoneFinding *into, const HoneFinding *delta)
@@ -257,12 +269,12 @@ add_weights(HoneFinding *into, const HoneFinding *delta)
 		{
 			HoneColumnWeight *weight = &into->weights[j];
 
-			if (weight->column == from->column || weight->column == 0)
+			if (is_same_column(weight, from) || weight->column == 0)
 				to = weight;
-			else if (weight->bytes * lightest->rows < lightest->bytes * weight->rows)
+			else if (mean_bytes(weight) < mean_bytes(lightest))
 				lightest = weight;
 		}
-		if (to == NULL && from->bytes * lightest->rows > lightest->bytes * from->rows)
+		if (to == NULL && mean_bytes(from) > mean_bytes(lightest))
 		{
 			memset(lightest, 0, sizeof(HoneColumnWeight));
 			to = lightest;
@@ -270,6 +282,8 @@ add_weights(HoneFinding *into, const HoneFinding *delta)
 		if (to == NULL)
 			continue;
 		to->column = from->column;
+		to->relid = from->relid;
+		to->attnum = from->attnum;
 		to->rows += from->rows;
 		to->bytes += from->bytes;
 		to->outside += from->outside;

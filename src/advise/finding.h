@@ -93,7 +93,11 @@ typedef struct HoneLoopKey
 /* An output column of a star, measured on some of the rows that it returned. */
 typedef struct HoneColumnWeight
 {
-	int64		column;			/* from 1; 0 = free */
+	int32		column;			/* from 1; 0 = free */
+	int32		attnum;
+	Oid			relid;			/* table or view column that it is, or
+								 * InvalidOid */
+	uint32		unused;
 	int64		rows;			/* that were looked at */
 	int64		bytes;			/* of their values, as sent: not compressed */
 	int64		outside;		/* of these, in values stored out of line */

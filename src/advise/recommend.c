@@ -33,6 +33,7 @@
 #include "utils/resowner.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
+#include "utils/timeout.h"
 
 #include "advise/recommend.h"
 #include "common/sqltext.h"
@@ -40,6 +41,9 @@
 #define RECOMMENDATION_COLUMNS	14
 #define HIGH_SAVING_MS			10000
 #define MEDIUM_SAVING_MS		1000
+
+/* For one finding, where nobody waits who could cancel it. */
+#define WORKER_ADVICE_MS		5000
 
 bool		hone_recommending = false;
 
@@ -146,11 +150,15 @@ become_author(const HoneFinding *finding)
 						   SECURITY_RESTRICTED_OPERATION);
 }
 
-/* The reader's own, not what code in an analysed statement calls so. */
+/*
+ * The reader's own, not what code in an analysed statement calls so. In a
+ * worker there is no reader, but a limit for each finding.
+ */
 static bool
 is_cancel(const ErrorData *error)
 {
-	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && error->funcname != NULL &&
+	return MyBackendType != B_BG_WORKER &&
+		error->sqlerrcode == ERRCODE_QUERY_CANCELED && error->funcname != NULL &&
 		strcmp(error->funcname, "ProcessInterrupts") == 0;
 }
 
@@ -168,6 +176,8 @@ advise_safely(const HoneFinding *finding, const HoneReader *reader,
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);
+	if (MyBackendType == B_BG_WORKER)
+		enable_timeout_after(STATEMENT_TIMEOUT, WORKER_ADVICE_MS);
 	PG_TRY();
 	{
 		become_author(finding);
@@ -180,6 +190,8 @@ advise_safely(const HoneFinding *finding, const HoneReader *reader,
 		FlushErrorState();
 	}
 	PG_END_TRY();
+	if (MyBackendType == B_BG_WORKER)
+		disable_timeout(STATEMENT_TIMEOUT, false);
 	RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(caller);
 	CurrentResourceOwner = owner;

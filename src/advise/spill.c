@@ -22,6 +22,7 @@
 #include "utils/tuplestore.h"
 
 #include "advise/nodes.h"
+#include "compat/compat.h"
 
 /*
  * Bytes of a row in memory beside its data: the allocator's and the row's
@@ -172,7 +173,7 @@ stored_size(double width)
 {
 	double		size = width + SizeofMinimalTupleHeader;
 
-	if (size <= STORE_CHUNK_MAX)
+	if (HONE_STORE_ROUNDS_UP && size <= STORE_CHUNK_MAX)
 		size = pg_nextpower2_32((uint32) size);
 	return size + STORE_OVERHEAD;
 }

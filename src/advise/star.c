@@ -14,7 +14,7 @@
  * of texts per second for workloads whose identifiers never repeat.
  *
  * What its columns weigh is measured on the rows of a query's first call, then
- * of at most one call a second (weights.c). While none of them is wide, nothing
+ * of at most one call a second (weights.c). Until one of them was wide, nothing
  * is counted.
  *
  * Counting is local; the table of findings is written to after each call that
@@ -51,7 +51,7 @@ typedef struct StarQuery
 	int64		rows;
 	int64		rows_max;
 	double		ms;
-	bool		wide;			/* has columns that are */
+	bool		wide;			/* had columns that are */
 	TimestampTz weighed;		/* the call that was, last */
 	TimestampTz used;
 	HoneSample *sample;			/* of the query, or of the one before it here */
@@ -349,7 +349,7 @@ star_count(const HoneRecord *record)
 	weighed = hone_weights_take(record, weights);
 	if (weighed)
 	{
-		query->wide = is_wide(&weights[0]);
+		query->wide |= is_wide(&weights[0]);
 		query->weighed = record->started;
 	}
 	query->used = record->started;
@@ -370,6 +370,7 @@ star_receive(const HoneRecord *record, QueryDesc *query_desc, DestReceiver *dest
 {
 	const StarQuery *query = star_find(record->queryid);
 
+	hone_weights_begin_run(depth);
 	if (query == NULL ||
 		!TimestampDifferenceExceeds(query->weighed, record->started, STAR_WEIGH_MS))
 		return dest;

@@ -5,9 +5,9 @@
  *
  * A receiver stands before the client's for one run of the executor and looks
  * at the headers of the values that pass: nothing is detoasted, copied or
- * allocated. There is one such receiver, for one call at a time. As in
- * provenance.c, a run at some depth proves that the receiver is in use by none
- * at that depth or below, so that a run which failed leaves nothing behind.
+ * allocated. There is one such receiver, for one call at a time, over all of
+ * its runs. As in provenance.c, a run at some depth proves that the receiver is
+ * in use by none at that depth or below.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,6 +21,9 @@
 
 #define WEIGHED_ROWS	1000	/* of a call */
 #define WEIGHED_COLUMNS	128		/* of a row */
+
+/* A call that began so long ago and has not ended is given up. */
+#define GIVEN_UP_NS		UINT64CONST(10000000000)
 
 static DestReceiver receiver;
 static DestReceiver *next;		/* who gets the rows from it */
@@ -110,20 +113,65 @@ is_weighed(const HoneRecord *record, const QueryDesc *query_desc)
 	return weighed == query_desc && weighed_start == record->start_ns;
 }
 
+/* The output columns, and what they are of tables. */
+static void
+begin_columns(const QueryDesc *query_desc)
+{
+	int			n = 0;
+	ListCell   *lc;
+
+	memset(columns, 0, sizeof(columns));
+	foreach(lc, query_desc->plannedstmt->planTree->targetlist)
+	{
+		TargetEntry *target = lfirst_node(TargetEntry, lc);
+
+		if (target->resjunk)
+			continue;
+		if (n == WEIGHED_COLUMNS)
+			break;
+		columns[n].relid = target->resorigtbl;
+		columns[n].attnum = target->resorigcol;
+		columns[n].column = n + 1;
+		n++;
+	}
+}
+
+/* Does another call, which has not ended, have the receiver? */
+static bool
+is_taken(const HoneRecord *record)
+{
+	return weighed != NULL && nrows > 0 &&
+		record->start_ns - weighed_start < GIVEN_UP_NS;
+}
+
+void
+hone_weights_failed(const HoneRecord *record)
+{
+	if (weighed_start == record->start_ns)
+		weighed = NULL;
+}
+
+void
+hone_weights_begin_run(int depth)
+{
+	if (running && running_depth >= depth)
+		running = false;
+}
+
 DestReceiver *
 hone_weights_receive(const HoneRecord *record, QueryDesc *query_desc,
 					 DestReceiver *dest, int depth)
 {
-	if (running && running_depth < depth)
+	if (running)
 		return dest;
 	if (!is_weighed(record, query_desc))
 	{
+		if (is_taken(record))
+			return dest;
 		weighed = query_desc;
 		weighed_start = record->start_ns;
 		nrows = 0;
-		memset(columns, 0, sizeof(columns));
-		for (int i = 0; i < WEIGHED_COLUMNS; i++)
-			columns[i].column = i + 1;
+		begin_columns(query_desc);
 	}
 	running = true;
 	running_depth = depth;
@@ -144,7 +192,7 @@ weight_order(const void *a, const void *b)
 	const HoneColumnWeight *cb = b;
 
 	return ca->bytes != cb->bytes ? (ca->bytes < cb->bytes ? 1 : -1) :
-		(int) (ca->column - cb->column);
+		ca->column - cb->column;
 }
 
 bool

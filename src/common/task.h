@@ -21,7 +21,7 @@ typedef struct HoneTask
 	const int  *interval_s;		/* a setting: time between two rounds */
 	int			workers;		/* at the same time, in different databases */
 	const int  *fewer_workers;	/* a setting: at most so many; NULL = none */
-	int			limit_ms;		/* after so long it is cancelled; 0 = never */
+	int			limit_ms;		/* after so long it is terminated; 0 = never */
 } HoneTask;
 
 /* Static tasks, at most HONE_MAX_TASKS. */

@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <fcntl.h>
+
 #include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
@@ -19,6 +21,7 @@
 #include "executor/executor.h"
 #include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/rel.h"
 
 #include "compat/compat.h"
@@ -118,4 +121,18 @@ hone_compat_not_null_is_valid(Oid relid, AttrNumber attnum)
 #else
 	return true;
 #endif
+}
+
+void
+hone_compat_forget_pages(int fd)
+{
+#if defined(USE_POSIX_FADVISE) && defined(POSIX_FADV_DONTNEED)
+	(void) posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+#endif
+}
+
+const char *
+hone_compat_server_version(void)
+{
+	return GetConfigOption("server_version", false, false);
 }

@@ -41,6 +41,18 @@
 #define pg_noreturn	pg_attribute_noreturn()
 #endif
 
+/* 16 made the checks of privileges on an object one function. */
+#if PG_VERSION_NUM >= 160000
+#define hone_may_create_in_tablespace(tablespace, role) \
+	(object_aclcheck(TableSpaceRelationId, tablespace, role, ACL_CREATE) == ACLCHECK_OK)
+#else
+#define hone_may_create_in_tablespace(tablespace, role) \
+	(pg_tablespace_aclcheck(tablespace, role, ACL_CREATE) == ACLCHECK_OK)
+#endif
+
+/* 17 keeps the rows of a tuplestore in a context that does not round up. */
+#define HONE_STORE_ROUNDS_UP	(PG_VERSION_NUM < 170000)
+
 /* 17 moved the local transaction id of a backend into PGPROC.vxid. */
 #if PG_VERSION_NUM >= 170000
 #define HONE_MY_LXID	(MyProc->vxid.lxid)
@@ -287,5 +299,15 @@ extern bool hone_compat_not_null_is_valid(Oid relid, AttrNumber attnum);
 struct Port;
 typedef void (*HoneClientAuthenticationHook) (struct Port *port, int status);
 extern PGDLLIMPORT HoneClientAuthenticationHook ClientAuthentication_hook;
+
+/*
+ * Let the system forget what it keeps of an open file, where it can be asked,
+ * so that the next read comes from the disk. (POSIX; PostgreSQL has no
+ * function for it.)
+ */
+extern void hone_compat_forget_pages(int fd);
+
+/* The server's version, as SHOW prints it. */
+extern const char *hone_compat_server_version(void);
 
 #endif							/* HONE_COMPAT_H */

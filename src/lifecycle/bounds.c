@@ -18,8 +18,9 @@
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_partitioned_table.h"
-#include "catalog/pg_opclass.h"
 #include "catalog/pg_type.h"
+#include "common/int.h"
+#include "datatype/timestamp.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "nodes/parsenodes.h"
@@ -29,6 +30,8 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
+#include "utils/typcache.h"
+#include "utils/uuid.h"
 
 #include "lifecycle/bounds.h"
 
@@ -39,30 +42,71 @@
 PG_FUNCTION_INFO_V1(hone_partition_time_range);
 PG_FUNCTION_INFO_V1(hone_tier_due_at);
 
-/*
- * The operator class that sorts a type by time, or InvalidOid for others.
- */
-static Oid
-time_opclass(Oid type)
+/* How a key that is no date or timestamp counts time. */
+typedef enum Epoch
+{
+	EPOCH_NONE,
+	EPOCH_S,
+	EPOCH_MS,
+	EPOCH_US,
+	EPOCH_NS,
+	EPOCH_BITS					/* the first 48 bits, in milliseconds */
+} Epoch;
+
+static Epoch
+read_epoch(const char *name)
+{
+	static const struct
+	{
+		const char *name;
+		Epoch		epoch;
+	}			epochs[] = {
+		{"s", EPOCH_S}, {"ms", EPOCH_MS}, {"us", EPOCH_US}, {"ns", EPOCH_NS},
+		{"uuidv7", EPOCH_BITS}, {"ulid", EPOCH_BITS},
+	};
+
+	for (int i = 0; name != NULL && i < lengthof(epochs); i++)
+	{
+		if (strcmp(epochs[i].name, name) == 0)
+			return epochs[i].epoch;
+	}
+	return EPOCH_NONE;
+}
+
+/* Can a key of this type be an instant, with this epoch? */
+static HoneTimeKeyProblem
+check_type(Oid type, const char *epoch)
 {
 	switch (type)
 	{
 		case DATEOID:
-			return DATE_BTREE_OPS_OID;
 		case TIMESTAMPOID:
-			return TIMESTAMP_BTREE_OPS_OID;
 		case TIMESTAMPTZOID:
-			return TIMESTAMPTZ_BTREE_OPS_OID;
+			return epoch == NULL ? HONE_KEY_OK : HONE_KEY_EPOCH;
+		case INT4OID:
+		case INT8OID:
+			if (epoch == NULL)
+				return HONE_KEY_NOT_TIME;
+			return read_epoch(epoch) >= EPOCH_S && read_epoch(epoch) <= EPOCH_NS ?
+				HONE_KEY_OK : HONE_KEY_EPOCH;
+		case UUIDOID:
+		case TEXTOID:
+		case VARCHAROID:
+			if (epoch == NULL)
+				return HONE_KEY_NOT_TIME;
+			return read_epoch(epoch) == EPOCH_BITS ? HONE_KEY_OK : HONE_KEY_EPOCH;
 		default:
-			return InvalidOid;
+			return HONE_KEY_NOT_TIME;
 	}
 }
 
 static HoneTimeKeyProblem
-check_time_key(HeapTuple tuple, AttrNumber *column, Oid *type)
+check_time_key(HeapTuple tuple, const char *epoch, AttrNumber *column, Oid *type)
 {
 	Form_pg_partitioned_table form = (Form_pg_partitioned_table) GETSTRUCT(tuple);
+	HoneTimeKeyProblem problem;
 	Datum		classes;
+	Oid			class;
 	bool		isnull;
 
 	if (form->partstrat != PARTITION_STRATEGY_RANGE)
@@ -73,50 +117,123 @@ check_time_key(HeapTuple tuple, AttrNumber *column, Oid *type)
 	if (*column == 0)
 		return HONE_KEY_EXPRESSION;
 	*type = get_atttype(form->partrelid, *column);
-	if (!OidIsValid(time_opclass(*type)))
-		return HONE_KEY_NOT_TIME;
+	problem = check_type(*type, epoch);
+	if (problem != HONE_KEY_OK)
+		return problem;
 
 	classes = SysCacheGetAttr(PARTRELID, tuple,
 							  Anum_pg_partitioned_table_partclass, &isnull);
-	if (isnull ||
-		((oidvector *) DatumGetPointer(classes))->values[0] !=
-		time_opclass(*type))
+	if (isnull)
+		return HONE_KEY_OPCLASS;
+	class = ((oidvector *) DatumGetPointer(classes))->values[0];
+	if (get_opclass_family(class) != lookup_type_cache(*type, TYPECACHE_BTREE_OPFAMILY)->btree_opf)
 		return HONE_KEY_OPCLASS;
 	return HONE_KEY_OK;
 }
 
 HoneTimeKeyProblem
-hone_time_key(Oid relid, AttrNumber *column, Oid *type)
+hone_time_key(Oid relid, const char *epoch, AttrNumber *column, Oid *type)
 {
 	HeapTuple	tuple = SearchSysCache1(PARTRELID, ObjectIdGetDatum(relid));
 	HoneTimeKeyProblem problem;
 
 	if (!HeapTupleIsValid(tuple))
 		return HONE_KEY_NOT_PARTITIONED;
-	problem = check_time_key(tuple, column, type);
+	problem = check_time_key(tuple, epoch, column, type);
 	ReleaseSysCache(tuple);
 	return problem;
+}
+
+/* A number of units since 1970; infinite where no timestamp is. */
+static TimestampTz
+instant_of(int64 value, Epoch epoch)
+{
+	static const int64 usecs[] = {[EPOCH_S] = USECS_PER_SEC,[EPOCH_MS] = 1000,[EPOCH_US] = 1,[EPOCH_NS] = 1,[EPOCH_BITS] = 1000};
+	int64		since = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	TimestampTz result;
+
+	if (epoch == EPOCH_NS)
+		value /= 1000;
+	if (pg_mul_s64_overflow(value, usecs[epoch], &result) ||
+		pg_sub_s64_overflow(result, since, &result) || !IS_VALID_TIMESTAMP(result))
+		return value < 0 ? DT_NOBEGIN : DT_NOEND;
+	return result;
+}
+
+static int64
+uuid_bits(const unsigned char *bytes)
+{
+	int64		bits = 0;
+
+	for (int i = 0; i < 6; i++)
+		bits = bits << 8 | bytes[i];
+	return bits;
+}
+
+/*
+ * Time of a text: Crockford's base 32 of a ULID, or the digits of a UUID. What
+ * is missing at its end counts as zeros.
+ */
+static int64
+text_bits(const char *text, int len, const char *epoch)
+{
+	static const char base32[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+	bool		ulid = strcmp(epoch, "ulid") == 0;
+	int			wanted = ulid ? 10 : 12;
+	int64		bits = 0;
+	int			n = 0;
+
+	for (int i = 0; n < wanted; i++)
+	{
+		unsigned char c = i < len ? pg_toupper((unsigned char) text[i]) : '0';
+		const char *digit = strchr(base32, c);
+
+		if (c == '-')
+			continue;
+		if (c == '\0' || digit == NULL)
+			digit = base32;
+		bits = bits * (ulid ? 32 : 16) + (digit - base32);
+		n++;
+	}
+	return bits;
+}
+
+TimestampTz
+hone_key_instant(Datum value, Oid type, const char *epoch)
+{
+	int			overflow = 0;
+	struct varlena *text;
+
+	switch (type)
+	{
+		case DATEOID:
+			return date2timestamp_opt_overflow(DatumGetDateADT(value), &overflow);
+		case INT4OID:
+			return instant_of(DatumGetInt32(value), read_epoch(epoch));
+		case INT8OID:
+			return instant_of(DatumGetInt64(value), read_epoch(epoch));
+		case UUIDOID:
+			return instant_of(uuid_bits(DatumGetUUIDP(value)->data), EPOCH_BITS);
+		case TEXTOID:
+		case VARCHAROID:
+			text = PG_DETOAST_DATUM_PACKED(value);
+			return instant_of(text_bits(VARDATA_ANY(text), VARSIZE_ANY_EXHDR(text), epoch), EPOCH_BITS);
+		default:
+			return DatumGetTimestampTz(value);
+	}
 }
 
 /*
  * One bound as an instant; date and timestamp count as UTC.
  */
 static TimestampTz
-bound_instant(PartitionRangeDatum *datum, Oid type)
+bound_instant(PartitionRangeDatum *datum, Oid type, const char *epoch)
 {
-	Const	   *value;
-	int			overflow = 0;
-
 	if (datum->kind == PARTITION_RANGE_DATUM_MINVALUE)
 		return DT_NOBEGIN;
 	if (datum->kind == PARTITION_RANGE_DATUM_MAXVALUE)
 		return DT_NOEND;
-
-	value = castNode(Const, datum->value);
-	if (type == DATEOID)
-		return date2timestamp_opt_overflow(DatumGetDateADT(value->constvalue),
-										   &overflow);
-	return DatumGetTimestampTz(value->constvalue);
+	return hone_key_instant(castNode(Const, datum->value)->constvalue, type, epoch);
 }
 
 /*
@@ -144,7 +261,7 @@ bound_spec(Oid partition)
  * Narrow the range by the bounds of 'child' in its parent.
  */
 static void
-intersect_range(HoneTimeRange *range, Oid child, Oid type)
+intersect_range(HoneTimeRange *range, Oid child, Oid type, const char *epoch)
 {
 	PartitionBoundSpec *spec = bound_spec(child);
 	TimestampTz start;
@@ -153,8 +270,8 @@ intersect_range(HoneTimeRange *range, Oid child, Oid type)
 	if (spec == NULL || spec->is_default ||
 		spec->strategy != PARTITION_STRATEGY_RANGE)
 		return;
-	start = bound_instant(linitial_node(PartitionRangeDatum, spec->lowerdatums), type);
-	end = bound_instant(linitial_node(PartitionRangeDatum, spec->upperdatums), type);
+	start = bound_instant(linitial_node(PartitionRangeDatum, spec->lowerdatums), type, epoch);
+	end = bound_instant(linitial_node(PartitionRangeDatum, spec->upperdatums), type, epoch);
 	if (!range->bounded || start > range->start)
 		range->start = start;
 	if (!range->bounded || end < range->end)
@@ -167,7 +284,7 @@ intersect_range(HoneTimeRange *range, Oid child, Oid type)
  * asked for if it is among them.
  */
 static Oid
-find_time_parent(List *ancestors, Oid wanted)
+find_time_parent(List *ancestors, Oid wanted, const char *epoch)
 {
 	Oid			found = InvalidOid;
 	ListCell   *lc;
@@ -180,14 +297,14 @@ find_time_parent(List *ancestors, Oid wanted)
 
 		if (OidIsValid(wanted) && relid != wanted)
 			continue;
-		if (hone_time_key(relid, &column, &type) == HONE_KEY_OK)
+		if (hone_time_key(relid, epoch, &column, &type) == HONE_KEY_OK)
 			found = relid;
 	}
 	return found;
 }
 
 bool
-hone_partition_range(Oid leaf, Oid parent, HoneTimeRange *range)
+hone_partition_range(Oid leaf, Oid parent, const char *epoch, HoneTimeRange *range)
 {
 	List	   *ancestors = get_partition_ancestors(leaf);
 	Oid			child = leaf;
@@ -196,10 +313,10 @@ hone_partition_range(Oid leaf, Oid parent, HoneTimeRange *range)
 	char	   *key;
 	ListCell   *lc;
 
-	range->parent = find_time_parent(ancestors, parent);
+	range->parent = find_time_parent(ancestors, parent, epoch);
 	range->bounded = false;
 	if (!OidIsValid(range->parent) ||
-		hone_time_key(range->parent, &column, &type) != HONE_KEY_OK)
+		hone_time_key(range->parent, epoch, &column, &type) != HONE_KEY_OK)
 		return false;
 	key = get_attname(range->parent, column, true);
 	if (key == NULL)
@@ -209,12 +326,12 @@ hone_partition_range(Oid leaf, Oid parent, HoneTimeRange *range)
 	{
 		Oid			relid = lfirst_oid(lc);
 
-		if (hone_time_key(relid, &column, &type) == HONE_KEY_OK)
+		if (hone_time_key(relid, epoch, &column, &type) == HONE_KEY_OK)
 		{
 			char	   *name = get_attname(relid, column, true);
 
 			if (name != NULL && strcmp(name, key) == 0)
-				intersect_range(range, child, type);
+				intersect_range(range, child, type, epoch);
 		}
 		if (relid == range->parent)
 			break;
@@ -224,7 +341,7 @@ hone_partition_range(Oid leaf, Oid parent, HoneTimeRange *range)
 }
 
 /*
- * hone._partition_range(leaf, parent): SQL face of hone_partition_range;
+ * hone._partition_range(leaf, parent, epoch): SQL face of hone_partition_range;
  * NULL where it returns false, NULL bounds for DEFAULT partitions.
  */
 Datum
@@ -239,6 +356,7 @@ hone_partition_time_range(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) ||
 		!hone_partition_range(PG_GETARG_OID(0),
 							  PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1),
+							  PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)),
 							  &range))
 		PG_RETURN_NULL();
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)

@@ -24,15 +24,22 @@ typedef enum HoneTimeKeyProblem
 	HONE_KEY_MANY_COLUMNS,
 	HONE_KEY_EXPRESSION,
 	HONE_KEY_NOT_TIME,
+	HONE_KEY_EPOCH,				/* none that fits its type */
 	HONE_KEY_OPCLASS			/* not the type's default order */
 } HoneTimeKeyProblem;
 
 /*
- * Is relid partitioned by RANGE on one date, timestamp or timestamptz column?
- * Then its number and type are returned through column and type. Takes no
- * lock and throws nothing.
+ * Is relid partitioned by RANGE on one date, timestamp or timestamptz column,
+ * or on one that 'epoch' explains (else NULL)? Then its number and type are
+ * returned through column and type. Takes no lock and throws nothing.
+ *
+ * Of an integer 's', 'ms', 'us' or 'ns': such units since 1970. Of a uuid or a
+ * text 'uuidv7' or 'ulid': milliseconds since 1970 in its first 48 bits (RFC
+ * 9562; the ULID specification), which a ULID in a text has in its first ten
+ * characters.
  */
-extern HoneTimeKeyProblem hone_time_key(Oid relid, AttrNumber *column, Oid *type);
+extern HoneTimeKeyProblem hone_time_key(Oid relid, const char *epoch,
+										AttrNumber *column, Oid *type);
 
 /* Lower and upper bound; see hone_partition_range. */
 typedef struct HoneTimeRange
@@ -43,12 +50,17 @@ typedef struct HoneTimeRange
 	TimestampTz end;			/* exclusive; infinity for MAXVALUE */
 } HoneTimeRange;
 
+/* One value of such a key as an instant; infinite beyond the type's range. */
+extern TimestampTz hone_key_instant(Datum value, Oid type, const char *epoch);
+
 /*
- * The time range of a leaf partition below 'parent'; if that is InvalidOid,
- * below its topmost ancestor partitioned by time. Ranges of all levels over
+ * The time range of a leaf partition below 'parent', whose key may be one with
+ * an epoch; if that is InvalidOid, below its topmost ancestor partitioned by
+ * time. Ranges of all levels over
  * the same column are intersected. date and timestamp bounds count as UTC.
  * Returns false when there is no such ancestor (any more). Takes no lock.
  */
-extern bool hone_partition_range(Oid leaf, Oid parent, HoneTimeRange *range);
+extern bool hone_partition_range(Oid leaf, Oid parent, const char *epoch,
+								 HoneTimeRange *range);
 
 #endif							/* HONE_LIFECYCLE_BOUNDS_H */

@@ -59,6 +59,7 @@ typedef struct AbsentDatabase
 typedef struct RunningWorker
 {
 	BackgroundWorkerHandle *handle; /* NULL = the slot is free */
+	TimestampTz started;
 } RunningWorker;
 
 static RunningWorker running[HONE_WORKER_SLOTS];
@@ -227,6 +228,7 @@ start_worker(int slot, int task, Oid dbid)
 	memcpy(worker.bgw_extra, &order, sizeof(order));
 	worker.bgw_notify_pid = MyProcPid;
 
+	running[slot].started = GetCurrentTimestamp();
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	started = RegisterDynamicBackgroundWorker(&worker, &running[slot].handle);
 	MemoryContextSwitchTo(old);
@@ -327,8 +329,19 @@ reap_workers(void)
 	return count;
 }
 
+/* Has it run for longer than its task may? */
+static bool
+is_overdue(int slot)
+{
+	int			limit = hone_tasks[hone_lifecycle_shared->slots[slot].task]->limit_ms;
+
+	return limit > 0 &&
+		TimestampDifferenceExceeds(running[slot].started, GetCurrentTimestamp(), limit);
+}
+
 /*
- * End the workers that stand in somebody's way, or all of them.
+ * End the workers that stand in somebody's way or do not come to an end, or all
+ * of them.
  */
 static void
 stop_workers(bool all)
@@ -336,7 +349,7 @@ stop_workers(bool all)
 	for (int i = 0; i < HONE_WORKER_SLOTS; i++)
 	{
 		if (running[i].handle != NULL &&
-			(all || database_is_claimed(hone_lifecycle_shared->slots[i].dbid)))
+			(all || is_overdue(i) || database_is_claimed(hone_lifecycle_shared->slots[i].dbid)))
 			TerminateBackgroundWorker(running[i].handle);
 	}
 }

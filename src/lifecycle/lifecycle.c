@@ -15,6 +15,7 @@
 #include "utils/guc.h"
 
 #include "common/worker.h"
+#include "lifecycle/archive_target.h"
 #include "lifecycle/lifecycle.h"
 #include "lifecycle/pace.h"
 #include "lifecycle/shared.h"
@@ -86,6 +87,7 @@ startup_shmem(void)
 		for (int i = 0; i < HONE_WORKER_SLOTS; i++)
 		{
 			hone_lifecycle_shared->slots[i].dbid = InvalidOid;
+
 			pg_atomic_init_u32(&hone_lifecycle_shared->slots[i].outcome,
 							   HONE_WORKER_UNFINISHED);
 		}
@@ -111,6 +113,7 @@ void
 hone_lifecycle_init(void)
 {
 	define_settings();
+	hone_archive_init();
 	if (!hone_preloaded)
 		return;
 

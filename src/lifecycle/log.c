@@ -96,7 +96,7 @@ note_failure(const HoneMoveRecord *record)
 }
 
 /*
- * No failure (any more), and nothing to do for a day.
+ * No failure (any more), and nothing to do in its tier for a day.
  */
 static void
 rest_a_day(Oid partition)
@@ -105,23 +105,27 @@ rest_a_day(Oid partition)
 	Datum		values[1];
 
 	values[0] = ObjectIdGetDatum(partition);
-	run("INSERT INTO hone._tier_state AS s (partition, retry_at)"
-		" VALUES ($1, clock_timestamp() + interval '1 day')"
+	run("INSERT INTO hone._tier_state AS s (partition, rest_until, rest_for)"
+		" VALUES ($1, clock_timestamp() + interval '1 day',"
+		"  (SELECT wanted FROM hone._tier_age WHERE partition = $1))"
 		" ON CONFLICT (partition) DO UPDATE SET failures = 0, last_error = NULL,"
-		" retry_at = excluded.retry_at",
+		" retry_at = NULL, rest_until = excluded.rest_until, rest_for = excluded.rest_for",
 		1, types, values, NULL, SPI_OK_INSERT);
 }
 
+/* In which tier it is; what was restored is the policy's again. Behind the rest. */
 static void
-clear_failure(Oid partition)
+note_tier(const HoneMoveRecord *record)
 {
-	Oid			types[] = {OIDOID};
-	Datum		values[1];
+	Oid			types[] = {OIDOID, TEXTOID};
+	Datum		values[2];
 
-	values[0] = ObjectIdGetDatum(partition);
-	run("UPDATE hone._tier_state SET failures = 0, last_error = NULL, retry_at = NULL"
-		" WHERE partition = $1 AND retry_at IS NOT NULL",
-		1, types, values, NULL, SPI_OK_UPDATE);
+	values[0] = ObjectIdGetDatum(record->partition);
+	values[1] = CStringGetTextDatum(record->to_tier);
+	run("UPDATE hone._tier_state SET tier = nullif($2, 'hot'), moved_at = clock_timestamp(),"
+		" reads = 0, held = false, rest_until = CASE WHEN $2 <> 'hot' THEN rest_until END"
+		" WHERE partition = $1",
+		2, types, values, NULL, SPI_OK_UPDATE);
 }
 
 void
@@ -143,12 +147,11 @@ hone_log_move(const HoneMoveRecord *record)
 	write_log(record);
 	if (record->error != NULL)
 		note_failure(record);
-	else if (record->unfinished)
-		;						/* as it was before: due */
-	else if (record->rest)
+	else if (!record->unfinished)	/* which is due as it was before */
+	{
 		rest_a_day(record->partition);
-	else
-		clear_failure(record->partition);
+		note_tier(record);
+	}
 	hone_restore_role(&saved);
 }
 
@@ -179,6 +182,7 @@ hone_refresh_state(void)
 		" LEFT JOIN hone._tier_state o USING (partition)"
 		" WHERE o.scans IS DISTINCT FROM c.scans"
 		" ON CONFLICT (partition) DO UPDATE SET scans = excluded.scans,"
+		"  reads = s.reads + greatest(excluded.scans - s.scans, 0),"
 		"  last_read = CASE WHEN excluded.scans > s.scans THEN now() ELSE s.last_read END",
 		0, NULL, NULL, NULL, SPI_OK_INSERT);
 	hone_restore_role(&saved);

@@ -19,7 +19,6 @@ typedef struct HoneMoveRecord
 	const char *name;			/* of the partition, qualified */
 	const char *to_tier;
 	bool		by_worker;
-	bool		rest;			/* when done, leave it alone for a day */
 	bool		unfinished;		/* neither done nor failed: to be gone on with */
 	TimestampTz started;
 	int64		rows;

@@ -15,7 +15,6 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/catalog.h"
 #include "catalog/pg_class.h"
@@ -28,13 +27,13 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "common/procedure.h"
 #include "lifecycle/bounds.h"
 #include "lifecycle/log.h"
 #include "lifecycle/move.h"
+#include "lifecycle/policy.h"
 #include "common/owner.h"
 #include "lifecycle/pace.h"
 #include "lifecycle/shared.h"
@@ -49,10 +48,32 @@ typedef struct MoveTransaction
 	HoneRole	saved;
 } MoveTransaction;
 
-static const char *
-tier_name(HoneTier tier)
+static const char *const tier_names[] = {
+	[HONE_TIER_HOT] = "hot",
+	[HONE_TIER_WARM] = "warm",
+	[HONE_TIER_COLD] = "cold",
+	[HONE_TIER_ARCHIVE] = "archive",
+	[HONE_TIER_DROP] = "drop",
+};
+
+const char *
+hone_tier_name(HoneTier tier)
 {
-	return tier == HONE_TIER_WARM ? "warm" : "hot";
+	return tier_names[tier];
+}
+
+bool
+hone_tier_parse(const char *name, HoneTier *tier)
+{
+	for (int i = 0; i < lengthof(tier_names); i++)
+	{
+		if (strcmp(tier_names[i], name) == 0)
+		{
+			*tier = i;
+			return true;
+		}
+	}
+	return false;
 }
 
 static void
@@ -110,6 +131,7 @@ hone_check_movable(Oid relid, Oid caller)
 	char		kind = get_rel_relkind(relid);
 	char	   *name = get_rel_name(relid);
 	HoneTimeRange range;
+	HonePolicy	policy;
 
 	if (kind != '\0' && IsCatalogRelationOid(relid))
 		ereport(ERROR,
@@ -132,7 +154,8 @@ hone_check_movable(Oid relid, Oid caller)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("table \"%s\" is temporary", name),
 				 errhint("Only permanent partitions are moved.")));
-	if (!hone_partition_range(relid, InvalidOid, &range))
+	hone_policy_of(relid, &policy);
+	if (!hone_partition_range(relid, policy.parent, policy.epoch, &range))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("partition \"%s\" is not one by time", name),
@@ -170,38 +193,27 @@ next_transaction(void *arg)
 }
 
 /*
- * Do the policies want this partition moved by now?
+ * Where does its policy want this partition by now? False if it is there.
  */
 static bool
-is_due(Oid partition)
+read_step(Oid partition, HoneTier *to)
 {
 	Oid			types[] = {OIDOID};
 	Datum		values[1];
-	int			guc_level = NewGUCNestLevel();
+	HoneRole	saved;
+	bool		due;
 
 	values[0] = ObjectIdGetDatum(partition);
+	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
 	limit_lock_waits();
-	if (SPI_execute_with_args("SELECT FROM hone._tier_due"
+	if (SPI_execute_with_args("SELECT to_tier FROM hone._tier_due"
 							  " WHERE partition OPERATOR(pg_catalog.=) $1 AND due",
 							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read hone._tier_due");
-	AtEOXact_GUC(false, guc_level);
-	return SPI_processed > 0;
-}
-
-/* By its access method, which takes no lock. */
-static HoneTier
-current_tier(Oid partition)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(partition));
-	HoneTier	tier = HONE_TIER_HOT;
-
-	if (!HeapTupleIsValid(tuple))
-		return tier;
-	if (((Form_pg_class) GETSTRUCT(tuple))->relam == hone_tiered_am_oid())
-		tier = HONE_TIER_WARM;
-	ReleaseSysCache(tuple);
-	return tier;
+	due = SPI_processed > 0 &&
+		hone_tier_parse(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1), to);
+	hone_restore_role(&saved);
+	return due;
 }
 
 /*
@@ -210,14 +222,28 @@ current_tier(Oid partition)
 static void
 begin_progress(const HoneMove *move)
 {
-	HoneTimeRange range;
-	Oid			parent = InvalidOid;
+	Oid			types[] = {OIDOID};
+	Datum		values[1];
+	HoneRole	saved;
 
-	if (hone_partition_range(move->partition, InvalidOid, &range))
-		parent = range.parent;
-	hone_progress_begin_move(move->partition, parent,
-							 tier_name(current_tier(move->partition)),
-							 tier_name(move->to));
+	values[0] = ObjectIdGetDatum(move->partition);
+	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
+	limit_lock_waits();
+	if (SPI_execute_with_args("SELECT parent, tier FROM hone._tier_leaf"
+							  " WHERE partition OPERATOR(pg_catalog.=) $1",
+							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read hone._tier_leaf");
+	hone_restore_role(&saved);
+	if (SPI_processed > 0)
+	{
+		HeapTuple	row = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+
+		hone_progress_begin_move(move->partition,
+								 DatumGetObjectId(SPI_getbinval(row, desc, 1, &isnull)),
+								 SPI_getvalue(row, desc, 2), hone_tier_name(move->to));
+	}
 }
 
 /*
@@ -227,28 +253,32 @@ static bool
 do_move(HoneMove *move, HoneMoveRecord *record, HoneTieredResult *result)
 {
 	MoveTransaction transaction = {.move = move};
-	const HoneTieredPace *pace;
+	HoneTieredOptions options = {0};
+	HonePolicy	policy;
 
 	lock_partition(move->partition);
-	if (move->by_policy && !is_due(move->partition))
+	if (move->by_policy && !read_step(move->partition, &move->to))
 	{
 		unlock_partition(move->partition);
 		return false;
 	}
+	record->to_tier = hone_tier_name(move->to);
 	hone_check_movable(move->partition,
 					   move->by_worker ? GetUserId() : move->caller);
 
+	hone_policy_of(move->partition, &policy);
+	options.level = move->to == HONE_TIER_COLD ? policy.cold_level : policy.warm_level;
+	options.pace = move->by_worker ? hone_pace_begin() : NULL;
 	begin_progress(move);
-	pace = move->by_worker ? hone_pace_begin() : NULL;
 
 	/* Start the first step with no snapshot and no lock left from above. */
 	hone_procedure_commit();
 	enter_transaction(&transaction);
-	if (move->to == HONE_TIER_WARM)
-		hone_tiered_compress(move->partition, hone_lock_timeout, pace,
+	if (move->to != HONE_TIER_HOT)
+		hone_tiered_compress(move->partition, &options, hone_lock_timeout,
 							 next_transaction, &transaction, result);
 	else
-		hone_tiered_decompress(move->partition, hone_lock_timeout, pace,
+		hone_tiered_decompress(move->partition, hone_lock_timeout,
 							   next_transaction, &transaction, result);
 	hone_restore_role(&transaction.saved);
 	unlock_partition(move->partition);
@@ -330,9 +360,8 @@ hone_move(HoneMove *move)
 	memset(&result, 0, sizeof(result));
 	record.partition = move->partition;
 	record.name = name;
-	record.to_tier = tier_name(move->to);
+	record.to_tier = hone_tier_name(move->to);
 	record.by_worker = move->by_worker;
-	record.rest = move->to == HONE_TIER_WARM;
 	record.started = GetCurrentTimestamp();
 	move->error = NULL;
 

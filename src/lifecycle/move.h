@@ -13,8 +13,15 @@
 typedef enum HoneTier
 {
 	HONE_TIER_HOT,				/* heap rows */
-	HONE_TIER_WARM				/* compressed */
+	HONE_TIER_WARM,				/* compressed */
+	HONE_TIER_COLD,				/* more so, in the cold tablespace */
+	HONE_TIER_ARCHIVE,			/* a file */
+	HONE_TIER_DROP				/* gone */
 } HoneTier;
+
+/* The tier of that name; false for others. */
+extern bool hone_tier_parse(const char *name, HoneTier *tier);
+extern const char *hone_tier_name(HoneTier tier);
 
 typedef enum HoneMoveOutcome
 {
@@ -28,8 +35,8 @@ typedef enum HoneMoveOutcome
 typedef struct HoneMove
 {
 	Oid			partition;
-	HoneTier	to;
-	bool		by_policy;		/* skip when it is no longer due */
+	HoneTier	to;				/* by policy: out */
+	bool		by_policy;		/* to where its policy wants it, if anywhere */
 	bool		by_worker;		/* else the caller must own the partition */
 	Oid			caller;			/* role that asked for it */
 	ErrorData  *error;			/* out: why it failed */

@@ -1,176 +1,319 @@
 /*-------------------------------------------------------------------------
  *
  * policy.c
- *	  add_tier_policy and remove_tier_policy.
+ *	  add_tier_policy, alter_tier_policy and remove_tier_policy.
  *
  * A policy is a row of hone._tier_policy, which nobody but the extension's
  * owner may write; these functions check the caller's right to the table and
- * then write as that owner. The parent's name is what pg_dump sees (regclass),
- * so policies survive dumps and renames; the policy of a dropped table counts
- * for nothing and is removed by the worker.
+ * then write as that owner. What was written is read back and checked as a
+ * whole, so that adding and altering allow the same. The parent's name is what
+ * pg_dump sees (regclass), so policies survive dumps and renames; the policy of
+ * a dropped table counts for nothing and is removed by the worker.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/relation.h"
-#include "access/table.h"
-#include "catalog/catalog.h"
-#include "catalog/pg_class.h"
+#include "catalog/partition.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/timestamp.h"
 
-#include "lifecycle/bounds.h"
 #include "common/owner.h"
+#include "lifecycle/policy.h"
 #include "lifecycle/shared.h"
 #include "tiered/tiered.h"
 
 PG_FUNCTION_INFO_V1(hone_add_tier_policy);
+PG_FUNCTION_INFO_V1(hone_alter_tier_policy);
 PG_FUNCTION_INFO_V1(hone_remove_tier_policy);
 
-#define TIME_KEY_HINT \
-	"Tier policies need a table that is partitioned by RANGE on one date, timestamp or timestamptz column."
+#define PARENT_HINT "Name a partitioned table of your own."
 
-/*
- * Refuse what can never have a policy: anything but a permanent partitioned
- * table of the caller's.
- */
-static void
-check_parent_kind(Relation rel)
+/* What may be given: the argument of both functions, and the column. */
+typedef struct PolicyColumn
 {
-	const char *name = RelationGetRelationName(rel);
-
-	if (IsSystemRelation(rel))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is a system catalog", name),
-				 errhint(TIME_KEY_HINT)));
-	hone_require_owner(RelationGetRelid(rel), GetUserId());
-	if (rel->rd_rel->relkind == RELKIND_RELATION)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("table \"%s\" is not partitioned", name),
-				 errhint(TIME_KEY_HINT)));
-	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not a partitioned table", name),
-				 errdetail_relkind_not_supported(rel->rd_rel->relkind),
-				 errhint(TIME_KEY_HINT)));
-	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("table \"%s\" is temporary", name),
-				 errhint("The worker cannot reach temporary tables: make it a permanent one.")));
-}
-
-/*
- * What is wrong with the partition key, as a message with one %s.
- */
-static const char *
-key_message(HoneTimeKeyProblem problem)
-{
-	switch (problem)
-	{
-		case HONE_KEY_NOT_RANGE:
-			return "table \"%s\" is not partitioned by RANGE";
-		case HONE_KEY_MANY_COLUMNS:
-			return "the partition key of \"%s\" has more than one column";
-		case HONE_KEY_EXPRESSION:
-			return "the partition key of \"%s\" is an expression";
-		case HONE_KEY_NOT_TIME:
-			return "the partition key of \"%s\" is not a date or a timestamp";
-		case HONE_KEY_OPCLASS:
-			return "the partition key of \"%s\" has an operator class of its own";
-		default:
-			return "table \"%s\" is not partitioned";
-	}
-}
-
-/*
- * Refuse partition keys that say nothing about age.
- */
-static void
-check_parent_key(Relation rel)
-{
-	AttrNumber	column;
+	const char *name;
+	int			argument;
 	Oid			type;
-	HoneTimeKeyProblem problem = hone_time_key(RelationGetRelid(rel), &column, &type);
+} PolicyColumn;
 
-	if (problem != HONE_KEY_OK)
-		ereport(ERROR,
-				(errcode(problem == HONE_KEY_NOT_TIME ?
-						 ERRCODE_DATATYPE_MISMATCH : ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg(key_message(problem), RelationGetRelationName(rel)),
-				 errhint(TIME_KEY_HINT)));
+static const PolicyColumn columns[] = {
+	{"warm_after", 1, INTERVALOID},
+	{"cold_after", 2, INTERVALOID},
+	{"archive_after", 3, INTERVALOID},
+	{"drop_after", 4, INTERVALOID},
+	{"cold_tablespace", 6, NAMEOID},
+	{"premake", 7, INT4OID},
+	{"partition_interval", 8, INTERVALOID},
+	{"warm_level", 9, INT4OID},
+	{"cold_level", 10, INT4OID},
+	{"keep_while_read", 11, INTERVALOID},
+	{"epoch", 12, TEXTOID},
+	{"allow_drop_without_archive", 13, BOOLOID},
+};
+
+/* As hone._tier_policy has them. */
+#define DEFAULT_WARM_LEVEL	3
+#define DEFAULT_COLD_LEVEL	12
+
+#define ORDER_ARGUMENT	5
+#define LAST_ARGUMENT	14		/* if_not_exists, or reset */
+#define COLUMNS			lengthof(columns)
+
+/* ------------------------------------------------------------------------
+ * Reading
+ * ------------------------------------------------------------------------
+ */
+
+static Datum
+column_value(int number, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number, isnull);
 }
 
-/*
- * An interval to wait: above zero in every part that is set, and finite.
- */
-static void
-check_wait(const char *parameter, Interval *wait)
+/* Copies into 'context', since SPI's memory goes. */
+static Interval *
+interval_column(int number, MemoryContext context)
 {
-	Interval	zero = {0};
-	Interval	most = {0};
-	Datum		value = IntervalPGetDatum(wait);
+	bool		isnull;
+	Datum		value = column_value(number, &isnull);
+	Interval   *copy;
 
-	most.month = HONE_MAX_WAIT_YEARS * MONTHS_PER_YEAR;
-	if (DatumGetBool(DirectFunctionCall2(interval_le, value,
-										 IntervalPGetDatum(&zero))))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must be greater than zero", parameter),
-				 errhint("It is the time to wait after a partition's upper bound, for example %s => interval '30 days'.", parameter)));
-	if (wait->month < 0 || wait->day < 0 || wait->time < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must not mix positive and negative parts", parameter),
-				 errhint("It is the time to wait after a partition's upper bound, for example %s => interval '30 days'.", parameter)));
-	if (DatumGetBool(DirectFunctionCall2(interval_gt, value,
-										 IntervalPGetDatum(&most))))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must not exceed %d years", parameter, HONE_MAX_WAIT_YEARS),
-				 errhint("To keep partitions hot for good, set no policy.")));
+	if (isnull)
+		return NULL;
+	copy = MemoryContextAlloc(context, sizeof(Interval));
+	memcpy(copy, DatumGetIntervalP(value), sizeof(Interval));
+	return copy;
 }
 
-/*
- * Insert the row as the owner of the extension's table. Returns false when
- * the parent has a policy already.
- */
-static bool
-insert_policy(Oid parent, Interval *warm_after)
+static char *
+text_column(int number, MemoryContext context)
 {
-	Oid			types[2] = {REGCLASSOID, INTERVALOID};
-	Datum		values[2] = {ObjectIdGetDatum(parent), IntervalPGetDatum(warm_after)};
+	char	   *text = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number);
+
+	return text ? MemoryContextStrdup(context, text) : NULL;
+}
+
+static int
+number_column(int number)
+{
+	bool		isnull;
+
+	return DatumGetInt32(column_value(number, &isnull));
+}
+
+bool
+hone_policy_read(Oid parent, HonePolicy *policy)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Oid			types[] = {OIDOID};
+	Datum		values[1];
+	bool		isnull;
+	bool		found;
+
+	memset(policy, 0, sizeof(*policy));
+	values[0] = ObjectIdGetDatum(parent);
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT warm_after, cold_after, archive_after, drop_after, warm_level, cold_level,"
+							  " cold_tablespace, premake, partition_interval, keep_while_read, epoch,"
+							  " allow_drop_without_archive FROM hone._tier_policy"
+							  " WHERE parent OPERATOR(pg_catalog.=) $1",
+							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the tier policy");
+	found = SPI_processed > 0;
+	if (found)
+	{
+		policy->parent = parent;
+		policy->warm_after = interval_column(1, context);
+		policy->cold_after = interval_column(2, context);
+		policy->archive_after = interval_column(3, context);
+		policy->drop_after = interval_column(4, context);
+		policy->warm_level = number_column(5);
+		policy->cold_level = number_column(6);
+		policy->cold_tablespace = text_column(7, context);
+		policy->premake = number_column(8);
+		policy->partition_interval = interval_column(9, context);
+		policy->keep_while_read = interval_column(10, context);
+		policy->epoch = text_column(11, context);
+		policy->allow_drop_without_archive = DatumGetBool(column_value(12, &isnull));
+	}
+	SPI_finish();
+	return found;
+}
+
+void
+hone_policy_of(Oid partition, HonePolicy *policy)
+{
+	HonePolicy	none = {.warm_level = DEFAULT_WARM_LEVEL,.cold_level = DEFAULT_COLD_LEVEL};
 	HoneRole	saved;
-	uint64		inserted;
+	ListCell   *lc;
+
+	hone_become_owner(hone_relation_oid("_tier_policy"), &saved);
+	foreach(lc, get_partition_ancestors(partition))
+	{
+		if (hone_policy_read(lfirst_oid(lc), policy))
+		{
+			hone_restore_role(&saved);
+			return;
+		}
+	}
+	hone_restore_role(&saved);
+	*policy = none;
+}
+
+/* ------------------------------------------------------------------------
+ * Writing
+ * ------------------------------------------------------------------------
+ */
+
+/* The values that were given, behind the parent; returns their number. */
+static int
+given_values(FunctionCallInfo fcinfo, int *which, Oid *types, Datum *values)
+{
+	int			n = 1;
+
+	types[0] = REGCLASSOID;
+	values[0] = PG_GETARG_DATUM(0);
+	for (int i = 0; i < COLUMNS; i++)
+	{
+		if (PG_ARGISNULL(columns[i].argument))
+			continue;
+		which[n] = i;
+		types[n] = columns[i].type;
+		values[n] = PG_GETARG_DATUM(columns[i].argument);
+		n++;
+	}
+	return n;
+}
+
+/* What failed or rested under an earlier policy is due again at once. */
+static void
+reset_state(Oid parent)
+{
+	Oid			types[] = {OIDOID};
+	Datum		values[1];
+
+	values[0] = ObjectIdGetDatum(parent);
+	if (SPI_execute_with_args("UPDATE hone._tier_state SET failures = 0, retry_at = NULL, rest_until = NULL"
+							  " WHERE (retry_at IS NOT NULL OR rest_until IS NOT NULL) AND partition IN"
+							  " (SELECT a.partition FROM hone._tier_age a WHERE a.parent OPERATOR(pg_catalog.=) $1)",
+							  1, types, values, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not reset the state of partitions");
+}
+
+/* Run as the owner of the extension's table; returns the number of rows. */
+static uint64
+write_policy(Oid parent, const char *sql, int nvalues, Oid *types, Datum *values)
+{
+	HoneRole	saved;
+	uint64		written;
 
 	hone_become_owner(hone_relation_oid("_tier_policy"), &saved);
 	SPI_connect();
-	if (SPI_execute_with_args("INSERT INTO hone._tier_policy (parent, warm_after)"
-							  " VALUES ($1, $2) ON CONFLICT (parent) DO NOTHING",
-							  2, types, values, NULL, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not insert the tier policy");
-	inserted = SPI_processed;
-
-	/* What failed or rested under an earlier policy is due again at once. */
-	if (inserted > 0 &&
-		SPI_execute_with_args("UPDATE hone._tier_state SET failures = 0, retry_at = NULL"
-							  " WHERE retry_at IS NOT NULL AND partition IN"
-							  " (SELECT a.partition FROM hone._tier_age a WHERE a.parent = $1)",
-							  1, types, values, NULL, false, 0) != SPI_OK_UPDATE)
-		elog(ERROR, "could not reset the state of partitions");
+	if (SPI_execute_with_args(sql, nvalues, types, values, NULL, false, 0) < 0)
+		elog(ERROR, "could not write the tier policy");
+	written = SPI_processed;
+	if (written > 0)
+		reset_state(parent);
 	SPI_finish();
 	hone_restore_role(&saved);
-	return inserted > 0;
+	return written;
 }
+
+/* Returns false when the parent has a policy already. */
+static bool
+insert_policy(FunctionCallInfo fcinfo)
+{
+	int			which[COLUMNS + 1];
+	Oid			types[COLUMNS + 1];
+	Datum		values[COLUMNS + 1];
+	int			n = given_values(fcinfo, which, types, values);
+	StringInfoData names;
+	StringInfoData numbers;
+
+	initStringInfo(&names);
+	initStringInfo(&numbers);
+	for (int i = 1; i < n; i++)
+	{
+		appendStringInfo(&names, ", %s", columns[which[i]].name);
+		appendStringInfo(&numbers, ", $%d", i + 1);
+	}
+	return write_policy(PG_GETARG_OID(0),
+						psprintf("INSERT INTO hone._tier_policy (parent%s) VALUES ($1%s)"
+								 " ON CONFLICT (parent) DO NOTHING", names.data, numbers.data),
+						n, types, values) > 0;
+}
+
+static bool
+is_column(const char *name)
+{
+	for (int i = 0; i < COLUMNS; i++)
+	{
+		if (strcmp(columns[i].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The names in reset, as assignments. */
+static void
+append_resets(StringInfo sets, ArrayType *array)
+{
+	Datum	   *names;
+	bool	   *nulls;
+	int			n;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls, &n);
+	for (int i = 0; i < n; i++)
+	{
+		char	   *name = nulls[i] ? "NULL" : TextDatumGetCString(names[i]);
+
+		if (!is_column(name))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("reset names \"%s\", which is nothing that a tier policy has", name),
+					 errhint("Name parameters of hone.alter_tier_policy, for example reset => '{cold_after, cold_tablespace}'.")));
+		appendStringInfo(sets, "%s%s = DEFAULT", sets->len > 0 ? ", " : "", name);
+	}
+}
+
+static void
+update_policy(FunctionCallInfo fcinfo)
+{
+	int			which[COLUMNS + 1];
+	Oid			types[COLUMNS + 1];
+	Datum		values[COLUMNS + 1];
+	int			n = given_values(fcinfo, which, types, values);
+	StringInfoData sets;
+
+	initStringInfo(&sets);
+	for (int i = 1; i < n; i++)
+		appendStringInfo(&sets, "%s%s = $%d", i > 1 ? ", " : "", columns[which[i]].name, i + 1);
+	if (!PG_ARGISNULL(LAST_ARGUMENT))
+		append_resets(&sets, PG_GETARG_ARRAYTYPE_P(LAST_ARGUMENT));
+	if (sets.len == 0)
+		appendStringInfoString(&sets, "parent = parent");
+	if (write_policy(PG_GETARG_OID(0),
+					 psprintf("UPDATE hone._tier_policy SET %s WHERE parent = $1", sets.data),
+					 n, types, values) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("table \"%s\" has no tier policy", get_rel_name(PG_GETARG_OID(0))),
+				 errhint("Set one with hone.add_tier_policy.")));
+}
+
+/* ------------------------------------------------------------------------
+ * The functions
+ * ------------------------------------------------------------------------
+ */
 
 static void
 warn_not_preloaded(void)
@@ -180,8 +323,46 @@ warn_not_preloaded(void)
 			 errhint("Set shared_preload_libraries = 'pg_hone' in postgresql.conf and restart the server, or run CALL hone.run_tier_policies() now and then.")));
 }
 
+static Relation
+open_parent(FunctionCallInfo fcinfo)
+{
+	Relation	rel;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("parent must not be null"),
+				 errhint(PARENT_HINT)));
+	rel = try_relation_open(PG_GETARG_OID(0), AccessShareLock);
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", PG_GETARG_OID(0)),
+				 errhint(PARENT_HINT)));
+	return rel;
+}
+
+/* Check the policy as it is now, as a whole; remember the order. */
+static void
+finish_policy(FunctionCallInfo fcinfo, Relation rel)
+{
+	HonePolicy	policy;
+	HoneRole	saved;
+
+	hone_become_owner(hone_relation_oid("_tier_policy"), &saved);
+	if (!hone_policy_read(RelationGetRelid(rel), &policy))
+		elog(ERROR, "the tier policy is not there");
+	hone_restore_role(&saved);
+	hone_policy_check_parent(rel, policy.epoch);
+	hone_policy_check(&policy, GetUserId());
+	if (!PG_ARGISNULL(ORDER_ARGUMENT))
+		hone_tiered_set_order(RelationGetRelid(rel),
+							  text_to_cstring(PG_GETARG_TEXT_PP(ORDER_ARGUMENT)));
+	hone_launcher_forget();
+}
+
 /*
- * hone.add_tier_policy(parent, warm_after, order_by, if_not_exists)
+ * hone.add_tier_policy(parent, warm_after, ..., if_not_exists)
  */
 Datum
 hone_add_tier_policy(PG_FUNCTION_ARGS)
@@ -189,45 +370,41 @@ hone_add_tier_policy(PG_FUNCTION_ARGS)
 	Relation	rel;
 
 	hone_require_script();
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("parent must not be null"),
-				 errhint(TIME_KEY_HINT)));
-
-	rel = try_relation_open(PG_GETARG_OID(0), AccessShareLock);
-	if (rel == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", PG_GETARG_OID(0)),
-				 errhint(TIME_KEY_HINT)));
-	check_parent_kind(rel);
-	check_parent_key(rel);
-	if (PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("warm_after must be given"),
-				 errhint("Say how long after its upper bound a partition is to be compressed, for example warm_after => interval '30 days'.")));
-	check_wait("warm_after", PG_GETARG_INTERVAL_P(1));
-
-	if (!insert_policy(RelationGetRelid(rel), PG_GETARG_INTERVAL_P(1)))
+	rel = open_parent(fcinfo);
+	hone_policy_check_parent(rel, PG_ARGISNULL(12) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(12)));
+	if (!insert_policy(fcinfo))
 	{
-		bool		quiet = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
+		bool		quiet = !PG_ARGISNULL(LAST_ARGUMENT) && PG_GETARG_BOOL(LAST_ARGUMENT);
 
 		ereport(quiet ? NOTICE : ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("table \"%s\" has a tier policy already%s",
 						RelationGetRelationName(rel), quiet ? ", skipping" : ""),
-				 quiet ? 0 : errhint("Remove it first with hone.remove_tier_policy, or pass if_not_exists => true.")));
+				 quiet ? 0 : errhint("Change it with hone.alter_tier_policy, or pass if_not_exists => true.")));
 	}
 	else
 	{
-		if (!PG_ARGISNULL(2))
-			hone_tiered_set_order(RelationGetRelid(rel), text_to_cstring(PG_GETARG_TEXT_PP(2)));
+		finish_policy(fcinfo, rel);
 		if (!hone_preloaded)
 			warn_not_preloaded();
 	}
-	hone_launcher_forget();
+	relation_close(rel, NoLock);
+	PG_RETURN_VOID();
+}
+
+/*
+ * hone.alter_tier_policy(parent, warm_after, ..., reset)
+ */
+Datum
+hone_alter_tier_policy(PG_FUNCTION_ARGS)
+{
+	Relation	rel;
+
+	hone_require_script();
+	rel = open_parent(fcinfo);
+	hone_require_owner(RelationGetRelid(rel), GetUserId());
+	update_policy(fcinfo);
+	finish_policy(fcinfo, rel);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
 }

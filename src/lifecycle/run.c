@@ -45,15 +45,10 @@ due_partitions(bool by_worker)
 		return NIL;
 	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
 	if (SPI_execute(by_worker
-					? "SELECT partition FROM hone._tier_age"
-					" WHERE due_at OPERATOR(pg_catalog.<=) pg_catalog.now()"
-					" AND coalesce(retry_at OPERATOR(pg_catalog.<=) pg_catalog.now(), true)"
-					" ORDER BY due_at, 1"
-					: "SELECT partition FROM hone._tier_age"
-					" WHERE due_at OPERATOR(pg_catalog.<=) pg_catalog.now() AND NOT own"
-					" ORDER BY due_at, 1",
+					? "SELECT partition FROM hone._tier_candidates WHERE may_retry ORDER BY due_at, 1"
+					: "SELECT partition FROM hone._tier_candidates WHERE NOT own ORDER BY due_at, 1",
 					false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read hone._tier_age");
+		elog(ERROR, "could not read hone._tier_candidates");
 	hone_restore_role(&saved);
 
 	old = MemoryContextSwitchTo(hone_procedure_context());
@@ -91,7 +86,7 @@ report_activity(Oid partition)
 
 	if (name != NULL)
 		pgstat_report_activity(STATE_RUNNING,
-							   psprintf("moving partition %s to tier warm", name));
+							   psprintf("moving partition %s", name));
 }
 
 void
@@ -105,8 +100,7 @@ hone_run_due(bool by_worker, HoneRunResult *result)
 	hone_procedure_commit();
 	foreach(lc, due)
 	{
-		HoneMove	move = {.partition = lfirst_oid(lc),.to = HONE_TIER_WARM,
-		.by_policy = true,.by_worker = by_worker,.caller = caller};
+		HoneMove	move = {.partition = lfirst_oid(lc),.by_policy = true,.by_worker = by_worker,.caller = caller};
 
 		CHECK_FOR_INTERRUPTS();
 		if (by_worker && hone_pace_objection() != NULL)
@@ -155,24 +149,25 @@ hone_run_tier_policies(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+#define TIERS_HINT	"Tiers are 'hot', 'warm', 'cold' and 'archive'."
+
 static HoneTier
 parse_tier(FunctionCallInfo fcinfo)
 {
 	char	   *name = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	HoneTier	tier;
 
 	if (name == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("tier must not be null"),
-				 errhint("Tiers are 'hot' and 'warm'.")));
-	if (strcmp(name, "warm") == 0)
-		return HONE_TIER_WARM;
-	if (strcmp(name, "hot") != 0)
+				 errhint(TIERS_HINT)));
+	if (!hone_tier_parse(name, &tier) || tier == HONE_TIER_DROP)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unknown tier \"%s\"", name),
-				 errhint("Tiers are 'hot' and 'warm'.")));
-	return HONE_TIER_HOT;
+				 errhint(TIERS_HINT)));
+	return tier;
 }
 
 /*
@@ -203,7 +198,7 @@ hone_move_partition(PG_FUNCTION_ARGS)
 		ereport(NOTICE,
 				(errmsg("the tier policy will move partition \"%s\" back",
 						get_rel_name(move.partition)),
-				 errhint("To keep it hot, remove the policy with hone.remove_tier_policy.")));
+				 errhint("To keep it hot, change or remove the policy with hone.alter_tier_policy or hone.remove_tier_policy.")));
 	hone_procedure_end();
 	PG_RETURN_VOID();
 }

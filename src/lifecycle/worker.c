@@ -25,7 +25,6 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/timeout.h"
 
 #include "common/procedure.h"
 #include "common/toplevel.h"
@@ -161,10 +160,7 @@ hone_lifecycle_worker_main(Datum main_arg)
 		const HoneTask *task = hone_tasks[order.task];
 
 		pgstat_report_activity(STATE_RUNNING, task->activity);
-		if (task->limit_ms > 0)
-			enable_timeout_after(STATEMENT_TIMEOUT, task->limit_ms);
 		hone_toplevel_execute(task->command);
-		disable_timeout(STATEMENT_TIMEOUT, false);
 		pgstat_report_activity(STATE_IDLE, NULL);
 		outcome = HONE_WORKER_DONE;
 	}

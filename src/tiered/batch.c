@@ -215,6 +215,7 @@ hone_builder_encode(HoneBatchBuilder *builder, int level, StringInfo stream,
 	memcpy(stream->data, detail, detail_bytes);
 
 	entry->nrows = builder->nrows;
+	entry->level = level;
 	entry->natts = desc->natts;
 	entry->raw_bytes = builder->raw_bytes;
 	entry->stored_bytes = stream->len;

@@ -18,6 +18,9 @@
 #define HONE_VECTOR_ROWS 1024
 #define HONE_BATCH_MAX_ROWS 16383
 
+/* zstd levels from here on are for rows that are hardly ever read. */
+#define HONE_LEVEL_COLD		10
+
 /*
  * Physical shape of a column: all that a codec knows of a type.
  *

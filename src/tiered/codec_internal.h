@@ -24,7 +24,6 @@
 #define HONE_BLOB_VERSION		1
 #define HONE_FRAME_TARGET		(128 * 1024)	/* raw bytes of a frame */
 #define HONE_FRAME_TARGET_COLD	(1024 * 1024)	/* the same from level 10 on */
-#define HONE_LEVEL_COLD			10
 #define HONE_FRAME_MAX			((Size) 0x7fffffff)
 #define HONE_BATCH_MAX_VECTORS	((HONE_BATCH_MAX_ROWS + HONE_VECTOR_ROWS - 1) / HONE_VECTOR_ROWS)
 

@@ -246,7 +246,7 @@ hone_compress(PG_FUNCTION_ARGS)
 	{
 		HoneTieredResult result;
 
-		hone_tiered_compress(lfirst_oid(lc), timeout, NULL, commit_in_procedure, NULL, &result);
+		hone_tiered_compress(lfirst_oid(lc), NULL, timeout, commit_in_procedure, NULL, &result);
 		report_result("compressed", lfirst_oid(lc), &result);
 	}
 	hone_procedure_end();
@@ -284,7 +284,7 @@ decompress_one(Oid relid, int lock_timeout_ms)
 		make_parent_ordinary(relid, lock_timeout_ms);
 		return;
 	}
-	hone_tiered_decompress(relid, lock_timeout_ms, NULL, commit_in_procedure, NULL, &result);
+	hone_tiered_decompress(relid, lock_timeout_ms, commit_in_procedure, NULL, &result);
 	report_result("decompressed", relid, &result);
 }
 

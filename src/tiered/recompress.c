@@ -8,6 +8,9 @@
  * are alive are read and encoded without locks; with EXCLUSIVE held the
  * batches are replaced by one if their tombstones are still the same.
  *
+ * What becomes cold is written anew, batch by batch; what is cold already stays
+ * cold.
+ *
  * A batch that is half full stays as it is until it has dead rows, so that
  * rows which come late again and again are not written anew each time.
  *
@@ -51,10 +54,18 @@ is_small(const HoneBatchEntry *entry)
 		entry->raw_bytes < HONE_BATCH_RAW_BYTES / 2;
 }
 
+/* Of a table that becomes cold: as it was in the warm tier. */
 static bool
-is_candidate(const Candidate *candidate)
+is_too_warm(const HoneFoldState *state, const HoneBatchEntry *entry)
 {
-	return candidate->ndead > 0 || is_small(&candidate->entry);
+	return state->level >= HONE_LEVEL_COLD && entry->level < HONE_LEVEL_COLD;
+}
+
+static bool
+is_candidate(const HoneFoldState *state, const Candidate *candidate)
+{
+	return candidate->ndead > 0 || is_small(&candidate->entry) ||
+		is_too_warm(state, &candidate->entry);
 }
 
 /*
@@ -105,6 +116,7 @@ typedef struct BatchGroup
 	List	   *batches;
 	int			rows;			/* that are alive */
 	int			ndead;
+	bool		too_warm;
 	int64		raw_bytes;
 	int64		work;
 } BatchGroup;
@@ -112,7 +124,7 @@ typedef struct BatchGroup
 static void
 end_group(HoneFoldState *state, BatchGroup *group)
 {
-	if (list_length(group->batches) > 1 || group->ndead > 0)
+	if (list_length(group->batches) > 1 || group->ndead > 0 || group->too_warm)
 	{
 		MemoryContext old = MemoryContextSwitchTo(state->context);
 
@@ -137,6 +149,7 @@ add_to_group(HoneFoldState *state, BatchGroup *group, const Candidate *candidate
 	group->batches = lappend_int(group->batches, candidate->entry.batch);
 	group->rows += rows;
 	group->ndead += candidate->ndead;
+	group->too_warm |= is_too_warm(state, &candidate->entry);
 	group->raw_bytes += raw_bytes;
 	group->work += work;
 }
@@ -153,7 +166,7 @@ hone_recompress_plan_step(HoneFoldState *state)
 	candidates = read_candidates(rel, GetActiveSnapshot(), &n);
 	for (int i = 0; i < n; i++)
 	{
-		if (is_candidate(&candidates[i]))
+		if (is_candidate(state, &candidates[i]))
 			add_to_group(state, &group, &candidates[i]);
 		else
 			end_group(state, &group);
@@ -219,6 +232,8 @@ prepare_group(HoneFoldState *state, Relation rel, List *batches)
 	HoneBatchBuilder *builder = hone_builder_create(rel);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
 	int			ndead = 0;
+	bool		too_warm = false;
+	int			level = state->level;	/* what is cold stays so */
 	ListCell   *lc;
 
 	memset(slot->tts_isnull, true, RelationGetDescr(rel)->natts * sizeof(bool));
@@ -231,6 +246,8 @@ prepare_group(HoneFoldState *state, Relation rel, List *batches)
 		if (!note_replaced(prepared, cursor, lfirst_int(lc)))
 			continue;
 		ndead += replaced->ndead;
+		too_warm |= is_too_warm(state, &replaced->entry);
+		level = Max(level, replaced->entry.level);
 		collect_alive(cursor, replaced, builder, slot);
 	}
 	ExecDropSingleTupleTableSlot(slot);
@@ -238,7 +255,7 @@ prepare_group(HoneFoldState *state, Relation rel, List *batches)
 
 	/* nothing to gain any more */
 	if (prepared->nreplaced == 0 ||
-		(prepared->nreplaced == 1 && ndead == 0 && !state->compacting))
+		(prepared->nreplaced == 1 && ndead == 0 && !too_warm && !state->compacting))
 	{
 		hone_prepared_free(prepared);
 		prepared = NULL;
@@ -247,7 +264,7 @@ prepare_group(HoneFoldState *state, Relation rel, List *batches)
 	{
 		if (state->order != NULL && prepared->nreplaced > 1)
 			hone_sort_builder(builder, state->order);
-		hone_prepared_encode(prepared, builder, state->level);
+		hone_prepared_encode(prepared, builder, level);
 		hone_progress_work(prepared->entry.raw_bytes);
 	}
 	if (prepared != NULL)

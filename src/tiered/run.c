@@ -73,6 +73,9 @@
 /* Blocks that are read to estimate the rows of a table. */
 #define SAMPLED_BLOCKS		64
 
+/* Plain rows that bring another run, by a policy. */
+#define FEWEST_ROWS_LEFT	1000
+
 /* zstd level of the warm tier. */
 #define WARM_LEVEL			3
 
@@ -95,25 +98,42 @@ next_step(HoneTieredNextTransaction next_transaction, void *arg)
 	CHECK_FOR_INTERRUPTS();
 }
 
-static bool
-rows_are_left(const HoneFoldState *state)
+/*
+ * About how many plain rows are left, once some are folded: as many to a block
+ * as so far.
+ */
+static int64
+rows_left(const HoneFoldState *state)
 {
-	if (!state->started || state->prepared != NULL)
-		return true;
+	BlockNumber done = state->next_block;
+	int64		left = 0;
+
 	if (state->order != NULL)
-		return state->next_block < state->end_block || state->next_row < state->window_rows;
-	return state->next_block < state->end_block &&
-		ItemPointerGetBlockNumberNoCheck(&state->prepared_to) < state->end_block;
+		left = state->window_rows - state->next_row;
+	else
+	{
+		if (state->prepared != NULL)
+			left = state->prepared->nrows;
+		done = Max(done, ItemPointerGetBlockNumberNoCheck(&state->prepared_to));
+	}
+	if (done < state->end_block)
+		left += (int64) (state->end_block - done) * state->rows / Max(done, 1);
+	return left;
 }
 
 /*
- * A run that ended now would have another one behind it.
+ * If the run ended now, another one would find enough to do to give back the
+ * space of both. That some batches are small or have dead rows may not be
+ * enough to bring one, but that they are not cold is.
  */
 static bool
 may_stop(const HoneFoldState *state)
 {
-	return rows_are_left(state) ||
-		(state->rows == 0 && (state->rewritten == 0 || state->groups != NIL));
+	if (state->rows == 0 && state->rewritten == 0)
+		return true;
+	if (state->groups != NIL)
+		return !state->compacting && (state->rows == 0 || state->level >= HONE_LEVEL_COLD);
+	return state->started && rows_left(state) >= FEWEST_ROWS_LEFT;
 }
 
 /*
@@ -428,11 +448,9 @@ end_run(HoneFoldState *state, HoneTieredResult *result)
 }
 
 static void
-begin_run(HoneFoldState *state, Oid relid, int lock_timeout_ms,
-		  const HoneTieredPace *pace)
+begin_run(HoneFoldState *state, Oid relid, int lock_timeout_ms)
 {
 	memset(state, 0, sizeof(*state));
-	state->pace = pace;
 	state->relid = relid;
 	state->lock_timeout_ms = lock_timeout_ms;
 	state->level = WARM_LEVEL;
@@ -517,7 +535,8 @@ compress(HoneFoldState *state, bool open,
 }
 
 void
-hone_tiered_compress(Oid relid, int lock_timeout_ms, const HoneTieredPace *pace,
+hone_tiered_compress(Oid relid, const HoneTieredOptions *options,
+					 int lock_timeout_ms,
 					 HoneTieredNextTransaction next_transaction, void *arg,
 					 HoneTieredResult *result)
 {
@@ -532,7 +551,11 @@ hone_tiered_compress(Oid relid, int lock_timeout_ms, const HoneTieredPace *pace,
 	table_close(rel, AccessShareLock);
 	result->bytes_before = hone_total_size(relid);
 
-	begin_run(&state, relid, lock_timeout_ms, pace);
+	begin_run(&state, relid, lock_timeout_ms);
+	if (options && options->level > 0)
+		state.level = options->level;
+	if (options)
+		state.pace = options->pace;
 	hone_progress_begin(relid, result->bytes_before);
 	PG_TRY();
 	{
@@ -552,14 +575,13 @@ decompress(HoneFoldState *state, HoneTieredNextTransaction next_transaction,
 {
 	run_steps(state, unfold_all_step, next_transaction, arg);
 	next_step(next_transaction, arg);
-	keep_pace(state, arg);
 	hone_progress_phase(HONE_PHASE_SPACE);
 	if (state->batches > 0)
 		result->vacuum_error = vacuum(state);
 }
 
 void
-hone_tiered_decompress(Oid relid, int lock_timeout_ms, const HoneTieredPace *pace,
+hone_tiered_decompress(Oid relid, int lock_timeout_ms,
 					   HoneTieredNextTransaction next_transaction, void *arg,
 					   HoneTieredResult *result)
 {
@@ -573,7 +595,7 @@ hone_tiered_decompress(Oid relid, int lock_timeout_ms, const HoneTieredPace *pac
 	tiered = hone_is_tiered(rel);
 	table_close(rel, AccessShareLock);
 	result->bytes_before = hone_total_size(relid);
-	begin_run(&state, relid, lock_timeout_ms, pace);
+	begin_run(&state, relid, lock_timeout_ms);
 	hone_progress_begin(relid, result->bytes_before);
 	PG_TRY();
 	{
@@ -595,7 +617,7 @@ hone_tiered_make_parent_ordinary(Oid relid, int lock_timeout_ms,
 {
 	HoneFoldState state;
 
-	begin_run(&state, relid, lock_timeout_ms, NULL);
+	begin_run(&state, relid, lock_timeout_ms);
 	PG_TRY();
 	{
 		run_steps(&state, parent_step, next_transaction, arg);

@@ -486,7 +486,6 @@ hone_store_write_batch(HoneStore *store, HoneStoreMeta *meta,
 	entry->version = STORE_VERSION;
 	entry->batch = (int32) meta->next_batch;
 	entry->first_chunk = first;
-	entry->pad = 0;
 	entry->crc = checksum(entry, offsetof(HoneBatchEntry, crc));
 	insert_chunk(store, HONE_VALUE_DIRECTORY, entry->batch, entry, sizeof(*entry));
 

@@ -94,7 +94,7 @@ typedef struct HoneBatchEntry
 	int32		natts;			/* of the table when written */
 	int32		detail_bytes;	/* length of the stream's first part */
 	int16		key_attnum;
-	int16		pad;
+	int16		level;			/* of zstd; 0 = not known */
 	uint32		detail_crc;		/* of that part */
 	uint32		crc;
 } HoneBatchEntry;

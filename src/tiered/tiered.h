@@ -27,8 +27,8 @@ typedef void (*HoneTieredNextTransaction) (void *arg);
  * snapshot, with the bytes that were read and written since its last call (of
  * rows as they are uncompressed, of batches as they are stored). It may sleep;
  * an error that it raises ends the run, and what was committed so far stays.
- * It is not to raise one of its own unless may_stop: else all rows are folded,
- * and only their space is left to be given back, for which no later run comes.
+ * It is not to raise one of its own unless may_stop: else hardly more is left
+ * than to give space back, for which no later run would come.
  *
  * A table of more than burst bytes is never written anew at once, but always
  * in steps: nothing can pause under the lock that the fast way holds.
@@ -51,20 +51,29 @@ typedef struct HoneTieredResult
 								 * lives as long as the last transaction */
 } HoneTieredResult;
 
+/* How to compress; NULL where the defaults will do. */
+typedef struct HoneTieredOptions
+{
+	int			level;			/* zstd level of new batches; 0 = default.
+								 * From 10 (HONE_LEVEL_COLD) on they have
+								 * larger frames, and batches of lower levels
+								 * are written anew */
+	const HoneTieredPace *pace; /* NULL: as fast as it goes */
+} HoneTieredOptions;
+
 /*
  * Fold all plain rows of one table or leaf partition into batches, and write
- * batches with dead rows, and small ones, anew: many short transactions, each
- * through next_transaction, as fast as pace says (NULL: as it can). Must be
- * called inside a transaction, outside a transaction block, holding no lock on
- * the relation; returns inside a (new) transaction. Locks are waited for
- * lock_timeout_ms at the most.
+ * batches with dead rows, and small ones, anew: many short transactions, each through next_transaction. Must be called inside a
+ * transaction, outside a transaction block, holding no lock on the relation;
+ * returns inside a (new) transaction. Locks are waited for lock_timeout_ms
+ * at the most.
  *
  * Errors: 42809 wrong kind of relation, 42501 not owner, 0A000 keys or
  * constraints it cannot fold yet, 55P03 lock not available: then everything
  * committed so far stays, each row exactly once, and a later call goes on.
  */
-extern void hone_tiered_compress(Oid relid, int lock_timeout_ms,
-								 const HoneTieredPace *pace,
+extern void hone_tiered_compress(Oid relid, const HoneTieredOptions *options,
+								 int lock_timeout_ms,
 								 HoneTieredNextTransaction next_transaction,
 								 void *arg, HoneTieredResult *result);
 
@@ -76,7 +85,6 @@ extern void hone_tiered_set_order(Oid relid, const char *text);
 
 /* The way back: every compressed row a plain heap row again. */
 extern void hone_tiered_decompress(Oid relid, int lock_timeout_ms,
-								   const HoneTieredPace *pace,
 								   HoneTieredNextTransaction next_transaction,
 								   void *arg, HoneTieredResult *result);
 
