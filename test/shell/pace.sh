@@ -119,6 +119,22 @@ succeeds "it goes on when the worker is resumed" is_warm p
 is "every row is there, each once" "$(rows_of p)" "$wanted"
 is "all of it is compressed" "$(sql "SELECT plain_rows FROM hone.tiered_stats('p_1')")" 0
 
+# --- the same of a move that only writes batches anew -----------------------------
+
+set_to hone.tier_throughput 64kB
+sql "SELECT hone.alter_tier_policy('p', cold_after => interval '2 days')" >/dev/null || exit 1
+succeeds "a cold move begins" wait_until 60 "SELECT EXISTS (SELECT FROM hone.compress_progress WHERE relation = 'p_1'::regclass AND batches_done > 0)"
+is "it is shown" "$(sql "SELECT parent, partition, from_tier, to_tier FROM hone.tier_progress")" "p|p_1|warm|cold"
+sql "SELECT hone.pause_worker()" >/dev/null
+succeeds "it ends when the worker is paused" no_mover
+succeeds "which is noted" logged p "to_tier = 'cold' AND note = 'paused: hone.pause_worker() was called'"
+is "it is not cold yet" "$(sql "SELECT tier, last_error IS NULL FROM hone.partitions WHERE parent = 'p'::regclass")" "warm|t"
+is "every row is there" "$(rows_of p)" "$wanted"
+set_to hone.tier_throughput 64MB
+sql "SELECT hone.resume_worker()" >/dev/null
+succeeds "it goes on when the worker is resumed" wait_until 60 "SELECT tier = 'cold' FROM hone.partitions WHERE parent = 'p'::regclass"
+is "every row is there, each once" "$(rows_of p)" "$wanted"
+
 # --- hours ---------------------------------------------------------------------
 
 closed=$(sql "SELECT to_char(t + interval '6 hours', 'HH24:MI-') || to_char(t + interval '7 hours', 'HH24:MI')
