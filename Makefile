@@ -157,10 +157,13 @@ LIFECYCLE_OBJS = \
 	src/lifecycle/lifecycle.o \
 	src/lifecycle/log.o \
 	src/lifecycle/move.o \
+	src/lifecycle/pace.o \
 	src/lifecycle/policy.o \
 	src/lifecycle/policy_check.o \
+	src/lifecycle/replicas.o \
 	src/lifecycle/restore.o \
 	src/lifecycle/run.o \
+	src/lifecycle/window.o \
 	src/lifecycle/worker.o
 
 BATCH_OBJS = \
@@ -174,11 +177,13 @@ OBJS = src/pg_hone.o $(COMMON_OBJS) $(STATS_OBJS) $(CAPTURE_OBJS) \
 # The install script is these fragments, in this order.
 SQL_FRAGMENTS = \
 	sql/install/00_schema.sql \
+	sql/install/10_pause.sql \
 	sql/install/20_stats.sql sql/install/25_history.sql \
 	sql/install/30_advise.sql \
 	sql/install/40_tiered.sql \
 	sql/install/50_lifecycle.sql \
 	sql/install/52_archive.sql \
+	sql/install/54_pace.sql \
 	sql/install/55_leave.sql \
 	sql/install/60_batch.sql \
 	sql/install/90_privileges.sql
@@ -237,6 +242,7 @@ LIFECYCLE_REGRESS = \
 	lifecycle_archive_file \
 	lifecycle_archive \
 	lifecycle_worker \
+	lifecycle_pace \
 	lifecycle_security
 BATCH_REGRESS = \
 	batch_delete \

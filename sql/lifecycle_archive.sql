@@ -14,7 +14,7 @@ EXCEPTION WHEN OTHERS THEN
     RETURN sqlstate || ' ' || sqlerrm;
 END $$;
 -- The worker is to leave them to this session.
---SELECT hone.pause_worker();
+SELECT hone.pause_worker();
 CREATE TABLE m (ts timestamptz NOT NULL, k int, v text, twice int GENERATED ALWAYS AS (k * 2) STORED, PRIMARY KEY (ts, k)) PARTITION BY RANGE (ts);
 SELECT format('CREATE TABLE m_%s PARTITION OF m FOR VALUES FROM (%L) TO (%L)', i, d, d + interval '1 month')
 FROM generate_series(1, 5) i, LATERAL (SELECT '2020-01-01 00:00+00'::timestamptz + i * interval '1 month') x(d) \gexec
@@ -175,7 +175,7 @@ SET ROLE hone_la_owner;
 SELECT hone.restore_archive(name) FROM hone.archives WHERE parent = 'o';
 SELECT o.*, (SELECT relowner::regrole FROM pg_class WHERE oid = 'o_1'::regclass) FROM o;
 RESET ROLE;
---SELECT hone.resume_worker();
+SELECT hone.resume_worker();
 SELECT count(hone._archive_remove(name)) FROM hone._archive WHERE partition_name LIKE 'la.%';
 DELETE FROM hone._archive WHERE partition_name LIKE 'la.%';
 DROP SCHEMA la CASCADE;

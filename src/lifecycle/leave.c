@@ -45,6 +45,7 @@
 #include "lifecycle/changes.h"
 #include "lifecycle/leave.h"
 #include "lifecycle/shared.h"
+#include "tiered/progress.h"
 #include "tiered/tiered.h"
 
 /* Tries of each step that needs a lock, and the pause between them. */
@@ -61,6 +62,8 @@ typedef struct Leaving
 	HoneMark	mark;
 	HoneArchiveFile file;
 	HoneArchiveOrigin origin;
+	const HoneTieredPace *pace; /* of writing it, or NULL */
+	int64		written;		/* bytes of text that were paused for */
 } Leaving;
 
 /* ------------------------------------------------------------------------
@@ -239,14 +242,29 @@ keep_file(Leaving *leaving)
 	MemoryContextSwitchTo(old);
 }
 
+/* While rows are written nobody waits for us: sleep as long as it takes. */
+static void
+archive_progress(int64 rows, int64 raw_bytes, void *arg)
+{
+	Leaving    *leaving = arg;
+	int64		bytes = raw_bytes - leaving->written;
+
+	leaving->written = raw_bytes;
+	hone_progress_done(rows, 0, bytes);
+	if (leaving->pace)
+		leaving->pace->pause(bytes, true, NULL);
+}
+
 static void
 write_file(Relation rel, Leaving *leaving)
 {
 	memset(&leaving->file, 0, sizeof(leaving->file));
 	leaving->file.name = leaving->unfinished;	/* NULL: a new one */
+	leaving->written = 0;
+	hone_progress_phase(HONE_PHASE_ARCHIVING);
 	PushActiveSnapshot(GetLatestSnapshot());
 	hone_archive_write(rel, GetActiveSnapshot(), &leaving->origin, HONE_ARCHIVE_LEVEL,
-					   NULL, NULL, &leaving->file);
+					   archive_progress, leaving, &leaving->file);
 	PopActiveSnapshot();
 	leaving->unfinished = NULL;
 	keep_file(leaving);
@@ -479,6 +497,7 @@ drop_step(HoneMove *move, const HonePolicy *policy, Leaving *leaving)
 	{
 		outdated = leaving->archive;
 		hone_mark(rel, &leaving->mark);
+		leaving->pace = NULL;	/* not with this lock */
 		write_file(rel, leaving);
 	}
 	table_close(rel, NoLock);
@@ -503,12 +522,15 @@ drop_step(HoneMove *move, const HonePolicy *policy, Leaving *leaving)
 }
 
 void
-hone_leave(HoneMove *move, const HonePolicy *policy, HoneMoveRecord *record)
+hone_leave(HoneMove *move, const HonePolicy *policy, const HoneTieredPace *pace,
+		   HoneMoveRecord *record)
 {
 	Leaving		leaving;
 
 	record->bytes_before = hone_total_size(move->partition);
+	hone_progress_begin(move->partition, record->bytes_before);
 	read_leaving(move->partition, &leaving);
+	leaving.pace = pace;
 	if (get_rel_relispartition(move->partition) && !PartitionHasPendingDetach(move->partition))
 	{
 		leaving.parent = get_partition_parent(move->partition, false);
@@ -517,8 +539,10 @@ hone_leave(HoneMove *move, const HonePolicy *policy, HoneMoveRecord *record)
 		else
 			note_leaving(move, &leaving);
 	}
+	hone_progress_phase(HONE_PHASE_DETACHING);
 	detach_step(move, &leaving);
 	drop_step(move, policy, &leaving);
+	hone_progress_end();
 	record->gone = true;
 	record->rows = leaving.file.rows;
 	record->bytes_after = leaving.file.bytes;

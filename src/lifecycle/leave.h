@@ -13,14 +13,16 @@
 #include "lifecycle/log.h"
 #include "lifecycle/move.h"
 #include "lifecycle/policy.h"
+#include "tiered/tiered.h"
 
 /*
  * Move a partition to tier archive or drop, from where an earlier try left it.
  * In several transactions; throws. Called like the moves of tiered/, holding
- * the mover's lock and nothing else. Fills in the record's figures.
+ * the mover's lock and nothing else. pace: of writing the archive, or NULL.
+ * Fills in the record's figures.
  */
 extern void hone_leave(HoneMove *move, const HonePolicy *policy,
-					   HoneMoveRecord *record);
+					   const HoneTieredPace *pace, HoneMoveRecord *record);
 
 /*
  * Partitions that are detached already, or half-way, and have to be dropped

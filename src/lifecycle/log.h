@@ -19,6 +19,7 @@ typedef struct HoneMoveRecord
 	const char *name;			/* of the partition, qualified */
 	const char *to_tier;
 	bool		by_worker;
+	bool		unfinished;		/* neither done nor failed: to be gone on with */
 	TimestampTz started;
 	int64		rows;
 	bool		rewritten;		/* also batches that were there */

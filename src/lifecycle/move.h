@@ -28,7 +28,9 @@ typedef enum HoneMoveOutcome
 {
 	HONE_MOVE_DONE,
 	HONE_MOVE_FAILED,			/* logged; the error is handed back */
-	HONE_MOVE_SKIPPED			/* nothing to do (any more) */
+	HONE_MOVE_SKIPPED,			/* nothing to do (any more) */
+	HONE_MOVE_STOPPED			/* the worker is to move no more now (pace.h);
+								 * what was done is logged, and stays */
 } HoneMoveOutcome;
 
 typedef struct HoneMove

@@ -22,6 +22,7 @@
 #include "lifecycle/move.h"
 #include "lifecycle/policy.h"
 #include "common/owner.h"
+#include "lifecycle/pace.h"
 #include "lifecycle/run.h"
 #include "lifecycle/shared.h"
 
@@ -101,6 +102,8 @@ run_moves(List *partitions, bool leaving, bool by_worker, HoneRunResult *result)
 		HoneMove	move = {.partition = lfirst_oid(lc),.by_policy = true,.leaving = leaving,.by_worker = by_worker,.caller = caller};
 
 		CHECK_FOR_INTERRUPTS();
+		if (by_worker && hone_pace_objection() != NULL)
+			return;
 		if (by_worker)
 			report_activity(move.partition);
 		switch (hone_move(&move))
@@ -114,6 +117,8 @@ run_moves(List *partitions, bool leaving, bool by_worker, HoneRunResult *result)
 				break;
 			case HONE_MOVE_SKIPPED:
 				break;
+			case HONE_MOVE_STOPPED:
+				return;
 		}
 	}
 }

@@ -22,13 +22,31 @@ extern void hone_tiered_init(void);
  */
 typedef void (*HoneTieredNextTransaction) (void *arg);
 
+/*
+ * How fast a run goes. pause is called between steps, holding no lock and no
+ * snapshot, with the bytes that were read and written since its last call (of
+ * rows as they are uncompressed, of batches as they are stored). It may sleep;
+ * an error that it raises ends the run, and what was committed so far stays.
+ * It is not to raise one of its own unless may_stop: else hardly more is left
+ * than to give space back, for which no later run would come.
+ *
+ * A table of more than burst bytes is never written anew at once, but always
+ * in steps: nothing can pause under the lock that the fast way holds.
+ */
+typedef struct HoneTieredPace
+{
+	void		(*pause) (int64 bytes, bool may_stop, void *arg);
+	int64		burst;			/* 0: no limit */
+} HoneTieredPace;
+
 typedef struct HoneTieredResult
 {
-	int64		rows;			/* rows moved */
+	int64		rows;			/* rows moved, also by a run that failed */
 	int64		batches;		/* batches written or unfolded */
 	int64		rewritten;		/* batches that were compressed again */
 	int64		bytes_before;	/* total size with indexes, before */
-	int64		bytes_after;	/* and after (space given back included) */
+	int64		bytes_after;	/* and after (space given back included); 0
+								 * after an error */
 	char	   *vacuum_error;	/* why space was not given back, or NULL;
 								 * lives as long as the last transaction */
 } HoneTieredResult;
@@ -40,6 +58,7 @@ typedef struct HoneTieredOptions
 								 * From 10 (HONE_LEVEL_COLD) on they have
 								 * larger frames, and batches of lower levels
 								 * are written anew */
+	const HoneTieredPace *pace; /* NULL: as fast as it goes */
 } HoneTieredOptions;
 
 /*
