@@ -219,6 +219,7 @@ TIERED_REGRESS = \
 	tiered_lookup \
 	tiered_plans \
 	tiered_sample \
+	tiered_tablespace \
 	tiered_twin
 LIFECYCLE_REGRESS = \
 	lifecycle_policy \

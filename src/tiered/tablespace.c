@@ -36,7 +36,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
-#include "access/table.h"
+#include "access/relation.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/catalog.h"
@@ -732,21 +732,20 @@ next_step(HoneTieredNextTransaction next_transaction, void *arg)
 static void
 look_at(Move *move, bool *nothing_to_do, bool *logged)
 {
-	Relation	rel = table_open(move->relid, AccessShareLock);
-	List	   *indexes = RelationGetIndexList(rel);
+	Relation	rel = relation_open(move->relid, AccessShareLock);
 	ListCell   *lc;
 
 	hone_check_tablespace_move(rel, move->tablespace);
 	*logged = rel->rd_rel->relpersistence == RELPERSISTENCE_PERMANENT;
 	*nothing_to_do = is_there(rel, move->tablespace);
-	foreach(lc, indexes)
+	foreach(lc, RelationGetIndexList(rel))
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 
 		*nothing_to_do = *nothing_to_do && is_there(index, move->tablespace);
 		index_close(index, AccessShareLock);
 	}
-	table_close(rel, AccessShareLock);
+	relation_close(rel, AccessShareLock);
 }
 
 void
