@@ -624,11 +624,13 @@ move_files(Move *move)
 			if (catch_up(move) && lock_to_swap(move))
 				break;
 
-			/* who gives way to others in the midst of it is not kept waiting */
+			/* to give way in the midst of copying is no failure */
 			if (!move->complete)
 				attempts = 0;
 			let_go(move);
 		}
+		else
+			follow(move);		/* before the server removes it */
 		if (++attempts > 0 && out_of_patience(move, attempts))
 			report_locked(move->relid);
 		pause_between_tries(move->lock_timeout_ms);
