@@ -40,7 +40,7 @@
 #define RUN_PAGES			32
 
 /* Of visibilitymap.c: two bits for each page, the first says all-visible. */
-#define MAP_BYTES			(BLCKSZ - MAXALIGN(SizeOfPageHeaderData))
+#define MAP_BYTES			(BLCKSZ - MAXALIGN(offsetof(PageHeaderData, pd_linp)))
 #define MAP_BYTE_PAGES		4
 
 /* Pages on their way into one fork of a copy. */
@@ -212,6 +212,9 @@ hone_copy_discard(HoneCopy *copy)
 	Relation	fake = CreateFakeRelcacheEntry(copy->to);
 
 	(void) GetCurrentTransactionId();
+
+	/* not pinned, unlike that of other relations from 17 on */
+	fake->rd_smgr = NULL;
 	RelationDropStorage(fake);
 	FreeFakeRelcacheEntry(fake);
 	pfree(copy->changed);

@@ -44,13 +44,13 @@ mark_place(void)
 XLogReaderState *
 hone_wal_begin(void)
 {
-	XLogReaderState *reader;
+	XLogReaderRoutine routine = {
+		.page_read = read_local_xlog_page,
+		.segment_open = wal_segment_open,
+		.segment_close = wal_segment_close
+	};
+	XLogReaderState *reader = XLogReaderAllocate(wal_segment_size, NULL, &routine, NULL);
 
-	reader = XLogReaderAllocate(wal_segment_size, NULL,
-								XL_ROUTINE(.page_read = read_local_xlog_page,
-										   .segment_open = wal_segment_open,
-										   .segment_close = wal_segment_close),
-								NULL);
 	if (reader == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
