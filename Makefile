@@ -108,6 +108,7 @@ TIERED_OBJS = \
 	src/tiered/codec_test.o \
 	src/tiered/condition.o \
 	src/tiered/compact.o \
+	src/tiered/copy.o \
 	src/tiered/current_of.o \
 	src/tiered/cursor.o \
 	src/tiered/custom_path.o \
@@ -135,10 +136,12 @@ TIERED_OBJS = \
 	src/tiered/sort.o \
 	src/tiered/store.o \
 	src/tiered/switch.o \
+	src/tiered/tablespace.o \
 	src/tiered/tiered.o \
 	src/tiered/tombstone.o \
 	src/tiered/unfold.o \
 	src/tiered/unique.o \
+	src/tiered/wal_changes.o \
 	src/tiered/write.o
 
 LIFECYCLE_OBJS = \
@@ -183,6 +186,7 @@ SQL_FRAGMENTS = \
 	sql/install/40_tiered.sql \
 	sql/install/50_lifecycle.sql \
 	sql/install/52_archive.sql \
+	sql/install/53_tablespace.sql \
 	sql/install/54_pace.sql \
 	sql/install/55_leave.sql \
 	sql/install/60_batch.sql \
@@ -234,6 +238,7 @@ TIERED_REGRESS = \
 	tiered_lookup \
 	tiered_plans \
 	tiered_sample \
+	tiered_tablespace \
 	tiered_twin
 LIFECYCLE_REGRESS = \
 	lifecycle_policy \

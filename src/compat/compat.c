@@ -14,6 +14,7 @@
 #include "access/htup_details.h"
 #include "access/multixact.h"
 #include "access/table.h"
+#include "catalog/catalog.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
@@ -135,4 +136,19 @@ const char *
 hone_compat_server_version(void)
 {
 	return GetConfigOption("server_version", false, false);
+}
+
+RelFileLocator
+hone_compat_new_locator(Relation rel, Oid tablespace)
+{
+	RelFileLocator locator = HONE_LOCATOR(rel);
+
+#if PG_VERSION_NUM >= 160000
+	locator.spcOid = tablespace;
+	locator.relNumber = GetNewRelFileNumber(tablespace, NULL, rel->rd_rel->relpersistence);
+#else
+	locator.spcNode = tablespace;
+	locator.relNode = GetNewRelFileNode(tablespace, NULL, rel->rd_rel->relpersistence);
+#endif
+	return locator;
 }

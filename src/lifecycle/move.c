@@ -19,6 +19,7 @@
 #include "catalog/catalog.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "commands/tablespace.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -240,6 +241,20 @@ begin_progress(const HoneMove *move)
 	}
 }
 
+/* Into the cold tablespace, unless it is there. */
+static void
+go_to_tablespace(MoveTransaction *transaction, const HonePolicy *policy)
+{
+	Oid			relid = transaction->move->partition;
+	Oid			tablespace = get_tablespace_oid(policy->cold_tablespace, false);
+	Oid			now = get_rel_tablespace(relid);
+
+	if (tablespace == (OidIsValid(now) ? now : MyDatabaseTableSpace))
+		return;
+	hone_tiered_set_tablespace(relid, tablespace, hone_lock_timeout,
+							   next_transaction, transaction);
+}
+
 /*
  * The move itself; throws. Returns false when there was nothing to do.
  */
@@ -276,8 +291,12 @@ do_move(HoneMove *move, HoneMoveRecord *record, HoneTieredResult *result)
 	hone_procedure_commit();
 	hone_move_enter(move, &transaction.saved);
 	if (move->to != HONE_TIER_HOT)
+	{
 		hone_tiered_compress(move->partition, &options, hone_lock_timeout,
 							 next_transaction, &transaction, result);
+		if (move->to == HONE_TIER_COLD && policy.cold_tablespace != NULL)
+			go_to_tablespace(&transaction, &policy);
+	}
 	else
 		hone_tiered_decompress(move->partition, hone_lock_timeout,
 							   next_transaction, &transaction, result);
