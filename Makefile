@@ -151,7 +151,9 @@ LIFECYCLE_OBJS = \
 	src/lifecycle/archive_target.o \
 	src/lifecycle/archive_text.o \
 	src/lifecycle/bounds.o \
+	src/lifecycle/changes.o \
 	src/lifecycle/launcher.o \
+	src/lifecycle/leave.o \
 	src/lifecycle/lifecycle.o \
 	src/lifecycle/log.o \
 	src/lifecycle/move.o \
@@ -159,6 +161,7 @@ LIFECYCLE_OBJS = \
 	src/lifecycle/policy.o \
 	src/lifecycle/policy_check.o \
 	src/lifecycle/replicas.o \
+	src/lifecycle/restore.o \
 	src/lifecycle/run.o \
 	src/lifecycle/window.o \
 	src/lifecycle/worker.o
@@ -181,6 +184,7 @@ SQL_FRAGMENTS = \
 	sql/install/50_lifecycle.sql \
 	sql/install/52_archive.sql \
 	sql/install/54_pace.sql \
+	sql/install/55_leave.sql \
 	sql/install/60_batch.sql \
 	sql/install/90_privileges.sql
 
@@ -236,6 +240,7 @@ LIFECYCLE_REGRESS = \
 	lifecycle_bad_input \
 	lifecycle_move \
 	lifecycle_archive_file \
+	lifecycle_archive \
 	lifecycle_worker \
 	lifecycle_pace \
 	lifecycle_security

@@ -147,7 +147,7 @@ hone_log_move(const HoneMoveRecord *record)
 	write_log(record);
 	if (record->error != NULL)
 		note_failure(record);
-	else if (!record->unfinished)	/* which is due as it was before */
+	else if (!record->gone && !record->unfinished)	/* which is due as before */
 	{
 		rest_a_day(record->partition);
 		note_tier(record);

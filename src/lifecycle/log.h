@@ -23,6 +23,7 @@ typedef struct HoneMoveRecord
 	TimestampTz started;
 	int64		rows;
 	bool		rewritten;		/* also batches that were there */
+	bool		gone;			/* the partition is */
 	int64		bytes_before;
 	int64		bytes_after;
 	int			sqlstate;		/* 0 = done */

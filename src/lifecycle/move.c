@@ -31,10 +31,10 @@
 
 #include "common/procedure.h"
 #include "lifecycle/bounds.h"
+#include "lifecycle/leave.h"
 #include "lifecycle/log.h"
 #include "lifecycle/move.h"
 #include "lifecycle/policy.h"
-#include "common/owner.h"
 #include "lifecycle/pace.h"
 #include "lifecycle/shared.h"
 #include "tiered/progress.h"
@@ -167,18 +167,12 @@ hone_check_movable(Oid relid, Oid caller)
 				 errhint("A default partition has no age: move its rows into partitions of their own.")));
 }
 
-/*
- * In each transaction of the move anew: is it still there and still the
- * caller's, and then its owner's role.
- */
-static void
-enter_transaction(MoveTransaction *transaction)
+void
+hone_move_enter(const HoneMove *move, HoneRole *saved)
 {
-	HoneMove   *move = transaction->move;
-
 	if (!move->by_worker)
 		hone_require_owner(move->partition, move->caller);
-	hone_become_owner(move->partition, &transaction->saved);
+	hone_become_owner(move->partition, saved);
 	limit_lock_waits();
 }
 
@@ -189,7 +183,7 @@ next_transaction(void *arg)
 
 	hone_restore_role(&transaction->saved);
 	hone_procedure_commit();
-	enter_transaction(transaction);
+	hone_move_enter(transaction->move, &transaction->saved);
 }
 
 /*
@@ -243,6 +237,9 @@ begin_progress(const HoneMove *move)
 		hone_progress_begin_move(move->partition,
 								 DatumGetObjectId(SPI_getbinval(row, desc, 1, &isnull)),
 								 SPI_getvalue(row, desc, 2), hone_tier_name(move->to));
+		if (move->to >= HONE_TIER_ARCHIVE)
+			hone_progress_phase(move->to == HONE_TIER_DROP ?
+								HONE_PHASE_DROPPING : HONE_PHASE_ARCHIVING);
 	}
 }
 
@@ -257,23 +254,30 @@ do_move(HoneMove *move, HoneMoveRecord *record, HoneTieredResult *result)
 	HonePolicy	policy;
 
 	lock_partition(move->partition);
-	if (move->by_policy && !read_step(move->partition, &move->to))
+	if (move->leaving ? !hone_leaving_tier(move->partition, &move->to) :
+		move->by_policy && !read_step(move->partition, &move->to))
 	{
 		unlock_partition(move->partition);
 		return false;
 	}
 	record->to_tier = hone_tier_name(move->to);
-	hone_check_movable(move->partition,
-					   move->by_worker ? GetUserId() : move->caller);
-
+	if (!move->leaving)
+		hone_check_movable(move->partition,
+						   move->by_worker ? GetUserId() : move->caller);
 	hone_policy_of(move->partition, &policy);
+	begin_progress(move);
+	if (move->to >= HONE_TIER_ARCHIVE)
+	{
+		hone_leave(move, &policy, record);
+		unlock_partition(move->partition);
+		return true;
+	}
 	options.level = move->to == HONE_TIER_COLD ? policy.cold_level : policy.warm_level;
 	options.pace = move->by_worker ? hone_pace_begin() : NULL;
-	begin_progress(move);
 
 	/* Start the first step with no snapshot and no lock left from above. */
 	hone_procedure_commit();
-	enter_transaction(&transaction);
+	hone_move_enter(move, &transaction.saved);
 	if (move->to != HONE_TIER_HOT)
 		hone_tiered_compress(move->partition, &options, hone_lock_timeout,
 							 next_transaction, &transaction, result);
@@ -375,16 +379,19 @@ hone_move(HoneMove *move)
 		leave_failed_move(move, &record);
 	}
 	PG_END_TRY();
-	record.rows = result.rows;
-	record.rewritten = result.rewritten > 0;
-	record.bytes_before = result.bytes_before;
-	record.bytes_after = result.bytes_after;
+	if (!record.gone)
+	{
+		record.rows = result.rows;
+		record.rewritten = result.rewritten > 0;
+		record.bytes_before = result.bytes_before;
+		record.bytes_after = result.bytes_after;
+	}
 
 	if (record.unfinished)
 		outcome = HONE_MOVE_STOPPED;
 	else if (move->error != NULL)
 		outcome = HONE_MOVE_FAILED;
-	else if (!moved || (move->by_policy && record.rows == 0 && !record.rewritten))
+	else if (!moved || (move->by_policy && record.rows == 0 && !record.rewritten && !record.gone))
 		outcome = HONE_MOVE_SKIPPED;
 	else
 		outcome = HONE_MOVE_DONE;

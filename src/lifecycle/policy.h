@@ -54,8 +54,10 @@ extern void hone_policy_check_parent(Relation rel, const char *epoch);
 
 /*
  * Refuse values that are out of range or do not go together, 22023; what the
- * caller may not ask for, 42501; an archive without a target, 55000.
+ * caller may not ask for, 42501; an archive without a target, 55000. The
+ * first of them checks these two only.
  */
+extern void hone_check_may_archive(Oid caller);
 extern void hone_policy_check(const HonePolicy *policy, Oid caller);
 
 #endif							/* HONE_LIFECYCLE_POLICY_H */

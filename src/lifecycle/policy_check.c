@@ -225,19 +225,23 @@ check_tablespace(const HonePolicy *policy)
 						 quote_identifier(GetUserNameFromId(owner, false)))));
 }
 
+void
+hone_check_may_archive(Oid caller)
+{
+	if (!has_privs_of_role(caller, ROLE_PG_WRITE_SERVER_FILES))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("archives are files of the server"),
+				 errhint("GRANT pg_write_server_files TO %s.",
+						 quote_identifier(GetUserNameFromId(caller, false)))));
+	hone_archive_require_target();
+}
+
 static void
 check_archive(const HonePolicy *policy, Oid caller)
 {
 	if (policy->archive_after != NULL)
-	{
-		if (!has_privs_of_role(caller, ROLE_PG_WRITE_SERVER_FILES))
-			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("archive_after writes files of the server"),
-					 errhint("GRANT pg_write_server_files TO %s.",
-							 quote_identifier(GetUserNameFromId(caller, false)))));
-		hone_archive_require_target();
-	}
+		hone_check_may_archive(caller);
 	else if (policy->drop_after != NULL && !policy->allow_drop_without_archive)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

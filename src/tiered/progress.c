@@ -68,7 +68,7 @@ typedef struct Slot
 
 static const char *const phase_names[] = {
 	"starting", "rewriting", "sorting", "encoding", "waiting for lock", "folding",
-	"recompressing", "decompressing", "giving space back"
+	"recompressing", "decompressing", "giving space back", "archiving", "dropping"
 };
 
 static const char *const wait_names[] = {NULL, "throttle", "replicas"};

@@ -23,7 +23,9 @@ typedef enum HonePhase
 	HONE_PHASE_FOLDING,
 	HONE_PHASE_RECOMPRESSING,
 	HONE_PHASE_UNFOLDING,
-	HONE_PHASE_SPACE
+	HONE_PHASE_SPACE,
+	HONE_PHASE_ARCHIVING,
+	HONE_PHASE_DROPPING
 } HonePhase;
 
 /* What a run waits for between two steps. */

@@ -294,6 +294,7 @@ static char *
 run_at_top_level(Oid owner, const char *command, int lock_timeout_ms)
 {
 	char	   *error = NULL;
+	int			sqlstate;
 
 	for (int attempt = 0; attempt < SPACE_ATTEMPTS; attempt++)
 	{
@@ -302,7 +303,7 @@ run_at_top_level(Oid owner, const char *command, int lock_timeout_ms)
 		CHECK_FOR_INTERRUPTS();
 
 		/* 0 would mean to wait for ever */
-		error = hone_toplevel_run(MyDatabaseId, owner, command, Max(lock_timeout_ms, 1));
+		error = hone_toplevel_run(MyDatabaseId, owner, command, Max(lock_timeout_ms, 1), &sqlstate);
 		if (error == NULL)
 			break;
 	}

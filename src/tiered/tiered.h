@@ -88,6 +88,9 @@ extern void hone_tiered_decompress(Oid relid, int lock_timeout_ms,
 								   HoneTieredNextTransaction next_transaction,
 								   void *arg, HoneTieredResult *result);
 
+/* Bytes of a table with all that belongs to it. */
+extern int64 hone_total_size(Oid relid);
+
 /* OID of the access method "tiered" in this database, or InvalidOid. */
 extern Oid	hone_tiered_am_oid(void);
 
