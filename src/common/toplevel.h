@@ -25,8 +25,8 @@
  * the command's locks, 0 = wait.
  * Returns NULL when it succeeded, else what went wrong (palloc'd), also when
  * no worker slot was free; *sqlstate is that of the command's error, or 0.
- * Throws only on query cancel. The caller must hold no lock the command could
- * wait for.
+ * Throws only on query cancel. The caller must hold no lock and no snapshot the
+ * command could wait for.
  */
 extern char *hone_toplevel_run(Oid dbid, Oid userid, const char *sql,
 							   int lock_timeout_ms, int *sqlstate);
