@@ -39,9 +39,10 @@ extern void hone_log_move(const HoneMoveRecord *record);
 
 /*
  * Note that there was nothing to move: the worker leaves the partition alone
- * for a day, as it does after each move. Like above.
+ * for a day, as it does after each move. tier: where it was found to be, or
+ * NULL. Like above.
  */
-extern void hone_log_nothing(Oid partition);
+extern void hone_log_nothing(Oid partition, const char *tier);
 
 /*
  * For all partitions under a policy, notice whether they were read since the
