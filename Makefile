@@ -157,6 +157,7 @@ LIFECYCLE_OBJS = \
 	src/lifecycle/changes.o \
 	src/lifecycle/launcher.o \
 	src/lifecycle/leave.o \
+	src/lifecycle/leaves.o \
 	src/lifecycle/lifecycle.o \
 	src/lifecycle/log.o \
 	src/lifecycle/move.o \

@@ -236,39 +236,14 @@ bound_instant(PartitionRangeDatum *datum, Oid type, const char *epoch)
 	return hone_key_instant(castNode(Const, datum->value)->constvalue, type, epoch);
 }
 
-/*
- * Bound specification of a partition, or NULL if it is none (any more).
- */
-static PartitionBoundSpec *
-bound_spec(Oid partition)
+void
+hone_range_narrow(HoneTimeRange *range, const char *bound, Oid type, const char *epoch)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(partition));
-	PartitionBoundSpec *spec = NULL;
-	Datum		bound;
-	bool		isnull;
-
-	if (!HeapTupleIsValid(tuple))
-		return NULL;
-	bound = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relpartbound, &isnull);
-	if (!isnull)
-		spec = castNode(PartitionBoundSpec,
-						stringToNode(TextDatumGetCString(bound)));
-	ReleaseSysCache(tuple);
-	return spec;
-}
-
-/*
- * Narrow the range by the bounds of 'child' in its parent.
- */
-static void
-intersect_range(HoneTimeRange *range, Oid child, Oid type, const char *epoch)
-{
-	PartitionBoundSpec *spec = bound_spec(child);
+	PartitionBoundSpec *spec = castNode(PartitionBoundSpec, stringToNode(bound));
 	TimestampTz start;
 	TimestampTz end;
 
-	if (spec == NULL || spec->is_default ||
-		spec->strategy != PARTITION_STRATEGY_RANGE)
+	if (spec->is_default || spec->strategy != PARTITION_STRATEGY_RANGE)
 		return;
 	start = bound_instant(linitial_node(PartitionRangeDatum, spec->lowerdatums), type, epoch);
 	end = bound_instant(linitial_node(PartitionRangeDatum, spec->upperdatums), type, epoch);
@@ -277,6 +252,24 @@ intersect_range(HoneTimeRange *range, Oid child, Oid type, const char *epoch)
 	if (!range->bounded || end < range->end)
 		range->end = end;
 	range->bounded = true;
+}
+
+/*
+ * Narrow the range by the bounds of 'child' in its parent, if it has one (still).
+ */
+static void
+intersect_range(HoneTimeRange *range, Oid child, Oid type, const char *epoch)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(child));
+	Datum		bound;
+	bool		isnull;
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	bound = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relpartbound, &isnull);
+	if (!isnull)
+		hone_range_narrow(range, TextDatumGetCString(bound), type, epoch);
+	ReleaseSysCache(tuple);
 }
 
 /*

@@ -50,6 +50,13 @@ typedef struct HoneTimeRange
 	TimestampTz end;			/* exclusive; infinity for MAXVALUE */
 } HoneTimeRange;
 
+/*
+ * Narrow a range by the bounds of a partition, as pg_class has them
+ * (relpartbound), in a table whose key is of that type and epoch.
+ */
+extern void hone_range_narrow(HoneTimeRange *range, const char *bound,
+							  Oid type, const char *epoch);
+
 /* One value of such a key as an instant; infinite beyond the type's range. */
 extern TimestampTz hone_key_instant(Datum value, Oid type, const char *epoch);
 

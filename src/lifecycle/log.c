@@ -174,10 +174,11 @@ hone_refresh_state(void)
 	 * nothing.
 	 */
 	run("WITH counted AS ("
-		" SELECT a.partition, pg_stat_get_numscans(a.partition) +"
-		"   coalesce((SELECT sum(pg_stat_get_numscans(i.indexrelid))"
-		"             FROM pg_index i WHERE i.indrelid = a.partition), 0) AS scans"
-		" FROM hone._tier_age a JOIN hone._tier_policy p ON p.parent = a.parent)"
+		" SELECT a.partition, pg_stat_get_numscans(a.partition) + coalesce(i.scans, 0) AS scans"
+		" FROM hone._tier_leaves((SELECT array_agg(y.parent::oid ORDER BY y.parent) FROM hone._tier_policy y),"
+		"  (SELECT array_agg(y.epoch ORDER BY y.parent) FROM hone._tier_policy y)) a"
+		" LEFT JOIN (SELECT x.indrelid, sum(pg_stat_get_numscans(x.indexrelid)) AS scans"
+		"  FROM pg_index x GROUP BY x.indrelid) i ON i.indrelid = a.partition)"
 		" INSERT INTO hone._tier_state AS s (partition, scans)"
 		" SELECT c.partition, c.scans FROM counted c"
 		" LEFT JOIN hone._tier_state o USING (partition)"

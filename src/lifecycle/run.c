@@ -47,8 +47,10 @@ due_partitions(bool by_worker)
 		return NIL;
 	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
 	if (SPI_execute(by_worker
-					? "SELECT partition FROM hone._tier_candidates WHERE may_retry ORDER BY due_at, 1"
-					: "SELECT partition FROM hone._tier_candidates WHERE NOT own ORDER BY due_at, 1",
+					? "SELECT partition FROM hone._tier_candidates WHERE may_retry ORDER BY range_end, 1"
+					: "SELECT partition FROM hone._tier_candidates WHERE NOT EXISTS"
+					" (SELECT FROM pg_catalog.pg_class c WHERE c.oid = parent"
+					"  AND c.relnamespace = 'hone'::pg_catalog.regnamespace) ORDER BY range_end, 1",
 					false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read hone._tier_candidates");
 	hone_restore_role(&saved);
