@@ -79,14 +79,14 @@ compare_manifest(ReadJob *job)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("archive manifest \"%s\" is not the one that was written",
-						job->copy.manifest)));
+						job->copy.shown_manifest)));
 }
 
 static void
 compare_sums(ReadJob *job, const HoneArchiveSums *sums)
 {
 	const HoneArchiveFile *file = &job->manifest->file;
-	const char *path = job->copy.file;
+	const char *path = job->copy.shown_file;
 
 	if (sums->bytes != file->bytes)
 		refuse(path, "its size is another");
@@ -102,7 +102,7 @@ compare_sums(ReadJob *job, const HoneArchiveSums *sums)
 static void
 read_through(ReadJob *job)
 {
-	HoneArchiveReader *reader = hone_archive_reader_open(job->copy.file);
+	HoneArchiveReader *reader = hone_archive_reader_open(job->copy.file, job->copy.shown_file);
 	HoneArchiveSums sums;
 	char	   *text = palloc(PIECE);
 
@@ -234,10 +234,10 @@ load(ReadJob *job)
 	PG_TRY();
 	{
 		loading_limit = job->manifest->file.raw_bytes;
-		loading = hone_archive_reader_open(job->copy.file);
+		loading = hone_archive_reader_open(job->copy.file, job->copy.shown_file);
 		copy_rows(job);
 		if (hone_archive_reader_get(loading, &rest, 1, loading_limit) != 0)
-			refuse(job->copy.file, "COPY took only a part of it");
+			refuse(job->copy.shown_file, "COPY took only a part of it");
 		hone_archive_reader_close(loading, &sums);
 	}
 	PG_FINALLY();
@@ -250,7 +250,7 @@ load(ReadJob *job)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("archive file \"%s\" has " INT64_FORMAT " rows, but " INT64_FORMAT " were loaded into \"%s\"",
-						job->copy.file, job->manifest->file.rows, job->rows,
+						job->copy.shown_file, job->manifest->file.rows, job->rows,
 						RelationGetRelationName(job->into)),
 				 errhint("The table to load into must have no trigger that leaves rows out.")));
 	if (snapshot)
@@ -268,7 +268,7 @@ do_job(ReadJob *job, const char *name)
 	int			settings = hone_archive_pin_settings(HONE_ARCHIVE_MONETARY);
 
 	hone_archive_copy_fetch(&job->copy, name);
-	hone_archive_manifest_read(job->copy.manifest, name, job->manifest);
+	hone_archive_manifest_read(job->copy.manifest, job->copy.shown_manifest, name, job->manifest);
 	compare_manifest(job);
 	if (job->aim == READ_AND_LOAD)
 		compare_columns(job);

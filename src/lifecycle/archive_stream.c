@@ -51,6 +51,7 @@ struct HoneArchiveReader
 	MemoryContext context;
 	MemoryContextCallback release;
 	char	   *path;
+	char	   *shown;
 	int			fd;
 	ZSTD_DCtx  *decompressor;
 	pg_cryptohash_ctx *text_hash;
@@ -281,11 +282,11 @@ refuse_bytes(HoneArchiveReader *reader, const char *why)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("archive file \"%s\" is damaged: %s", reader->path, why)));
+			 errmsg("archive file \"%s\" is damaged: %s", reader->shown, why)));
 }
 
 HoneArchiveReader *
-hone_archive_reader_open(const char *path)
+hone_archive_reader_open(const char *path, const char *shown)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "pg_hone archive reader",
@@ -295,6 +296,7 @@ hone_archive_reader_open(const char *path)
 
 	reader->context = context;
 	reader->path = pstrdup(path);
+	reader->shown = pstrdup(shown);
 	reader->release.func = release_decompressor;
 	reader->release.arg = reader;
 	MemoryContextRegisterResetCallback(context, &reader->release);

@@ -49,9 +49,11 @@ extern void hone_archive_writer_close(HoneArchiveWriter *writer,
 
 /*
  * Opens a regular file, no symbolic link. Its pages are read from the disk,
- * where the system can be asked to forget them.
+ * where the system can be asked to forget them. 'shown' stands for the path
+ * in messages about damage.
  */
-extern HoneArchiveReader *hone_archive_reader_open(const char *path);
+extern HoneArchiveReader *hone_archive_reader_open(const char *path,
+												   const char *shown);
 
 /*
  * Up to 'size' bytes of text; 0 at the end, when the file is complete and ends
