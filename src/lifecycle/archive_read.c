@@ -88,10 +88,8 @@ compare_file(ReadJob *job, const HoneArchiveSums *sums)
 	const HoneArchiveFile *file = &job->manifest->file;
 	const char *path = job->copy.shown_file;
 
-	if (sums->bytes < file->bytes)
-		refuse(path, "it ends too early");
-	if (sums->bytes > file->bytes)
-		refuse(path, "bytes follow its end");
+	if (sums->bytes != file->bytes)
+		refuse(path, "its size is another");
 	if (strcmp(sums->sha256, file->sha256) != 0)
 		refuse(path, "its checksum is another");
 }

@@ -9,7 +9,7 @@
  * stream lives. Descriptors are those of the transaction, which closes them
  * after an error.
  *
- * zstd compresses in threads of its own where its library can: rows are
+ * At fast levels zstd compresses in threads of its own where it can: rows are
  * printed meanwhile. They run nothing but zstd's code, and no signal handler:
  * signals are blocked while they are started.
  *
@@ -35,8 +35,16 @@
 /* What has been written so far is handed to the disk each so many bytes. */
 #define FLUSH_BYTES		(8 * 1024 * 1024)
 
-/* zstd's threads: at level 3 one does not keep up with the printing of rows. */
+/*
+ * zstd's threads at the fast levels: at level 3 one does not keep up with the
+ * printing of rows. A thread finishes the job in hand before it can be
+ * stopped, and a job keeps its input and output in memory: so they are small.
+ * At higher levels a job begins with its whole window anew, and would take
+ * long; there all is done in small steps here.
+ */
 #define WORKERS			2
+#define WORKERS_LEVEL	6
+#define WORKERS_JOB		(2 * 1024 * 1024)
 
 struct HoneArchiveWriter
 {
@@ -214,13 +222,16 @@ compress(HoneArchiveWriter *writer, const char *text, Size size,
  * Its threads are made at the first call.
  */
 static void
-start_compressor(HoneArchiveWriter *writer)
+start_compressor(HoneArchiveWriter *writer, int level)
 {
 	sigset_t	all;
 	sigset_t	before;
 
 	/* fails where the library has no threads */
-	(void) ZSTD_CCtx_setParameter(writer->compressor, ZSTD_c_nbWorkers, WORKERS);
+	if (level > WORKERS_LEVEL ||
+		ZSTD_isError(ZSTD_CCtx_setParameter(writer->compressor, ZSTD_c_nbWorkers, WORKERS)))
+		return;
+	set_parameter(writer->compressor, ZSTD_c_jobSize, WORKERS_JOB);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
 	PG_TRY();
@@ -267,7 +278,7 @@ hone_archive_writer_open(const char *path, int level)
 				(errcode_for_file_access(),
 				 errmsg("could not create file \"%s\": %m", path)));
 	MemoryContextSwitchTo(before);
-	start_compressor(writer);
+	start_compressor(writer, level);
 	return writer;
 }
 

@@ -88,13 +88,13 @@ flip() { printf '%b' "$(dd if="$1" bs=1 skip="$2" count=1 2>/dev/null | od -An -
 for at in 0 4 5 6 100 $((size / 2)) $((size - 4)) $((size - 1)); do
     damaged "byte $at changed" XX001 "$base" flip "$base" "$at"
 done
-damaged "truncated by a byte" XX001 "$base.*too early" truncate -s -1 "$base"
-damaged "truncated to a half" XX001 "$base.*too early" truncate -s $((size / 2)) "$base"
-damaged "empty" XX001 "$base.*empty" truncate -s 0 "$base"
+damaged "truncated by a byte" XX001 "$base.*(too early|size is another)" truncate -s -1 "$base"
+damaged "truncated to a half" XX001 "$base.*(too early|size is another)" truncate -s $((size / 2)) "$base"
+damaged "empty" XX001 "$base.*(empty|size is another)" truncate -s 0 "$base"
 append() { printf x >>"$1"; }
-damaged "a byte more" XX001 "$base.*bytes follow" append "$base"
+damaged "a byte more" XX001 "$base.*(bytes follow|size is another)" append "$base"
 twice() { zstd -dc "$place/whole" | zstd -q >>"$1"; }
-damaged "its text twice" XX001 "$base.*bytes follow" twice "$base"
+damaged "its text twice" XX001 "$base.*(bytes follow|size is another)" twice "$base"
 again() { zstd -dc "$place/whole" | zstd -q -9 --check >"$1"; }
 damaged "compressed anew" XX001 "$base.*another" again "$base"
 bomb() { head -c 100000000 /dev/zero | zstd -q >"$1"; }
