@@ -61,6 +61,7 @@ ADVISE_OBJS = \
 	src/advise/advice_result.o \
 	src/advise/advice_star.o \
 	src/advise/advice_statistics.o \
+	src/advise/advice_storage.o \
 	src/advise/advice_type.o \
 	src/advise/advise.o \
 	src/advise/clause.o \
@@ -167,6 +168,7 @@ SQL_FRAGMENTS = \
 	sql/install/30_advise.sql \
 	sql/install/40_tiered.sql \
 	sql/install/50_lifecycle.sql \
+	sql/install/56_storage.sql \
 	sql/install/60_batch.sql \
 	sql/install/90_privileges.sql
 
