@@ -200,6 +200,7 @@ ADVISE_REGRESS = \
 	advise_lists advise_meaning \
 	advise_nodes \
 	advise_database \
+	advise_tiers \
 	advise_fixes \
 	advise_privacy \
 	advise_hostile \
@@ -224,6 +225,7 @@ LIFECYCLE_REGRESS = \
 	lifecycle_bad_input \
 	lifecycle_move \
 	lifecycle_worker \
+	lifecycle_storage \
 	lifecycle_security
 BATCH_REGRESS = \
 	batch_delete \

@@ -64,118 +64,114 @@ SELECT a.parent, NULL, 'archive', a.rows, NULL, NULL, NULL, NULL, NULL, NULL, NU
 FROM hone._archive_bytes a;
 COMMENT ON VIEW hone._tier_cost IS 'Partitions and archives with their size, what it would be hot, and the tier whose price counts';
 
+CREATE VIEW hone.storage_report AS
+WITH piece AS MATERIALIZED (SELECT c.* FROM hone._tier_cost c),
+-- What a hot byte becomes. A tier that is not there yet is taken to be as
+-- dense as the next one.
+density AS (
+    SELECT d.parent, coalesce(d.warm, d.cold) AS warm, coalesce(d.cold, d.warm) AS cold, coalesce(d.archive, d.cold, d.warm) AS archive
+    FROM (
+        SELECT i.parent,
+            pg_catalog.sum(i.bytes) FILTER (WHERE i.tier = 'warm') / nullif(pg_catalog.sum(i.hot_bytes) FILTER (WHERE i.tier = 'warm'), 0) AS warm,
+            pg_catalog.sum(i.bytes) FILTER (WHERE i.tier = 'cold') / nullif(pg_catalog.sum(i.hot_bytes) FILTER (WHERE i.tier = 'cold'), 0) AS cold,
+            pg_catalog.sum(i.bytes) FILTER (WHERE i.tier = 'archive') / nullif(pg_catalog.sum(i.hot_bytes) FILTER (WHERE i.tier = 'archive'), 0) AS archive
+        FROM piece i
+        GROUP BY i.parent) d),
 -- Hot bytes that come in a month: those of the partitions that the last half
 -- year touches, by the time that these have been open. Where several leaves
 -- share a range, or ranges overlap, the time counts once.
-CREATE VIEW hone._tier_growth AS
-SELECT g.parent, CASE WHEN g.days >= 7 THEN g.hot_bytes * 30.4375 / g.days END AS bytes_per_month
-FROM (
-    SELECT f.parent, pg_catalog.sum(f.hot_bytes) AS hot_bytes,
-        (SELECT pg_catalog.sum(extract(epoch FROM upper(u) - lower(u))) / 86400
-         FROM pg_catalog.unnest(pg_catalog.range_agg(pg_catalog.tstzrange(f.range_start, f.until))) u) AS days
+growth AS (
+    SELECT g.parent, g.hot_bytes * 30.4375 / g.days AS bytes
     FROM (
-        SELECT c.parent, c.hot_bytes, c.range_start, least(c.range_end, pg_catalog.now()) AS until
-        FROM hone._tier_cost c
-        WHERE pg_catalog.isfinite(c.range_start) AND c.range_start < pg_catalog.now()
-            AND c.range_end > pg_catalog.now() - interval '6 months' AND c.range_start < c.range_end) f
-    GROUP BY f.parent) g;
-COMMENT ON VIEW hone._tier_growth IS 'Bytes, as if hot, that come in a month; NULL where the last half year''s partitions cover less than a week';
-
--- A year from now: what is there has aged, and twelve months of growth have
--- come. A tier that is not there yet is taken to be as dense as the next one.
-CREATE VIEW hone._tier_forecast AS
-WITH density AS (
-    SELECT c.parent,
-        pg_catalog.sum(c.bytes) FILTER (WHERE c.tier = 'warm') / nullif(pg_catalog.sum(c.hot_bytes) FILTER (WHERE c.tier = 'warm'), 0) AS warm,
-        pg_catalog.sum(c.bytes) FILTER (WHERE c.tier = 'cold') / nullif(pg_catalog.sum(c.hot_bytes) FILTER (WHERE c.tier = 'cold'), 0) AS cold,
-        pg_catalog.sum(c.bytes) FILTER (WHERE c.tier = 'archive') / nullif(pg_catalog.sum(c.hot_bytes) FILTER (WHERE c.tier = 'archive'), 0) AS archive
-    FROM hone._tier_cost c
-    GROUP BY c.parent),
-piece AS (
-    SELECT c.parent, c.hot_bytes, c.bytes, c.price_tier,
-        (CASE c.tier WHEN 'hot' THEN 0 WHEN 'warm' THEN 1 WHEN 'cold' THEN 2 ELSE 3 END) AS reached,
-        c.warm_at, c.cold_at, c.archive_at, c.drop_at
-    FROM hone._tier_cost c
+        SELECT f.parent, pg_catalog.sum(f.hot_bytes) AS hot_bytes,
+            (SELECT pg_catalog.sum(extract(epoch FROM pg_catalog.upper(u) - pg_catalog.lower(u))) / 86400
+             FROM pg_catalog.unnest(pg_catalog.range_agg(pg_catalog.tstzrange(f.range_start, f.until))) u) AS days
+        FROM (
+            SELECT i.parent, i.hot_bytes, i.range_start, least(i.range_end, pg_catalog.now()) AS until
+            FROM piece i
+            WHERE pg_catalog.isfinite(i.range_start) AND i.range_start < pg_catalog.now()
+                AND i.range_end > pg_catalog.now() - interval '6 months' AND i.range_start < i.range_end) f
+        GROUP BY f.parent) g
+    -- of less than a week nothing can be said
+    WHERE g.days >= 7),
+-- In a year: what is there is older, and twelve months have come.
+aged AS (
+    SELECT i.parent, i.hot_bytes, i.bytes, i.price_tier,
+        CASE i.tier WHEN 'hot' THEN 0 WHEN 'warm' THEN 1 WHEN 'cold' THEN 2 ELSE 3 END AS reached,
+        i.warm_at, i.cold_at, i.archive_at, i.drop_at
+    FROM piece i
     UNION ALL
-    SELECT g.parent, g.bytes_per_month, NULL, 'hot', 0,
+    SELECT g.parent, g.bytes, g.bytes, 'hot', 0,
         hone._tier_due_at(e.range_end, p.warm_after), hone._tier_due_at(e.range_end, p.cold_after),
         hone._tier_due_at(e.range_end, p.archive_after), hone._tier_due_at(e.range_end, p.drop_after)
-    FROM hone._tier_growth g
+    FROM growth g
     LEFT JOIN hone._tier_policy p ON p.parent = g.parent
     CROSS JOIN pg_catalog.generate_series(1, 12) m
     CROSS JOIN LATERAL (SELECT hone._tier_due_at(pg_catalog.now(), m * interval '1 month') AS range_end) e),
-aged AS (
-    SELECT i.parent, i.hot_bytes, i.bytes, i.price_tier, i.reached, p.cold_tablespace,
-        greatest(i.reached,
-            CASE WHEN p.allow_drop_without_archive AND i.drop_at <= y.at THEN 4
-                 WHEN i.archive_at IS NOT NULL AND least(i.archive_at, i.drop_at) <= y.at THEN 3
-                 WHEN i.cold_at <= y.at THEN 2
-                 WHEN i.warm_at <= y.at THEN 1 ELSE 0 END) AS wanted
-    FROM piece i
-    LEFT JOIN hone._tier_policy p ON p.parent = i.parent
-    CROSS JOIN (SELECT hone._tier_due_at(pg_catalog.now(), interval '1 year') AS at) y),
-priced AS (
+moved AS (
     SELECT a.parent, a.hot_bytes,
-        CASE a.wanted WHEN a.reached THEN coalesce(a.bytes, a.hot_bytes)
-            WHEN 1 THEN a.hot_bytes * coalesce(d.warm, d.cold)
-            WHEN 2 THEN a.hot_bytes * coalesce(d.cold, d.warm)
-            WHEN 3 THEN a.hot_bytes * coalesce(d.archive, d.cold, d.warm)
-            ELSE 0 END AS bytes,
-        CASE a.wanted WHEN a.reached THEN a.price_tier WHEN 1 THEN 'warm'
-            WHEN 2 THEN CASE WHEN a.cold_tablespace IS NULL THEN 'warm' ELSE 'cold' END
-            ELSE 'archive' END AS price_tier
-    FROM aged a JOIN density d USING (parent))
-SELECT i.parent,
-    CASE WHEN pg_catalog.bool_and(i.bytes IS NOT NULL) THEN pg_catalog.sum(i.bytes) END AS bytes,
-    CASE WHEN pg_catalog.bool_and(i.hot_bytes IS NOT NULL) THEN pg_catalog.sum(i.hot_bytes) END AS hot_bytes,
-    CASE WHEN pg_catalog.bool_and(i.bytes IS NOT NULL AND t.usd_per_gb_month IS NOT NULL)
-              AND pg_catalog.min(t.currency) = pg_catalog.max(t.currency)
-         THEN pg_catalog.sum(i.bytes * t.usd_per_gb_month) / 1073741824 END AS cost
-FROM priced i
-LEFT JOIN hone.tier_prices t ON t.tier = i.price_tier
-GROUP BY i.parent;
-COMMENT ON VIEW hone._tier_forecast IS 'Bytes and monthly cost in a year, with the policy as it is; NULL where it cannot be known';
-
-CREATE VIEW hone.storage_report AS
-SELECT s.parent,
-    s.tier,
-    s.partitions,
-    s.rows,
-    s.bytes,
-    s.bytes_if_hot,
-    pg_catalog.round(s.cost, 4) AS cost_per_month,
-    pg_catalog.round(s.bytes_if_hot * h.usd_per_gb_month / 1073741824, 4) AS cost_if_hot,
-    CASE WHEN s.currency = h.currency
-         THEN pg_catalog.round(s.bytes_if_hot * h.usd_per_gb_month / 1073741824 - s.cost, 4) END AS saving_per_month,
-    s.currency,
-    s.reads_since_move,
-    s.last_read,
-    pg_catalog.round(f.bytes_per_month)::bigint AS growth_per_month,
+        CASE w.wanted WHEN a.reached THEN a.bytes WHEN 1 THEN a.hot_bytes * d.warm WHEN 2 THEN a.hot_bytes * d.cold
+            WHEN 3 THEN a.hot_bytes * d.archive ELSE 0 END AS bytes,
+        CASE w.wanted WHEN a.reached THEN a.price_tier WHEN 1 THEN 'warm'
+            WHEN 2 THEN CASE WHEN p.cold_tablespace IS NULL THEN 'warm' ELSE 'cold' END ELSE 'archive' END AS price_tier
+    FROM aged a
+    JOIN density d USING (parent)
+    LEFT JOIN hone._tier_policy p ON p.parent = a.parent
+    CROSS JOIN (SELECT hone._tier_due_at(pg_catalog.now(), interval '1 year') AS at) y
+    -- as in hone._tier_age
+    CROSS JOIN LATERAL (
+        SELECT greatest(a.reached,
+            CASE WHEN p.allow_drop_without_archive AND a.drop_at <= y.at THEN 4
+                 WHEN a.archive_at IS NOT NULL AND least(a.archive_at, a.drop_at) <= y.at THEN 3
+                 WHEN a.cold_at <= y.at THEN 2
+                 WHEN a.warm_at <= y.at THEN 1 ELSE 0 END) AS wanted) w),
+forecast AS (
+    SELECT g.parent, g.bytes AS growth,
+        CASE WHEN pg_catalog.bool_and(m.bytes IS NOT NULL) THEN pg_catalog.sum(m.bytes) END AS bytes,
+        CASE WHEN pg_catalog.bool_and(m.hot_bytes IS NOT NULL) THEN pg_catalog.sum(m.hot_bytes) END AS hot_bytes,
+        CASE WHEN pg_catalog.bool_and(m.bytes IS NOT NULL AND t.usd_per_gb_month IS NOT NULL)
+                  AND pg_catalog.min(t.currency) = pg_catalog.max(t.currency)
+             THEN pg_catalog.sum(m.bytes * t.usd_per_gb_month) / 1073741824 END AS cost
+    FROM growth g
+    JOIN moved m ON m.parent = g.parent
+    LEFT JOIN hone.tier_prices t ON t.tier = m.price_tier
+    GROUP BY g.parent, g.bytes),
+report AS (
+    SELECT i.parent,
+        CASE WHEN grouping(i.tier) = 1 THEN 'all' ELSE i.tier END AS tier,
+        pg_catalog.count(*) AS partitions,
+        pg_catalog.sum(i.rows)::bigint AS rows,
+        pg_catalog.sum(i.bytes)::bigint AS bytes,
+        CASE WHEN pg_catalog.bool_and(i.hot_bytes IS NOT NULL) THEN pg_catalog.sum(i.hot_bytes)::bigint END AS hot_bytes,
+        CASE WHEN pg_catalog.bool_and(t.usd_per_gb_month IS NOT NULL) AND pg_catalog.min(t.currency) = pg_catalog.max(t.currency)
+             THEN pg_catalog.sum(i.bytes * t.usd_per_gb_month) / 1073741824 END AS cost,
+        CASE WHEN pg_catalog.min(t.currency) = pg_catalog.max(t.currency) THEN pg_catalog.min(t.currency) END AS currency,
+        pg_catalog.sum(i.reads)::bigint AS reads,
+        pg_catalog.max(i.last_read) AS last_read
+    FROM piece i
+    LEFT JOIN hone.tier_prices t ON t.tier = i.price_tier
+    GROUP BY GROUPING SETS ((i.parent, i.tier), (i.parent)))
+SELECT r.parent::regclass AS parent,
+    r.tier,
+    r.partitions,
+    r.rows,
+    r.bytes,
+    r.hot_bytes AS bytes_if_hot,
+    pg_catalog.round(r.cost, 4) AS cost_per_month,
+    pg_catalog.round(h.price * r.hot_bytes, 4) AS cost_if_hot,
+    CASE WHEN r.currency = h.currency THEN pg_catalog.round(h.price * r.hot_bytes - r.cost, 4) END AS saving_per_month,
+    r.currency,
+    r.reads AS reads_since_move,
+    r.last_read,
+    pg_catalog.round(f.growth)::bigint AS growth_per_month,
     pg_catalog.round(f.bytes)::bigint AS bytes_in_year,
     pg_catalog.round(f.hot_bytes)::bigint AS bytes_in_year_if_hot,
     pg_catalog.round(f.cost, 4) AS cost_in_year,
-    pg_catalog.round(f.hot_bytes * h.usd_per_gb_month / 1073741824, 4) AS cost_in_year_if_hot
-FROM (
-    SELECT c.parent::regclass AS parent,
-        CASE WHEN grouping(c.tier) = 1 THEN 'all' ELSE c.tier END AS tier,
-        pg_catalog.count(*) AS partitions,
-        pg_catalog.sum(c.rows)::bigint AS rows,
-        pg_catalog.sum(c.bytes)::bigint AS bytes,
-        CASE WHEN pg_catalog.bool_and(c.hot_bytes IS NOT NULL) THEN pg_catalog.sum(c.hot_bytes)::bigint END AS bytes_if_hot,
-        CASE WHEN pg_catalog.bool_and(t.usd_per_gb_month IS NOT NULL) AND pg_catalog.min(t.currency) = pg_catalog.max(t.currency)
-             THEN pg_catalog.sum(c.bytes * t.usd_per_gb_month) / 1073741824 END AS cost,
-        CASE WHEN pg_catalog.min(t.currency) = pg_catalog.max(t.currency) THEN pg_catalog.min(t.currency) END AS currency,
-        pg_catalog.sum(c.reads)::bigint AS reads_since_move,
-        pg_catalog.max(c.last_read) AS last_read
-    FROM hone._tier_cost c
-    LEFT JOIN hone.tier_prices t ON t.tier = c.price_tier
-    GROUP BY GROUPING SETS ((c.parent, c.tier), (c.parent))) s
-LEFT JOIN hone.tier_prices h ON h.tier = 'hot'
-LEFT JOIN (
-    SELECT y.parent, y.bytes, y.hot_bytes, y.cost, g.bytes_per_month
-    FROM hone._tier_forecast y JOIN hone._tier_growth g ON g.parent = y.parent
-    WHERE g.bytes_per_month IS NOT NULL) f ON s.tier = 'all' AND f.parent = s.parent
-ORDER BY s.parent::text, pg_catalog.array_position(ARRAY['hot', 'warm', 'cold', 'archive', 'all'], s.tier);
+    pg_catalog.round(h.price * f.hot_bytes, 4) AS cost_in_year_if_hot
+FROM report r
+LEFT JOIN (SELECT t.usd_per_gb_month / 1073741824 AS price, t.currency FROM hone.tier_prices t WHERE t.tier = 'hot') h ON true
+LEFT JOIN forecast f ON r.tier = 'all' AND f.parent = r.parent
+ORDER BY r.parent::regclass::text, pg_catalog.array_position(ARRAY['hot', 'warm', 'cold', 'archive', 'all'], r.tier);
 COMMENT ON VIEW hone.storage_report IS 'What each table by time takes and costs in each tier, what it would cost if all of it were hot, and what it will in a year; tier ''all'' is the sum';
 COMMENT ON COLUMN hone.storage_report.bytes_if_hot IS 'What the same rows took before they were compressed';
 COMMENT ON COLUMN hone.storage_report.cost_per_month IS 'By the prices in hone.tier_prices; cold partitions in the tablespace of their parent cost what warm ones do';
@@ -191,17 +187,15 @@ COMMENT ON COLUMN hone.storage_report.bytes_in_year_if_hot IS 'If from the begin
 -- that the reader may not see. From the catalogs only: nothing is opened and no
 -- lock waited for, so sizes are those of the last VACUUM or ANALYZE.
 
-CREATE FUNCTION hone._known_bytes(relation oid) RETURNS bigint
-LANGUAGE sql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT sum(c.relpages)::bigint * current_setting('block_size')::bigint
-    FROM pg_class r, pg_class c
-    WHERE r.oid = relation
-        AND c.oid IN (SELECT r.oid UNION ALL SELECT r.reltoastrelid
-                      UNION ALL SELECT i.indexrelid FROM pg_index i WHERE i.indrelid IN (r.oid, r.reltoastrelid))
-$$;
-COMMENT ON FUNCTION hone._known_bytes(oid) IS 'Internal: size of a table with its indexes and TOAST, as the catalogs have it; takes no lock';
+CREATE VIEW hone._known_size AS
+SELECT c.oid AS relation,
+    (c.relpages + coalesce(t.relpages, 0) + coalesce(i.pages, 0)) * pg_catalog.current_setting('block_size')::bigint AS bytes
+FROM pg_catalog.pg_class c
+LEFT JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid
+LEFT JOIN (SELECT x.indrelid, pg_catalog.sum(k.relpages)::bigint AS pages
+           FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class k ON k.oid = x.indexrelid GROUP BY x.indrelid) i ON i.indrelid = c.oid
+WHERE c.relkind = 'r';
+COMMENT ON VIEW hone._known_size IS 'Internal: size of tables with their indexes and TOAST, as the catalogs have it; takes no lock';
 
 CREATE FUNCTION hone._qualified_name(relation oid) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -232,7 +226,7 @@ COMMENT ON FUNCTION hone._severity_of(double precision, double precision) IS 'In
 -- they may be read ten times as often.
 CREATE VIEW hone._cold_but_read AS
 WITH leaf AS (
-    SELECT a.parent, a.partition, a.moved_to AS tier, a.reads, a.last_read, a.moved_at, p.warm_after, p.cold_after,
+    SELECT a.parent, a.partition, b.bytes, a.moved_to AS tier, a.reads, a.last_read, a.moved_at, p.warm_after, p.cold_after,
         p.keep_while_read, least(p.archive_after, p.drop_after) AS end_after,
         extract(epoch FROM pg_catalog.now() - a.range_end)::float8 / 86400 AS age_days,
         CASE WHEN pg_catalog.isfinite(a.range_start) THEN extract(epoch FROM a.range_end - a.range_start)::float8 / 86400 ELSE 0 END AS length_days,
@@ -240,6 +234,7 @@ WITH leaf AS (
         pg_catalog.current_setting('hone.advise_cold_reads')::float8 * CASE a.moved_to WHEN 'warm' THEN 10 ELSE 1 END AS bar
     FROM hone._tier_age a
     JOIN hone._tier_policy p ON p.parent = a.parent
+    JOIN hone._known_size b ON b.relation = a.partition
     WHERE a.reads > 0 AND a.moved_to IN ('warm', 'cold') AND NOT a.own
         AND a.relam = (SELECT m.oid FROM pg_catalog.pg_am m WHERE m.amname = 'tiered')
         AND CASE a.moved_to WHEN 'warm' THEN a.warm_at ELSE a.cold_at END <= pg_catalog.now()
@@ -257,7 +252,7 @@ parent AS (
         pg_catalog.ceil(pg_catalog.max(l.age_days + l.length_days) FILTER (WHERE l.tier = 'cold'))::int AS cold_days,
         pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('partition', hone._qualified_name(l.partition), 'tier', l.tier,
             'reads_per_day', pg_catalog.round(l.reads_per_day::numeric, 1), 'reads', l.reads, 'last_read', l.last_read, 'moved_at', l.moved_at,
-            'age_days', pg_catalog.round(l.age_days::numeric, 1), 'bytes', hone._known_bytes(l.partition))
+            'age_days', pg_catalog.round(l.age_days::numeric, 1), 'bytes', l.bytes)
             ORDER BY l.reads_per_day / l.bar DESC, l.partition) AS list,
         pg_catalog.jsonb_agg(pg_catalog.format('CALL hone.move_partition(%L, ''hot'')', hone._qualified_name(l.partition))
             ORDER BY l.reads_per_day / l.bar DESC, l.partition) AS back
@@ -286,8 +281,8 @@ SELECT w.parent AS relation,
         'keep_while_read', CASE WHEN NOT w.too_long THEN k.fix END, 'move_back', w.back) AS evidence
 FROM wait w
 CROSS JOIN LATERAL (
-    SELECT pg_catalog.format('SELECT hone.alter_tier_policy(%L, keep_while_read => interval %L)', w.name,
-        greatest(interval '7 days', 2 * w.keep_while_read)::text) AS fix) k;
+    SELECT pg_catalog.format('SELECT hone.alter_tier_policy(%L, keep_while_read => interval ''%s days'')', w.name,
+        greatest(7, pg_catalog.ceil(extract(epoch FROM 2 * w.keep_while_read) / 86400))) AS fix) k;
 COMMENT ON VIEW hone._cold_but_read IS 'Internal: recommendations of kind cold_but_read';
 
 -- Hot partitions that nobody has read for hone.advise_hot_idle, older than any
@@ -296,45 +291,49 @@ COMMENT ON VIEW hone._cold_but_read IS 'Internal: recommendations of kind cold_b
 -- partitions never scanned the time since which scans are counted.
 CREATE VIEW hone._hot_but_idle AS
 WITH leaf AS (
-    SELECT a.parent, a.partition, a.range_end, b.bytes, a.wanted, a.held,
+    SELECT a.parent, a.partition, b.bytes, a.wanted, a.held,
         extract(epoch FROM pg_catalog.now() - a.range_end)::float8 / 86400 AS age_days,
-        greatest(a.range_end, CASE
-            WHEN s.scans IS NOT NULL AND p.parent IS NOT NULL THEN greatest(a.last_read, p.created_at, r.last_scan)
-            WHEN r.scans = 0 THEN coalesce(r.counted_since, a.range_end)
-            ELSE r.last_scan END) AS idle_since,
-        (s.scans IS NOT NULL AND p.parent IS NOT NULL) OR r.scans = 0 OR r.last_scan IS NOT NULL AS known
+        a.range_end,
+        CASE WHEN p.parent IS NOT NULL AND s.scans IS NOT NULL THEN coalesce(a.last_read, p.created_at)
+             WHEN r.scans = 0 THEN coalesce(d.counted_since, '-infinity')
+             -- columns that PostgreSQL 15 does not have
+             ELSE (SELECT greatest((x.j ->> 'last_seq_scan')::timestamptz, (x.j ->> 'last_idx_scan')::timestamptz)
+                   FROM (SELECT pg_catalog.to_jsonb(t) AS j FROM pg_catalog.pg_stat_all_tables t WHERE t.relid = a.partition) x) END AS read_at
     FROM hone._tier_age a
+    JOIN hone._known_size b ON b.relation = a.partition
     LEFT JOIN hone._tier_policy p ON p.parent = a.parent
     LEFT JOIN hone._tier_state s ON s.partition = a.partition
-    CROSS JOIN LATERAL (SELECT hone._known_bytes(a.partition) AS bytes) b
     CROSS JOIN LATERAL (
-        SELECT coalesce(t.seq_scan, 0) + coalesce(t.idx_scan, 0) AS scans,
-            -- columns that PostgreSQL 15 does not have
-            greatest((pg_catalog.to_jsonb(t) ->> 'last_seq_scan')::timestamptz, (pg_catalog.to_jsonb(t) ->> 'last_idx_scan')::timestamptz) AS last_scan,
-            greatest((SELECT d.stats_reset FROM pg_catalog.pg_stat_database d WHERE d.datname = pg_catalog.current_database()),
-                     -- a crash begins these anew too
-                     (SELECT g.stats_reset FROM pg_catalog.pg_stat_bgwriter g)) AS counted_since
-        FROM pg_catalog.pg_stat_all_tables t WHERE t.relid = a.partition) r
+        SELECT pg_catalog.pg_stat_get_numscans(a.partition)
+            + coalesce((SELECT pg_catalog.sum(pg_catalog.pg_stat_get_numscans(i.indexrelid)) FROM pg_catalog.pg_index i WHERE i.indrelid = a.partition), 0) AS scans) r
+    CROSS JOIN (
+        -- a crash begins the second anew, as all counts
+        SELECT greatest((SELECT d.stats_reset FROM pg_catalog.pg_stat_database d WHERE d.datname = pg_catalog.current_database()),
+                        (SELECT g.stats_reset FROM pg_catalog.pg_stat_bgwriter g)) AS counted_since) d
     WHERE NOT a.own AND a.range_end <= pg_catalog.now() AND b.bytes > 0
         AND a.relam = (SELECT m.oid FROM pg_catalog.pg_am m WHERE m.amname = 'heap')
         AND hone._reader_may_see(a.parent)),
 judged AS (
-    SELECT l.*, pg_catalog.max(l.age_days) FILTER (WHERE NOT i.idle AND l.wanted = 0) OVER (PARTITION BY l.parent) AS read_age_days, i.idle
+    SELECT l.*, i.idle_since, i.idle, pg_catalog.max(l.age_days) FILTER (WHERE NOT i.idle AND l.wanted = 0) OVER (PARTITION BY l.parent) AS read_age_days
     FROM leaf l
-    CROSS JOIN LATERAL (SELECT l.known AND l.idle_since < pg_catalog.now() - pg_catalog.current_setting('hone.advise_hot_idle')::interval AS idle) i),
+    CROSS JOIN LATERAL (
+        SELECT greatest(l.range_end, l.read_at) AS idle_since,
+            coalesce(greatest(l.range_end, l.read_at) < pg_catalog.now() - pg_catalog.current_setting('hone.advise_hot_idle')::interval
+                     AND l.read_at IS NOT NULL, false) AS idle) i),
 parent AS (
     SELECT j.parent,
         pg_catalog.count(*) AS partitions,
         pg_catalog.sum(j.bytes)::bigint AS bytes,
         pg_catalog.floor(pg_catalog.min(j.age_days))::int AS warm_days,
         pg_catalog.max(j.idle_since) AS idle_since,
-        (pg_catalog.jsonb_agg(hone._qualified_name(j.partition) ORDER BY j.bytes DESC, j.partition)) AS list
+        pg_catalog.jsonb_agg(hone._qualified_name(j.partition) ORDER BY j.age_days DESC, j.partition) AS list
     FROM judged j
-    WHERE j.idle AND j.wanted = 0 AND NOT j.held AND j.age_days > coalesce(j.read_age_days, 0)
+    WHERE j.idle AND j.wanted = 0 AND NOT j.held AND j.age_days >= 1 AND j.age_days > coalesce(j.read_age_days, 0)
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint x WHERE x.conrelid = j.partition AND x.contype = 'x')
+        -- one policy cannot be made both longer and shorter
+        AND NOT EXISTS (SELECT FROM hone._cold_but_read c WHERE c.relation = j.parent)
     GROUP BY j.parent
-    HAVING pg_catalog.sum(j.bytes) >= pg_catalog.pg_size_bytes(pg_catalog.current_setting('hone.advise_hot_size'))
-        AND pg_catalog.min(j.age_days) >= 1),
+    HAVING pg_catalog.sum(j.bytes) >= pg_catalog.pg_size_bytes(pg_catalog.current_setting('hone.advise_hot_size'))),
 priced AS (
     SELECT p.*, hone._qualified_name(p.parent) AS name, coalesce(m.ratio, 3) AS ratio, m.ratio IS NOT NULL AS measured,
         s.bytes AS saving, h.currency,
@@ -363,7 +362,7 @@ SELECT i.parent AS relation,
     pg_catalog.format('compress what nobody reads of %s: %s hot %s, %s, not read for %s days; about %s less%s', i.name, i.partitions,
         CASE WHEN i.partitions = 1 THEN 'partition' ELSE 'partitions' END, pg_catalog.pg_size_pretty(i.bytes),
         pg_catalog.floor(extract(epoch FROM pg_catalog.now() - i.idle_since) / 86400), pg_catalog.pg_size_pretty(i.saving),
-        pg_catalog.format(', %s %s a month', pg_catalog.round(i.usd, 2), i.currency) || CASE WHEN i.measured THEN '' ELSE ' (an estimate)' END) AS summary,
+        coalesce(', ' || pg_catalog.round(i.usd, 2) || ' ' || i.currency || ' a month', '') || CASE WHEN i.measured THEN '' ELSE ' (an estimate)' END) AS summary,
     pg_catalog.format('SELECT hone.%s_tier_policy(%L, warm_after => interval ''%s days'')',
         CASE WHEN i.policy THEN 'alter' ELSE 'add' END, i.name, i.warm_days) AS fix,
     NULL::text AS no_fix,
@@ -379,7 +378,7 @@ WITH large AS MATERIALIZED (
     SELECT c.oid, b.bytes, c.reltuples, t.inserted, t.changed
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    CROSS JOIN LATERAL (SELECT hone._known_bytes(c.oid) AS bytes) b
+    JOIN hone._known_size b ON b.relation = c.oid
     CROSS JOIN LATERAL (SELECT pg_catalog.pg_stat_get_tuples_inserted(c.oid) AS inserted,
         pg_catalog.pg_stat_get_tuples_updated(c.oid) + pg_catalog.pg_stat_get_tuples_deleted(c.oid) AS changed) t
     WHERE c.relkind = 'r' AND NOT c.relispartition AND c.relpersistence = 'p' AND NOT c.relhassubclass
@@ -430,7 +429,9 @@ AS $$
                   d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = c.oid OR d.refclassid = 'pg_catalog.pg_type'::regclass AND d.refobjid = c.reltype)
               WHERE c.oid = relation
                   AND NOT (d.classid = 'pg_catalog.pg_constraint'::regclass
-                           AND EXISTS (SELECT FROM pg_catalog.pg_constraint f WHERE f.oid = d.objid AND f.contype = 'f'))) d
+                           AND EXISTS (SELECT FROM pg_catalog.pg_constraint x WHERE x.oid = d.objid AND (x.conrelid = relation OR x.contype = 'f')))
+                  AND NOT (d.classid = 'pg_catalog.pg_attrdef'::regclass
+                           AND EXISTS (SELECT FROM pg_catalog.pg_attrdef x WHERE x.oid = d.objid AND x.adrelid = relation))) d
         UNION ALL
         SELECT 0, 'foreign keys that reference it would have to be dropped: ' || pg_catalog.string_agg(pg_catalog.format('%I of %s', f.conname, f.conrelid::regclass), ', ' ORDER BY f.oid)
         FROM pg_catalog.pg_constraint f WHERE f.confrelid = relation AND f.contype = 'f'

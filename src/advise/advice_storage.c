@@ -38,7 +38,7 @@ hone_storage_init(void)
 	DefineCustomIntVariable("hone.advise_hot_idle",
 							"Time for which nobody must have read a hot partition before compressing it is recommended.",
 							NULL, &hone_advise_hot_idle,
-							35 * 24 * 3600, 0, INT_MAX / 1000, PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+							35 * 24 * 3600, 0, INT_MAX, PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
 
 	/* a dollar a month, by the prices that pg_hone comes with */
 	DefineCustomIntVariable("hone.advise_hot_size",
