@@ -176,7 +176,9 @@ CREATE TABLE refers (id bigint, at timestamptz, FOREIGN KEY (id, at) REFERENCES 
 CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 CREATE TRIGGER t BEFORE INSERT ON "Events" FOR EACH ROW EXECUTE FUNCTION nothing();
 ALTER TABLE "Events" ADD CONSTRAINT c CHECK (v > -1) NO INHERIT, ENABLE ROW LEVEL SECURITY;
+SET client_min_messages = error;
 CREATE PUBLICATION hone_atier FOR TABLE "Events";
+SET client_min_messages = warning;
 SELECT fix, regexp_split_to_table(evidence->>'no_fix', '; ') AS no_fix FROM r;
 DROP VIEW reads_it;
 DROP FUNCTION returns_it();
@@ -196,16 +198,19 @@ SELECT fix FROM r WHERE kind = 'partition_candidate' \gexec
 SELECT * FROM before EXCEPT SELECT * FROM "Events";
 SELECT count(*), (SELECT count(*) FROM before) AS before FROM "Events";
 SELECT relkind, relispartition, pg_get_userbyid(relowner) AS owner, obj_description(oid, 'pg_class') AS comment FROM pg_class WHERE oid IN ('"Events"'::regclass, '"Events_past1"'::regclass) ORDER BY 1;
-SELECT relacl, (SELECT attacl FROM pg_attribute WHERE attrelid = c.oid AND attname = 'v') AS v FROM pg_class c WHERE oid = '"Events"'::regclass;
+SELECT (SELECT string_agg(privilege_type, ' ' ORDER BY privilege_type) FROM aclexplode(relacl) WHERE grantee = 'hone_atier_app'::regrole) AS app,
+    (SELECT attacl FROM pg_attribute WHERE attrelid = c.oid AND attname = 'v') AS v FROM pg_class c WHERE oid = '"Events"'::regclass;
 SELECT count(*) AS partitions, count(*) FILTER (WHERE c.reloptions = '{fillfactor=90}') AS options FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE inhparent = '"Events"'::regclass;
 SELECT contype, count(*) FROM pg_constraint WHERE conrelid = '"Events"'::regclass AND contype <> 'n' GROUP BY 1 ORDER BY 1;
-SELECT count(*) FROM pg_constraint WHERE conname ~ '_until';
+SELECT count(*) FROM pg_constraint WHERE conname ~ '_until' AND contype = 'c';
 -- nothing was built anew
 SELECT count(*) AS indexes, count(*) FILTER (WHERE i.relispartition) AS attached FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = '"Events_past1"'::regclass;
 INSERT INTO "Events" (device, v) VALUES (1, 1) RETURNING tableoid::regclass, id, n, w;
 INSERT INTO "Events" (device, "At", v) VALUES (2, now() + interval '100 days', 1) RETURNING tableoid::regclass <> '"Events_past1"'::regclass AS new, id, n;
+\set VERBOSITY terse
 INSERT INTO "Events" (device, v) VALUES (100, 1);
 INSERT INTO "Events" (device, v) VALUES (1, -1);
+\set VERBOSITY default
 SELECT parent, warm_after, premake, partition_interval FROM hone.tier_policies;
 SELECT count(*) FROM r WHERE kind = 'partition_candidate';
 -- dropping what is old leaves the sequences
