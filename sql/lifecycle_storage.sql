@@ -81,12 +81,20 @@ SELECT hone.alter_tier_policy('m', drop_after => '210 days', allow_drop_without_
 SELECT (SELECT bytes_in_year FROM r WHERE tier = 'all') < growth_per_month * 6 AS less FROM r WHERE tier = 'all';
 ROLLBACK;
 
--- Archives count as they are told, and cost their own price.
+-- Archives count, and cost their own price; what expired is gone, what was
+-- restored is only a file.
 BEGIN;
-CREATE OR REPLACE VIEW hone._archive_bytes AS
-SELECT 'lt.m'::regclass AS parent, 1000::bigint AS rows, 1048576::bigint AS bytes, 10485760::bigint AS heap_bytes;
+INSERT INTO hone._archive (name, policy, parent, partition_oid, partition_name, range_start, range_end, rows, raw_bytes, bytes, heap_bytes, sha256, manifest_sha256, dropped_at)
+VALUES ('a', 'm', 'm', 1, 'lt.m_0', now() - interval '400 days', now() - interval '370 days', 1000, 1, 1048576, 10485760, '', '', now());
 SELECT tier, partitions, rows, bytes, bytes_if_hot, cost_per_month, cost_if_hot, saving_per_month FROM r WHERE tier = 'archive';
 SELECT partitions FROM r WHERE tier = 'all';
+SELECT bytes_in_year AS before FROM r WHERE tier = 'all' \gset
+SELECT hone.alter_tier_policy('m', drop_after => '700 days', allow_drop_without_archive => true);
+SELECT :before - bytes_in_year AS gone_in_year FROM r WHERE tier = 'all';
+UPDATE hone._archive SET restored_at = now() WHERE name = 'a';
+SELECT tier, partitions, rows, bytes, bytes_if_hot, cost_per_month, cost_if_hot, saving_per_month FROM r WHERE tier = 'archive';
+UPDATE hone._archive SET expired_at = now() WHERE name = 'a';
+SELECT count(*) FROM r WHERE tier = 'archive';
 ROLLBACK;
 
 -- What is not known is not guessed: prices, currencies, growth of what ended long ago.

@@ -40,11 +40,22 @@ CREATE TRIGGER changed BEFORE INSERT OR UPDATE ON hone.tier_prices
 COMMENT ON TRIGGER changed ON hone.tier_prices IS 'Tells what is changed from the defaults, which dumps leave out';
 SELECT pg_catalog.pg_extension_config_dump('hone.tier_prices', 'WHERE NOT is_default');
 
--- Replaced when there are archives: a row for each of them.
+-- The file of a restored archive is still there, its rows are counted where
+-- they are now.
 CREATE VIEW hone._archive_bytes AS
-SELECT NULL::regclass AS parent, NULL::bigint AS rows, NULL::bigint AS bytes, NULL::bigint AS heap_bytes
-WHERE false;
-COMMENT ON VIEW hone._archive_bytes IS 'Archived partitions: rows, size of the file, and size that they had as a heap';
+SELECT t.parent, r.rows, a.bytes, r.heap_bytes, r.range_start, r.range_end,
+    hone._tier_due_at(r.range_end, p.drop_after) AS drop_at
+FROM hone._archive a
+CROSS JOIN LATERAL (SELECT coalesce(a.policy, a.parent)::oid AS parent) t
+JOIN pg_catalog.pg_class c ON c.oid = t.parent
+LEFT JOIN hone._tier_policy p ON p.parent = t.parent
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN a.restored_at IS NULL THEN a.rows ELSE 0 END AS rows,
+        CASE WHEN a.restored_at IS NULL THEN a.heap_bytes ELSE 0 END AS heap_bytes,
+        CASE WHEN a.restored_at IS NULL THEN a.range_start END AS range_start,
+        a.range_end) r
+WHERE a.dropped_at IS NOT NULL AND a.expired_at IS NULL;
+COMMENT ON VIEW hone._archive_bytes IS 'Archived partitions of tables that are there: rows, size of the file, and size that they had hot';
 
 -- The price that a partition has now, and would have hot. Cold rows that lie
 -- beside the hot ones cost what warm ones do.
@@ -60,7 +71,7 @@ JOIN pg_catalog.pg_class p ON p.oid = l.parent
 CROSS JOIN LATERAL (SELECT pg_catalog.pg_total_relation_size(l.partition) AS bytes) b
 WHERE NOT l.own AND b.bytes IS NOT NULL
 UNION ALL
-SELECT a.parent, NULL, 'archive', a.rows, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, a.bytes, a.heap_bytes, 'archive'
+SELECT a.parent, NULL, 'archive', a.rows, a.range_start, a.range_end, NULL, NULL, NULL, a.drop_at, NULL, NULL, a.bytes, a.heap_bytes, 'archive'
 FROM hone._archive_bytes a;
 COMMENT ON VIEW hone._tier_cost IS 'Partitions and archives with their size, what it would be hot, and the tier whose price counts';
 
@@ -118,11 +129,10 @@ moved AS (
     JOIN density d USING (parent)
     LEFT JOIN hone._tier_policy p ON p.parent = a.parent
     CROSS JOIN (SELECT hone._tier_due_at(pg_catalog.now(), interval '1 year') AS at) y
-    -- as in hone._tier_age
     CROSS JOIN LATERAL (
         SELECT greatest(a.reached,
-            CASE WHEN p.allow_drop_without_archive AND a.drop_at <= y.at THEN 4
-                 WHEN a.archive_at IS NOT NULL AND least(a.archive_at, a.drop_at) <= y.at THEN 3
+            CASE WHEN a.drop_at <= y.at THEN 4
+                 WHEN a.archive_at <= y.at THEN 3
                  WHEN a.cold_at <= y.at THEN 2
                  WHEN a.warm_at <= y.at THEN 1 ELSE 0 END) AS wanted) w),
 forecast AS (
