@@ -125,7 +125,9 @@ SELECT tableoid::regclass, count(*) FROM d GROUP BY 1 ORDER BY 1;
 -- Archives go when drop_after has passed.
 CALL hone.move_partition('d_1_a', 'archive');
 SELECT hone.alter_tier_policy('d', drop_after => '2 days');
+SELECT hone.resume_worker();
 CALL hone._run_worker();
+SELECT hone.pause_worker();
 SELECT partition, expired_at IS NOT NULL AS expired, restored_at IS NOT NULL AS restored FROM hone.archives WHERE parent ~ '^d' ORDER BY partition, name;
 SELECT DISTINCT regexp_replace(try(format('SELECT hone.restore_archive(%L)', name)), '(".*"|at .*)', '', 'g') FROM hone.archives WHERE partition = 'la.d_1_a' AND restored_at IS NULL;
 

@@ -156,7 +156,7 @@ hone_run_due(bool by_worker, HoneRunResult *result)
 	partitions = due_partitions(by_worker);
 	hone_procedure_commit();
 	run_moves(partitions, false, by_worker, result);
-	if (by_worker)
+	if (by_worker && hone_pace_objection() == NULL)
 		hone_expire_archives();
 }
 

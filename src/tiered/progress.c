@@ -68,8 +68,7 @@ typedef struct Slot
 
 static const char *const phase_names[] = {
 	"starting", "rewriting", "sorting", "encoding", "waiting for lock", "folding",
-	"recompressing", "decompressing", "giving space back",
-	"archiving",
+	"recompressing", "decompressing", "giving space back", "archiving",
 	"detaching"
 };
 
