@@ -61,6 +61,7 @@ ADVISE_OBJS = \
 	src/advise/advice_result.o \
 	src/advise/advice_star.o \
 	src/advise/advice_statistics.o \
+	src/advise/advice_storage.o \
 	src/advise/advice_type.o \
 	src/advise/advise.o \
 	src/advise/clause.o \
@@ -190,6 +191,7 @@ SQL_FRAGMENTS = \
 	sql/install/53_tablespace.sql \
 	sql/install/54_pace.sql \
 	sql/install/55_leave.sql \
+	sql/install/56_storage.sql \
 	sql/install/60_batch.sql \
 	sql/install/90_privileges.sql
 
@@ -221,6 +223,7 @@ ADVISE_REGRESS = \
 	advise_lists advise_meaning \
 	advise_nodes \
 	advise_database \
+	advise_tiers \
 	advise_fixes \
 	advise_privacy \
 	advise_hostile \
@@ -249,6 +252,7 @@ LIFECYCLE_REGRESS = \
 	lifecycle_archive \
 	lifecycle_worker \
 	lifecycle_pace \
+	lifecycle_storage \
 	lifecycle_security
 BATCH_REGRESS = \
 	batch_delete \
