@@ -149,6 +149,11 @@ LIFECYCLE_OBJS = \
 	src/lifecycle/move.o \
 	src/lifecycle/policy.o \
 	src/lifecycle/policy_check.o \
+	src/lifecycle/premake.o \
+	src/lifecycle/premake_bounds.o \
+	src/lifecycle/premake_default.o \
+	src/lifecycle/premake_make.o \
+	src/lifecycle/premake_name.o \
 	src/lifecycle/run.o \
 	src/lifecycle/worker.o
 
@@ -167,6 +172,7 @@ SQL_FRAGMENTS = \
 	sql/install/30_advise.sql \
 	sql/install/40_tiered.sql \
 	sql/install/50_lifecycle.sql \
+	sql/install/51_premake.sql \
 	sql/install/60_batch.sql \
 	sql/install/90_privileges.sql
 
@@ -222,7 +228,8 @@ LIFECYCLE_REGRESS = \
 	lifecycle_bad_input \
 	lifecycle_move \
 	lifecycle_worker \
-	lifecycle_security
+	lifecycle_security \
+	lifecycle_premake
 BATCH_REGRESS = \
 	batch_delete \
 	batch_bad_input

@@ -20,6 +20,7 @@
 #include "common/procedure.h"
 #include "lifecycle/move.h"
 #include "common/owner.h"
+#include "lifecycle/premake.h"
 #include "lifecycle/run.h"
 #include "lifecycle/shared.h"
 
@@ -91,11 +92,13 @@ report_activity(Oid partition)
 void
 hone_run_due(bool by_worker, HoneRunResult *result)
 {
-	List	   *due = due_partitions(by_worker);
+	List	   *due;
 	Oid			caller = GetUserId();
 	ListCell   *lc;
 
 	memset(result, 0, sizeof(*result));
+	result->made = hone_premake_due(by_worker, &result->failed);
+	due = due_partitions(by_worker);
 	hone_procedure_commit();
 	foreach(lc, due)
 	{
@@ -134,6 +137,9 @@ hone_run_tier_policies(PG_FUNCTION_ARGS)
 	hone_run_due(false, &result);
 	hone_procedure_end();
 
+	if (result.made > 0)
+		ereport(NOTICE,
+				(errmsg("%d partitions made ahead", result.made)));
 	if (result.failed > 0)
 		ereport(NOTICE,
 				(errmsg("%d partitions moved, %d failed", result.moved, result.failed),

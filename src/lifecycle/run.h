@@ -12,12 +12,13 @@
 
 typedef struct HoneRunResult
 {
+	int			made;			/* partitions ahead */
 	int			moved;
 	int			failed;
 } HoneRunResult;
 
 /*
- * Move what is due: in the worker everything that does not rest after a
+ * Make partitions ahead, and move what is due: in the worker everything that does not rest after a
  * failure, else everything the caller owns. Failures are logged, reported as
  * warnings (in the worker: server log), and stop nothing. Must be called
  * between hone_procedure_begin and hone_procedure_end.
