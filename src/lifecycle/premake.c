@@ -297,16 +297,24 @@ log_failure(HonePremake *premake, TimestampTz started)
 	PG_END_TRY();
 }
 
+/* What is wrong with the table, as an error like any other. */
 static ErrorData *
-plan_error(const HonePremakePlan *plan)
+plan_error(HonePremake *premake, const HonePremakePlan *plan)
 {
-	ErrorData  *error = palloc0(sizeof(ErrorData));
+	ErrorData  *volatile error = NULL;
 
-	error->elevel = ERROR;
-	error->sqlerrcode = plan->sqlstate;
-	error->message = pstrdup(plan->problem);
-	error->hint = pstrdup(plan->hint);
-	error->assoc_context = CurrentMemoryContext;
+	PG_TRY();
+	{
+		ereport(ERROR,
+				(errcode(plan->sqlstate),
+				 errmsg("%s", plan->problem),
+				 errhint("%s", plan->hint)));
+	}
+	PG_CATCH();
+	{
+		error = take_error(premake);
+	}
+	PG_END_TRY();
 	return error;
 }
 
@@ -350,7 +358,7 @@ hone_premake(HonePremake *premake)
 	}
 	clean_default(premake, plan);
 	if (plan->problem != NULL && premake->error == NULL)
-		premake->error = plan_error(plan);
+		premake->error = plan_error(premake, plan);
 	if (premake->error != NULL)
 		log_failure(premake, started);
 	return made;

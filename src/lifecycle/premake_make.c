@@ -232,6 +232,7 @@ create_table(const Copy *copy, const char *body)
 /*
  * Row security of the pattern, without its policies: privileges that are copied
  * open no rows that a policy hides. Through the parent its own policies count.
+ * Options of columns by name: the server keeps others there for itself.
  */
 #define ALTER_SQL \
 	"SELECT format(x.command, $2::regclass) FROM pg_class c, LATERAL (VALUES" \
@@ -244,8 +245,9 @@ create_table(const Copy *copy, const char *body)
 	" SELECT format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS %s', $2::regclass, a.attname, a.attstattarget)" \
 	" FROM pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attstattarget >= 0" \
 	" UNION ALL" \
-	" SELECT format('ALTER TABLE %s ALTER COLUMN %I SET (%s)', $2::regclass, a.attname, array_to_string(a.attoptions, ', '))" \
-	" FROM pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attoptions IS NOT NULL"
+	" SELECT format('ALTER TABLE %s ALTER COLUMN %I SET (%s)', $2::regclass, a.attname, o.option)" \
+	" FROM pg_attribute a, unnest(a.attoptions) o(option)" \
+	" WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND o.option ~ '^n_distinct'"
 
 /* Only once the index is attached: the one below the same index of the parent. */
 #define IDENTITY_SQL \

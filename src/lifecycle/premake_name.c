@@ -122,14 +122,14 @@ named_time(TimestampTz start, Unit unit, struct pg_tm *tm)
 	}
 	if (!IS_VALID_TIMESTAMP(start) || timestamp2tm(start, NULL, tm, &fsec, NULL, NULL) != 0)
 		return false;
-	if (fsec != 0 || tm->tm_year < 1 || tm->tm_year > 9999)
+	if (tm->tm_year < 1 || tm->tm_year > 9999)
 		return false;
 	switch (unit)
 	{
 		case UNIT_MINUTE:
-			return tm->tm_sec == 0;
+			return tm->tm_sec == 0 && fsec == 0;
 		case UNIT_HOUR:
-			return tm->tm_sec == 0 && tm->tm_min == 0;
+			return tm->tm_min == 0 && tm->tm_sec == 0 && fsec == 0;
 		case UNIT_WEEK:
 			return j2day(date2j(tm->tm_year, tm->tm_mon, tm->tm_mday)) == 1;
 		case UNIT_MONTH:
