@@ -108,6 +108,7 @@ TIERED_OBJS = \
 	src/tiered/codec_test.o \
 	src/tiered/condition.o \
 	src/tiered/compact.o \
+	src/tiered/copy.o \
 	src/tiered/current_of.o \
 	src/tiered/cursor.o \
 	src/tiered/custom_path.o \
@@ -135,18 +136,31 @@ TIERED_OBJS = \
 	src/tiered/sort.o \
 	src/tiered/store.o \
 	src/tiered/switch.o \
+	src/tiered/tablespace.o \
 	src/tiered/tiered.o \
 	src/tiered/tombstone.o \
 	src/tiered/unfold.o \
 	src/tiered/unique.o \
+	src/tiered/wal_changes.o \
 	src/tiered/write.o
 
 LIFECYCLE_OBJS = \
+	src/lifecycle/archive_command.o \
+	src/lifecycle/archive_file.o \
+	src/lifecycle/archive_functions.o \
+	src/lifecycle/archive_manifest.o \
+	src/lifecycle/archive_read.o \
+	src/lifecycle/archive_stream.o \
+	src/lifecycle/archive_target.o \
+	src/lifecycle/archive_text.o \
 	src/lifecycle/bounds.o \
+	src/lifecycle/changes.o \
 	src/lifecycle/launcher.o \
+	src/lifecycle/leave.o \
 	src/lifecycle/lifecycle.o \
 	src/lifecycle/log.o \
 	src/lifecycle/move.o \
+	src/lifecycle/pace.o \
 	src/lifecycle/policy.o \
 	src/lifecycle/policy_check.o \
 	src/lifecycle/premake.o \
@@ -154,7 +168,10 @@ LIFECYCLE_OBJS = \
 	src/lifecycle/premake_default.o \
 	src/lifecycle/premake_make.o \
 	src/lifecycle/premake_name.o \
+	src/lifecycle/replicas.o \
+	src/lifecycle/restore.o \
 	src/lifecycle/run.o \
+	src/lifecycle/window.o \
 	src/lifecycle/worker.o
 
 BATCH_OBJS = \
@@ -168,11 +185,16 @@ OBJS = src/pg_hone.o $(COMMON_OBJS) $(STATS_OBJS) $(CAPTURE_OBJS) \
 # The install script is these fragments, in this order.
 SQL_FRAGMENTS = \
 	sql/install/00_schema.sql \
+	sql/install/10_pause.sql \
 	sql/install/20_stats.sql sql/install/25_history.sql \
 	sql/install/30_advise.sql \
 	sql/install/40_tiered.sql \
 	sql/install/50_lifecycle.sql \
 	sql/install/51_premake.sql \
+	sql/install/52_archive.sql \
+	sql/install/53_tablespace.sql \
+	sql/install/54_pace.sql \
+	sql/install/55_leave.sql \
 	sql/install/60_batch.sql \
 	sql/install/90_privileges.sql
 
@@ -222,12 +244,16 @@ TIERED_REGRESS = \
 	tiered_lookup \
 	tiered_plans \
 	tiered_sample \
+	tiered_tablespace \
 	tiered_twin
 LIFECYCLE_REGRESS = \
 	lifecycle_policy \
 	lifecycle_bad_input \
 	lifecycle_move \
+	lifecycle_archive_file \
+	lifecycle_archive \
 	lifecycle_worker \
+	lifecycle_pace \
 	lifecycle_security \
 	lifecycle_premake
 BATCH_REGRESS = \

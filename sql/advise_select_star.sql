@@ -170,13 +170,14 @@ SELECT evidence->'columns'->0 AS heaviest FROM hone.recommendations WHERE kind =
 SELECT hone.reset_recommendations() > 0 AS reset;
 CREATE TABLE short (a text, b text, c text, d text);
 INSERT INTO short SELECT 'a', 'b', 'c', 'd' FROM generate_series(1, 1000);
+SELECT held AS before FROM hone._findings() \gset
 \o /dev/null
 \set ECHO none
 SELECT a, b, c, d FROM short;
 SELECT * FROM short;
 \set ECHO all
 \o
-SELECT held FROM hone._findings();
+SELECT held - :before AS more FROM hone._findings();
 -- until it is not; more columns than are kept
 UPDATE short SET c = repeat('c', 2000);
 SELECT format('CREATE TABLE many (%s)', string_agg(format('c%s text', i), ', ')) AS ddl FROM generate_series(1, 40) i \gset
@@ -191,7 +192,7 @@ SELECT * FROM short;
 SELECT * FROM many;
 \set ECHO all
 \o
-SELECT held FROM hone._findings();
+SELECT held - :before AS more FROM hone._findings();
 SELECT calls, rows, wide, fix_columns FROM stars() WHERE relation = 'short'::regclass;
 SELECT evidence->'columns'->0 AS heaviest, evidence->'columns'->15 AS last_kept, evidence->'columns'->39->>'column' AS lightest
 FROM hone.recommendations WHERE kind = 'select_star' AND relation = 'many'::regclass;

@@ -7,7 +7,10 @@ hone_prepare
 # it leaves its results there, and others read the built copy
 tree=$HONE_WORK/installcheck log=$HONE_WORK/installcheck.txt
 cp -a "$HONE_SRC" "$tree" || exit 1
-hone_server regress || exit 1
+archives=$HONE_WORK/archives
+mkdir "$archives" || exit 1
+[ "$(id -u)" != 0 ] || chown "$(hone_user)" "$archives"
+hone_server regress -c "hone.archive_directory=$archives" || exit 1
 
 # pg_regress says "test NAME ... ok" up to PostgreSQL 15, and TAP since 16.
 make -C "$tree" installcheck 2>&1 | tee "$log" | sed -nuE '

@@ -221,6 +221,7 @@ CROSS JOIN LATERAL (
            coalesce(pg_catalog.current_setting('hone.enabled', true), 'off') AS enabled,
            coalesce(pg_catalog.current_setting('hone.track', true), 'none') AS track,
            coalesce(pg_catalog.current_setting('hone.worker', true), 'off') AS worker,
+           (SELECT p.paused_at FROM hone._worker_state AS p) AS paused_at,
            'Set shared_preload_libraries = ''pg_hone'' in postgresql.conf and restart the server.' AS preload
 ) AS w
 CROSS JOIN LATERAL (VALUES
@@ -236,6 +237,8 @@ CROSS JOIN LATERAL (VALUES
      CASE WHEN NOT s.preloaded THEN w.preload
           WHEN w.worker = 'off' THEN 'ALTER SYSTEM SET hone.worker = on; SELECT pg_reload_conf();'
           ELSE 'Look for its last error in the server log; raise max_worker_processes if it cannot start.' END),
+    (5.2, 'moves', CASE WHEN w.paused_at IS NOT NULL THEN 'paused since ' || date_trunc('seconds', w.paused_at) ELSE 'not paused' END,
+     w.paused_at IS NULL, 'SELECT hone.resume_worker();'),
     (5.5, 'collector', CASE WHEN s.collects THEN 'running' WHEN s.preloaded THEN 'not running' END, coalesce(s.collects, false),
      CASE WHEN NOT s.preloaded THEN w.preload
           ELSE 'Look for its last error in the server log; raise max_worker_processes if it cannot start.' END),

@@ -73,18 +73,27 @@ CREATE FUNCTION hone._compress_progress(
     OUT bytes_before bigint,
     OUT bytes_written bigint,
     OUT lock_waits bigint,
-    OUT started_at timestamptz)
+    OUT started_at timestamptz,
+    OUT parent oid,
+    OUT from_tier text,
+    OUT to_tier text,
+    OUT move_started_at timestamptz,
+    OUT bytes_done bigint,
+    OUT waiting text,
+    OUT is_run bool,
+    OUT is_move bool)
 RETURNS SETOF record
 LANGUAGE C STRICT VOLATILE AS 'MODULE_PATHNAME', 'hone_compress_progress';
-COMMENT ON FUNCTION hone._compress_progress() IS 'behind the view hone.compress_progress';
+COMMENT ON FUNCTION hone._compress_progress() IS 'behind the views hone.compress_progress and hone.tier_progress';
 
 CREATE VIEW hone.compress_progress AS
 SELECT p.pid, d.datname, p.relid::regclass AS relation, p.phase, p.rows_total, p.rows_done, p.batches_done,
     p.bytes_before, p.bytes_written, p.lock_waits, p.started_at
 FROM hone._compress_progress() p
-JOIN pg_catalog.pg_database d ON d.oid = p.datid;
+JOIN pg_catalog.pg_database d ON d.oid = p.datid
+WHERE p.is_run;
 COMMENT ON VIEW hone.compress_progress IS
-    'the compressions in hand, of all databases; empty where pg_hone is not preloaded';
+    'the compressions and decompressions in hand, of all databases; empty where pg_hone is not preloaded';
 GRANT SELECT ON hone.compress_progress TO PUBLIC;
 
 -- Nobody loses data to an uninstall.

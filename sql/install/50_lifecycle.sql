@@ -69,6 +69,50 @@ CREATE TABLE hone._tier_log (
 ) USING heap;
 COMMENT ON TABLE hone._tier_log IS 'The last 10000 moves; see the view hone.tier_log';
 
+-- Written by moves only. Names, not OIDs, are what pg_dump keeps: the files
+-- outlive the database.
+CREATE TABLE hone._archive (
+    name text PRIMARY KEY,
+    policy regclass,
+    parent regclass,
+    parent_name text,
+    partition_oid oid NOT NULL,
+    partition_name text NOT NULL,
+    bound text,
+    range_start timestamptz,
+    range_end timestamptz,
+    rows bigint NOT NULL,
+    raw_bytes bigint NOT NULL,
+    bytes bigint NOT NULL,
+    heap_bytes bigint,
+    sha256 text NOT NULL,
+    manifest_sha256 text NOT NULL,
+    archived_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    dropped_at timestamptz,
+    restored_at timestamptz,
+    expired_at timestamptz
+) USING heap;
+COMMENT ON TABLE hone._archive IS 'Archives of partitions; see the view hone.archives';
+COMMENT ON COLUMN hone._archive.policy IS 'The table whose policy it was moved by';
+COMMENT ON COLUMN hone._archive.heap_bytes IS 'What its rows took hot, with indexes';
+COMMENT ON COLUMN hone._archive.dropped_at IS 'Since when the rows are in the archive only';
+COMMENT ON COLUMN hone._archive.expired_at IS 'When drop_after had passed and the archive went';
+SELECT pg_catalog.pg_extension_config_dump('hone._archive', '');
+
+-- Partitions on their way out, so that a move which a crash ended goes on.
+CREATE TABLE hone._tier_leaving (
+    partition oid PRIMARY KEY,
+    parent oid NOT NULL,
+    to_tier text NOT NULL,
+    archive text,
+    lsn pg_lsn,
+    files text,
+    since timestamptz NOT NULL DEFAULT pg_catalog.now()
+) USING heap;
+COMMENT ON TABLE hone._tier_leaving IS 'Partitions that are being detached and dropped';
+COMMENT ON COLUMN hone._tier_leaving.lsn IS 'Pages that were written later are not in the archive';
+COMMENT ON COLUMN hone._tier_leaving.files IS 'Its files then: other ones have other rows';
+
 CREATE FUNCTION hone.add_tier_policy(
     parent regclass,
     warm_after interval DEFAULT NULL,
@@ -319,8 +363,16 @@ CREATE VIEW hone.tier_plan AS
 SELECT p.parent, p.partition, p.from_tier, p.to_tier, p.due_at, p.retry_at, p.due,
     p.kept AS kept_while_read,
     pg_catalog.pg_total_relation_size(p.partition) AS bytes
-FROM hone._tier_due p WHERE NOT p.own;
-COMMENT ON VIEW hone.tier_plan IS 'What the policies will move, when, and how many bytes that are';
+FROM hone._tier_due p WHERE NOT p.own
+UNION ALL
+SELECT l.parent::regclass, l.partition::regclass, 'detached', l.to_tier, l.since, t.retry_at, true, false,
+    pg_catalog.pg_total_relation_size(l.partition)
+FROM hone._tier_leaving l
+JOIN pg_catalog.pg_class c ON c.oid = l.partition
+LEFT JOIN pg_catalog.pg_inherits i ON i.inhrelid = l.partition
+LEFT JOIN hone._tier_state t ON t.partition = l.partition
+WHERE NOT c.relispartition OR i.inhdetachpending;
+COMMENT ON VIEW hone.tier_plan IS 'What the policies will move, when, and how many bytes that are; detached ones have to be dropped still';
 
 CREATE VIEW hone.tier_log AS
 SELECT l.id, l.started_at, l.duration, l.partition, l.partition_name, l.to_tier, l.by_worker,

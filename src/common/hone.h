@@ -43,6 +43,9 @@ extern GucContext hone_server_start_context(void);
  */
 extern void hone_require_script(void);
 
+/* The library's version. */
+extern const char *hone_library_version(void);
+
 /* OID of the installed extension in this database, or InvalidOid. */
 extern Oid	hone_extension_oid(void);
 

@@ -157,6 +157,12 @@ report_other_script(void)
 			 errhint("CALL hone.decompress_all(); DROP EXTENSION pg_hone; CREATE EXTENSION pg_hone; then set the tier policies again.")));
 }
 
+const char *
+hone_library_version(void)
+{
+	return HONE_VERSION;
+}
+
 void
 hone_require_script(void)
 {

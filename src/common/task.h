@@ -12,7 +12,7 @@
 #include "common/hone.h"
 
 /* Workers of all tasks together. */
-#define HONE_WORKER_SLOTS	5
+#define HONE_WORKER_SLOTS	20
 
 typedef struct HoneTask
 {
@@ -20,6 +20,7 @@ typedef struct HoneTask
 	const char *activity;		/* shown in pg_stat_activity */
 	const int  *interval_s;		/* a setting: time between two rounds */
 	int			workers;		/* at the same time, in different databases */
+	const int  *fewer_workers;	/* a setting: at most so many; NULL = none */
 	int			limit_ms;		/* after so long it is terminated; 0 = never */
 } HoneTask;
 

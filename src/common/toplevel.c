@@ -38,6 +38,7 @@ typedef struct ToplevelRequest
 	int			lock_timeout_ms;
 	bool		done;			/* written last, read after the worker's end */
 	char		sql[HONE_TOPLEVEL_SQL_MAX];
+	int			sqlstate;		/* of the error */
 	char		error[HONE_TOPLEVEL_ERR_MAX];	/* empty = success */
 } ToplevelRequest;
 
@@ -136,6 +137,7 @@ hone_toplevel_main(Datum main_arg)
 		edata = CopyErrorData();
 		FlushErrorState();
 		AbortCurrentTransaction();
+		request->sqlstate = edata->sqlerrcode;
 		strlcpy(request->error, edata->message,
 				pg_mbcliplen(edata->message, strlen(edata->message),
 							 sizeof(request->error) - 1) + 1);
@@ -153,7 +155,8 @@ end_worker(int code, Datum handle)
 }
 
 char *
-hone_toplevel_run(Oid dbid, Oid userid, const char *sql, int lock_timeout_ms)
+hone_toplevel_run(Oid dbid, Oid userid, const char *sql, int lock_timeout_ms,
+				  int *sqlstate)
 {
 	dsm_segment *segment;
 	ToplevelRequest *request;
@@ -161,6 +164,7 @@ hone_toplevel_run(Oid dbid, Oid userid, const char *sql, int lock_timeout_ms)
 	BackgroundWorkerHandle *handle;
 	char	   *error;
 
+	*sqlstate = 0;
 	if (strlen(sql) >= HONE_TOPLEVEL_SQL_MAX)
 		return pstrdup("the command is too long");
 
@@ -191,6 +195,7 @@ hone_toplevel_run(Oid dbid, Oid userid, const char *sql, int lock_timeout_ms)
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(end_worker, PointerGetDatum(handle));
 
+	*sqlstate = request->sqlstate;
 	if (request->error[0] != '\0')
 		error = pstrdup(request->error);
 	else if (!request->done)

@@ -23,11 +23,11 @@
  * schema-qualified (search_path is pg_catalog there). lock_timeout_ms: for
  * the command's locks, 0 = wait.
  * Returns NULL when it succeeded, else what went wrong (palloc'd), also when
- * no worker slot was free. Throws only on query cancel. The caller must hold
+ * no worker slot was free; *sqlstate is that of the command's error, or 0. Throws only on query cancel. The caller must hold
  * no lock the command could wait for.
  */
 extern char *hone_toplevel_run(Oid dbid, Oid userid, const char *sql,
-							   int lock_timeout_ms);
+							   int lock_timeout_ms, int *sqlstate);
 
 /*
  * Run one command as a client's statement in this background worker, which

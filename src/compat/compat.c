@@ -7,11 +7,14 @@
  */
 #include "postgres.h"
 
+#include <fcntl.h>
+
 #include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/multixact.h"
 #include "access/table.h"
+#include "catalog/catalog.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
@@ -19,6 +22,7 @@
 #include "executor/executor.h"
 #include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/rel.h"
 
 #include "compat/compat.h"
@@ -118,4 +122,33 @@ hone_compat_not_null_is_valid(Oid relid, AttrNumber attnum)
 #else
 	return true;
 #endif
+}
+
+void
+hone_compat_forget_pages(int fd)
+{
+#if defined(USE_POSIX_FADVISE) && defined(POSIX_FADV_DONTNEED)
+	(void) posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+#endif
+}
+
+const char *
+hone_compat_server_version(void)
+{
+	return GetConfigOption("server_version", false, false);
+}
+
+RelFileLocator
+hone_compat_new_locator(Relation rel, Oid tablespace)
+{
+	RelFileLocator locator = HONE_LOCATOR(rel);
+
+#if PG_VERSION_NUM >= 160000
+	locator.spcOid = tablespace;
+	locator.relNumber = GetNewRelFileNumber(tablespace, NULL, rel->rd_rel->relpersistence);
+#else
+	locator.spcNode = tablespace;
+	locator.relNode = GetNewRelFileNode(tablespace, NULL, rel->rd_rel->relpersistence);
+#endif
+	return locator;
 }

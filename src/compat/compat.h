@@ -289,6 +289,47 @@ extern void hone_compat_analyze_heap_block(TableScanDesc scan, BlockNumber block
  */
 extern bool hone_compat_not_null_is_valid(Oid relid, AttrNumber attnum);
 
+/*
+ * 16 renamed what names the files of a relation, and its parts: LOCATOR of a
+ * relation, its FILE_NUMBER, what a record of a truncation names.
+ */
+#if PG_VERSION_NUM >= 160000
+#include "storage/relfilelocator.h"
+#define HONE_LOCATOR(rel)	((rel)->rd_locator)
+#define HONE_FILE_NUMBER(locator)	((locator)->relNumber)
+#define HONE_TRUNCATED_LOCATOR(record)	(&(record)->rlocator)
+#else
+#include "storage/relfilenode.h"
+#define RelFileLocator	RelFileNode
+#define RelFileLocatorEquals(a, b)	RelFileNodeEquals(a, b)
+#define RelationAssumeNewRelfilelocator(rel)	RelationAssumeNewRelfilenode(rel)
+#define HONE_LOCATOR(rel)	((rel)->rd_node)
+#define HONE_FILE_NUMBER(locator)	((locator)->relNode)
+#define HONE_TRUNCATED_LOCATOR(record)	(&(record)->rnode)
+#endif
+
+/* Files for rel in another tablespace, with a number that no others have. */
+extern RelFileLocator hone_compat_new_locator(Relation rel, Oid tablespace);
+
+/* 17 numbers backends from 0, and renamed the number that none has. */
+#if PG_VERSION_NUM < 170000
+#define INVALID_PROC_NUMBER	InvalidBackendId
+#endif
+
+/* 16 wants pages in memory that can be read and written without the cache. */
+#if PG_VERSION_NUM < 160000
+#define PG_IO_ALIGN_SIZE	4096
+#endif
+
+/* 16 replaced the checks of privileges on single object kinds by one. */
+#if PG_VERSION_NUM >= 160000
+#define HONE_TABLESPACE_ACLCHECK(tablespace) \
+	object_aclcheck(TableSpaceRelationId, (tablespace), GetUserId(), ACL_CREATE)
+#else
+#define HONE_TABLESPACE_ACLCHECK(tablespace) \
+	pg_tablespace_aclcheck((tablespace), GetUserId(), ACL_CREATE)
+#endif
+
 /* In files that only the server that wrote them may read: its major version. */
 #define HONE_SERVER_VERSION		(PG_VERSION_NUM / 10000)
 
@@ -299,5 +340,15 @@ extern bool hone_compat_not_null_is_valid(Oid relid, AttrNumber attnum);
 struct Port;
 typedef void (*HoneClientAuthenticationHook) (struct Port *port, int status);
 extern PGDLLIMPORT HoneClientAuthenticationHook ClientAuthentication_hook;
+
+/*
+ * Let the system forget what it keeps of an open file, where it can be asked,
+ * so that the next read comes from the disk. (POSIX; PostgreSQL has no
+ * function for it.)
+ */
+extern void hone_compat_forget_pages(int fd);
+
+/* The server's version, as SHOW prints it. */
+extern const char *hone_compat_server_version(void);
 
 #endif							/* HONE_COMPAT_H */

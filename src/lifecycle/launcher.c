@@ -238,6 +238,13 @@ start_worker(int slot, int task, Oid dbid)
 }
 
 static int
+most_workers(const HoneTask *task)
+{
+	return task->fewer_workers == NULL ? task->workers :
+		Min(task->workers, *task->fewer_workers);
+}
+
+static int
 free_slot(void)
 {
 	for (int i = 0; i < HONE_WORKER_SLOTS; i++)
@@ -264,7 +271,7 @@ start_workers(int task)
 {
 	int			slot;
 
-	while (waiting[task] != NIL && count_workers(task) < hone_tasks[task]->workers &&
+	while (waiting[task] != NIL && count_workers(task) < most_workers(hone_tasks[task]) &&
 		   (slot = free_slot()) >= 0)
 	{
 		Oid			dbid = linitial_oid(waiting[task]);

@@ -15,7 +15,9 @@
 #include "utils/guc.h"
 
 #include "common/worker.h"
+#include "lifecycle/archive_target.h"
 #include "lifecycle/lifecycle.h"
+#include "lifecycle/pace.h"
 #include "lifecycle/shared.h"
 
 /* Seconds until a launcher that ended by an error is started again. */
@@ -31,7 +33,8 @@ static const HoneTask task = {
 	.command = "CALL hone._run_worker()",
 	.activity = "moving partitions",
 	.interval_s = &hone_naptime,
-	.workers = 3
+	.workers = HONE_MOST_WORKERS,
+	.fewer_workers = &hone_max_workers
 };
 
 static shmem_request_hook_type previous_shmem_request = NULL;
@@ -53,6 +56,7 @@ define_settings(void)
 							 "When it is switched off, moves in progress are ended after their last committed step.",
 							 &hone_worker_enabled, true,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	hone_pace_define_settings();
 }
 
 static void
@@ -77,9 +81,13 @@ startup_shmem(void)
 	if (!found)
 	{
 		pg_atomic_init_u32(&hone_lifecycle_shared->forget, 0);
+		SpinLockInit(&hone_lifecycle_shared->mark.mutex);
+		hone_lifecycle_shared->mark.lsn = InvalidXLogRecPtr;
+		hone_lifecycle_shared->mark.set_at = 0;
 		for (int i = 0; i < HONE_WORKER_SLOTS; i++)
 		{
 			hone_lifecycle_shared->slots[i].dbid = InvalidOid;
+
 			pg_atomic_init_u32(&hone_lifecycle_shared->slots[i].outcome,
 							   HONE_WORKER_UNFINISHED);
 		}
@@ -105,6 +113,7 @@ void
 hone_lifecycle_init(void)
 {
 	define_settings();
+	hone_archive_init();
 	if (!hone_preloaded)
 		return;
 

@@ -63,6 +63,8 @@ write_log(const HoneMoveRecord *record)
 		values[8] = CStringGetTextDatum(unpack_sql_state(record->sqlstate));
 		values[9] = CStringGetTextDatum(record->error);
 	}
+	if (record->unfinished)
+		nulls[7] = 'n';
 	if (record->note == NULL)
 		nulls[10] = 'n';
 	else
@@ -145,7 +147,8 @@ hone_log_move(const HoneMoveRecord *record)
 	write_log(record);
 	if (record->error != NULL)
 		note_failure(record);
-	else
+	/* one that is not finished is due as it was before */
+	else if (!record->gone && !record->unfinished)
 	{
 		rest_a_day(record->partition);
 		note_tier(record);

@@ -19,9 +19,11 @@ typedef struct HoneMoveRecord
 	const char *name;			/* of the partition, qualified */
 	const char *to_tier;
 	bool		by_worker;
+	bool		unfinished;		/* neither done nor failed: to be gone on with */
 	TimestampTz started;
 	int64		rows;
 	bool		rewritten;		/* also batches that were there */
+	bool		gone;			/* the partition is */
 	int64		bytes_before;
 	int64		bytes_after;
 	int			sqlstate;		/* 0 = done */

@@ -19,6 +19,7 @@
 #include "catalog/catalog.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "commands/tablespace.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -31,17 +32,16 @@
 
 #include "common/procedure.h"
 #include "lifecycle/bounds.h"
+#include "lifecycle/leave.h"
 #include "lifecycle/log.h"
 #include "lifecycle/move.h"
 #include "lifecycle/policy.h"
-#include "common/owner.h"
+#include "lifecycle/pace.h"
 #include "lifecycle/shared.h"
+#include "tiered/progress.h"
 #include "tiered/tiered.h"
 
 #define MOVER_LOCK_SUBID	0x484F
-
-/* As hone._tier_policy has it. */
-#define DEFAULT_COLD_LEVEL	12
 
 typedef struct MoveTransaction
 {
@@ -132,6 +132,7 @@ hone_check_movable(Oid relid, Oid caller)
 	char		kind = get_rel_relkind(relid);
 	char	   *name = get_rel_name(relid);
 	HoneTimeRange range;
+	HonePolicy	policy;
 
 	if (kind != '\0' && IsCatalogRelationOid(relid))
 		ereport(ERROR,
@@ -154,7 +155,8 @@ hone_check_movable(Oid relid, Oid caller)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("table \"%s\" is temporary", name),
 				 errhint("Only permanent partitions are moved.")));
-	if (!hone_partition_range(relid, InvalidOid, NULL, &range))
+	hone_policy_of(relid, &policy);
+	if (!hone_partition_range(relid, policy.parent, policy.epoch, &range))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("partition \"%s\" is not one by time", name),
@@ -166,18 +168,12 @@ hone_check_movable(Oid relid, Oid caller)
 				 errhint("A default partition has no age: move its rows into partitions of their own.")));
 }
 
-/*
- * In each transaction of the move anew: is it still there and still the
- * caller's, and then its owner's role.
- */
-static void
-enter_transaction(MoveTransaction *transaction)
+void
+hone_move_enter(const HoneMove *move, HoneRole *saved)
 {
-	HoneMove   *move = transaction->move;
-
 	if (!move->by_worker)
 		hone_require_owner(move->partition, move->caller);
-	hone_become_owner(move->partition, &transaction->saved);
+	hone_become_owner(move->partition, saved);
 	limit_lock_waits();
 }
 
@@ -188,7 +184,7 @@ next_transaction(void *arg)
 
 	hone_restore_role(&transaction->saved);
 	hone_procedure_commit();
-	enter_transaction(transaction);
+	hone_move_enter(transaction->move, &transaction->saved);
 }
 
 /*
@@ -215,82 +211,129 @@ read_step(Oid partition, HoneTier *to)
 	return due;
 }
 
-/* The policy that is nearest above it, or what counts without one. */
+/*
+ * Show it in hone.tier_progress.
+ */
 static void
-read_policy(Oid partition, HonePolicy *policy)
+begin_progress(const HoneMove *move)
 {
+	Oid			types[] = {OIDOID};
+	Datum		values[1];
 	HoneRole	saved;
-	Oid			parent;
-	HonePolicy	none = {.cold_level = DEFAULT_COLD_LEVEL};
 
-	hone_become_owner(hone_relation_oid("_tier_policy"), &saved);
-	parent = hone_policy_parent(partition);
-	if (!OidIsValid(parent) || !hone_policy_read(parent, policy))
-		*policy = none;
+	values[0] = ObjectIdGetDatum(move->partition);
+	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
+	limit_lock_waits();
+	if (SPI_execute_with_args("SELECT parent, tier FROM hone._tier_leaf"
+							  " WHERE partition OPERATOR(pg_catalog.=) $1",
+							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read hone._tier_leaf");
 	hone_restore_role(&saved);
+	if (SPI_processed > 0)
+	{
+		HeapTuple	row = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+
+		hone_progress_begin_move(move->partition,
+								 DatumGetObjectId(SPI_getbinval(row, desc, 1, &isnull)),
+								 SPI_getvalue(row, desc, 2), hone_tier_name(move->to));
+	}
+}
+
+/* Into the cold tablespace, unless it is there. */
+static void
+go_to_tablespace(MoveTransaction *transaction, const HonePolicy *policy)
+{
+	Oid			relid = transaction->move->partition;
+	Oid			tablespace = get_tablespace_oid(policy->cold_tablespace, false);
+	Oid			now = get_rel_tablespace(relid);
+
+	if (tablespace == (OidIsValid(now) ? now : MyDatabaseTableSpace))
+		return;
+	hone_tiered_set_tablespace(relid, tablespace, hone_lock_timeout,
+							   next_transaction, transaction);
 }
 
 /*
  * The move itself; throws. Returns false when there was nothing to do.
  */
 static bool
-do_move(HoneMove *move, HoneMoveRecord *record)
+do_move(HoneMove *move, HoneMoveRecord *record, HoneTieredResult *result)
 {
 	MoveTransaction transaction = {.move = move};
 	HoneTieredOptions options = {0};
-	HoneTieredResult result;
 	HonePolicy	policy;
 
-	memset(&result, 0, sizeof(result));
 	lock_partition(move->partition);
-	if (move->by_policy && !read_step(move->partition, &move->to))
+	if (move->leaving ? !hone_leaving_tier(move->partition, &move->to) :
+		move->by_policy && !read_step(move->partition, &move->to))
 	{
 		unlock_partition(move->partition);
 		return false;
 	}
 	record->to_tier = hone_tier_name(move->to);
-	hone_check_movable(move->partition,
-					   move->by_worker ? GetUserId() : move->caller);
-
-	read_policy(move->partition, &policy);
+	if (!move->leaving)
+		hone_check_movable(move->partition,
+						   move->by_worker ? GetUserId() : move->caller);
+	hone_policy_of(move->partition, &policy);
 	options.level = move->to == HONE_TIER_COLD ? policy.cold_level : policy.warm_level;
+	options.pace = move->by_worker ? hone_pace_begin() : NULL;
+	begin_progress(move);
+	if (move->to >= HONE_TIER_ARCHIVE)
+	{
+		hone_leave(move, &policy, options.pace, record);
+		unlock_partition(move->partition);
+		return true;
+	}
 
 	/* Start the first step with no snapshot and no lock left from above. */
 	hone_procedure_commit();
-	enter_transaction(&transaction);
+	hone_move_enter(move, &transaction.saved);
 	if (move->to != HONE_TIER_HOT)
+	{
 		hone_tiered_compress(move->partition, &options, hone_lock_timeout,
-							 next_transaction, &transaction, &result);
+							 next_transaction, &transaction, result);
+		if (move->to == HONE_TIER_COLD && policy.cold_tablespace != NULL)
+			go_to_tablespace(&transaction, &policy);
+	}
 	else
 		hone_tiered_decompress(move->partition, hone_lock_timeout,
-							   next_transaction, &transaction, &result);
+							   next_transaction, &transaction, result);
 	hone_restore_role(&transaction.saved);
 	unlock_partition(move->partition);
 
-	record->rows = result.rows;
-	record->rewritten = result.rewritten > 0;
-	record->bytes_before = result.bytes_before;
-	record->bytes_after = result.bytes_after;
-	if (result.vacuum_error != NULL)
+	if (result->vacuum_error != NULL)
 		record->note = MemoryContextStrdup(hone_procedure_context(),
 										   psprintf("space was not given back yet: %s",
-													result.vacuum_error));
+													result->vacuum_error));
 	return true;
 }
 
 /*
  * Catch the error of a move and leave its transaction. A cancel request of a
- * user's own session is no failure of the move, and goes on.
+ * user's own session is no failure of the move, and goes on; nor is it one that
+ * the worker is to move no more now.
  */
 static void
 leave_failed_move(HoneMove *move, HoneMoveRecord *record)
 {
+	ErrorData  *error;
+
+	hone_progress_end_move();
 	MemoryContextSwitchTo(hone_procedure_context());
-	move->error = CopyErrorData();
-	if (!move->by_worker && move->error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+	error = CopyErrorData();
+	if (!move->by_worker && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		PG_RE_THROW();
 	FlushErrorState();
 	hone_procedure_rollback();
+	if (move->by_worker && hone_pace_stopped() != NULL)
+	{
+		record->note = psprintf("paused: %s", hone_pace_stopped());
+		record->unfinished = true;
+		return;
+	}
+	move->error = error;
 	record->sqlstate = move->error->sqlerrcode;
 	record->error = move->error->message;
 }
@@ -303,6 +346,8 @@ static void
 note_outcome(const HoneMove *move, const HoneMoveRecord *record,
 			 HoneMoveOutcome outcome)
 {
+	if (outcome == HONE_MOVE_STOPPED && record->rows == 0 && !record->rewritten)
+		return;
 	PG_TRY();
 	{
 		if (outcome != HONE_MOVE_SKIPPED)
@@ -324,6 +369,7 @@ HoneMoveOutcome
 hone_move(HoneMove *move)
 {
 	HoneMoveRecord record;
+	HoneTieredResult result;
 	HoneMoveOutcome outcome;
 	volatile bool moved = false;
 	char	   *name = hone_qualified_name(move->partition);
@@ -331,6 +377,7 @@ hone_move(HoneMove *move)
 	if (name == NULL)
 		return HONE_MOVE_SKIPPED;
 	memset(&record, 0, sizeof(record));
+	memset(&result, 0, sizeof(result));
 	record.partition = move->partition;
 	record.name = name;
 	record.to_tier = hone_tier_name(move->to);
@@ -340,17 +387,27 @@ hone_move(HoneMove *move)
 
 	PG_TRY();
 	{
-		moved = do_move(move, &record);
+		moved = do_move(move, &record, &result);
+		hone_progress_end_move();
 	}
 	PG_CATCH();
 	{
 		leave_failed_move(move, &record);
 	}
 	PG_END_TRY();
+	if (!record.gone)
+	{
+		record.rows = result.rows;
+		record.rewritten = result.rewritten > 0;
+		record.bytes_before = result.bytes_before;
+		record.bytes_after = result.bytes_after;
+	}
 
-	if (move->error != NULL)
+	if (record.unfinished)
+		outcome = HONE_MOVE_STOPPED;
+	else if (move->error != NULL)
 		outcome = HONE_MOVE_FAILED;
-	else if (!moved || (move->by_policy && record.rows == 0 && !record.rewritten))
+	else if (!moved || (move->by_policy && record.rows == 0 && !record.rewritten && !record.gone))
 		outcome = HONE_MOVE_SKIPPED;
 	else
 		outcome = HONE_MOVE_DONE;

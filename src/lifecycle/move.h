@@ -9,6 +9,7 @@
 #define HONE_LIFECYCLE_MOVE_H
 
 #include "common/hone.h"
+#include "common/owner.h"
 
 typedef enum HoneTier
 {
@@ -27,7 +28,9 @@ typedef enum HoneMoveOutcome
 {
 	HONE_MOVE_DONE,
 	HONE_MOVE_FAILED,			/* logged; the error is handed back */
-	HONE_MOVE_SKIPPED			/* nothing to do (any more) */
+	HONE_MOVE_SKIPPED,			/* nothing to do (any more) */
+	HONE_MOVE_STOPPED			/* the worker is to move no more now (pace.h);
+								 * what was done is logged, and stays */
 } HoneMoveOutcome;
 
 typedef struct HoneMove
@@ -35,10 +38,18 @@ typedef struct HoneMove
 	Oid			partition;
 	HoneTier	to;				/* by policy: out */
 	bool		by_policy;		/* to where its policy wants it, if anywhere */
+	bool		leaving;		/* is detached, or half-way: go on */
 	bool		by_worker;		/* else the caller must own the partition */
 	Oid			caller;			/* role that asked for it */
 	ErrorData  *error;			/* out: why it failed */
 } HoneMove;
+
+/*
+ * For each transaction of a move: is it still there and still the caller's?
+ * Then its owner's role, and no lock is waited for longer than
+ * hone.lock_timeout, until hone_restore_role.
+ */
+extern void hone_move_enter(const HoneMove *move, HoneRole *saved);
 
 /*
  * Raise an error unless relid is a partition by time that 'caller' may move.

@@ -60,6 +60,10 @@ static const PolicyColumn columns[] = {
 	{"allow_drop_without_archive", 13, BOOLOID},
 };
 
+/* As hone._tier_policy has them. */
+#define DEFAULT_WARM_LEVEL	3
+#define DEFAULT_COLD_LEVEL	12
+
 #define ORDER_ARGUMENT	5
 #define LAST_ARGUMENT	14		/* if_not_exists, or reset */
 #define COLUMNS			lengthof(columns)
@@ -145,19 +149,24 @@ hone_policy_read(Oid parent, HonePolicy *policy)
 	return found;
 }
 
-Oid
-hone_policy_parent(Oid partition)
+void
+hone_policy_of(Oid partition, HonePolicy *policy)
 {
+	HonePolicy	none = {.warm_level = DEFAULT_WARM_LEVEL,.cold_level = DEFAULT_COLD_LEVEL};
+	HoneRole	saved;
 	ListCell   *lc;
 
+	hone_become_owner(hone_relation_oid("_tier_policy"), &saved);
 	foreach(lc, get_partition_ancestors(partition))
 	{
-		HonePolicy	policy;
-
-		if (hone_policy_read(lfirst_oid(lc), &policy))
-			return policy.parent;
+		if (hone_policy_read(lfirst_oid(lc), policy))
+		{
+			hone_restore_role(&saved);
+			return;
+		}
 	}
-	return InvalidOid;
+	hone_restore_role(&saved);
+	*policy = none;
 }
 
 /* ------------------------------------------------------------------------

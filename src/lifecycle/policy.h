@@ -38,10 +38,10 @@ typedef struct HonePolicy
 extern bool hone_policy_read(Oid parent, HonePolicy *policy);
 
 /*
- * The nearest table above a partition that has a policy, or InvalidOid. Like
- * above.
+ * The policy of the nearest table above a partition that has one, read as the
+ * owner of pg_hone's tables; else one that says nothing, of no parent.
  */
-extern Oid	hone_policy_parent(Oid partition);
+extern void hone_policy_of(Oid partition, HonePolicy *policy);
 
 /* ---- policy_check.c ---- */
 
@@ -54,8 +54,10 @@ extern void hone_policy_check_parent(Relation rel, const char *epoch);
 
 /*
  * Refuse values that are out of range or do not go together, 22023; what the
- * caller may not ask for, 42501; an archive without a target, 55000.
+ * caller may not ask for, 42501; an archive without a target, 55000. The
+ * first of them checks these two only.
  */
+extern void hone_check_may_archive(Oid caller);
 extern void hone_policy_check(const HonePolicy *policy, Oid caller);
 
 #endif							/* HONE_LIFECYCLE_POLICY_H */

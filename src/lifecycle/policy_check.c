@@ -22,6 +22,7 @@
 
 #include "common/owner.h"
 #include "compat/compat.h"
+#include "lifecycle/archive_target.h"
 #include "lifecycle/bounds.h"
 #include "lifecycle/policy.h"
 #include "lifecycle/premake.h"
@@ -225,29 +226,23 @@ check_tablespace(const HonePolicy *policy)
 						 quote_identifier(GetUserNameFromId(owner, false)))));
 }
 
-/* Until there are archives. */
-static void
-hone_archive_require_target(void)
+void
+hone_check_may_archive(Oid caller)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("no archive target is configured"),
-			 errhint("Set hone.archive_directory, or hone.archive_command and hone.restore_command, in postgresql.conf.")));
+	if (!has_privs_of_role(caller, ROLE_PG_WRITE_SERVER_FILES))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("archives are files of the server"),
+				 errhint("GRANT pg_write_server_files TO %s.",
+						 quote_identifier(GetUserNameFromId(caller, false)))));
+	hone_archive_require_target();
 }
 
 static void
 check_archive(const HonePolicy *policy, Oid caller)
 {
 	if (policy->archive_after != NULL)
-	{
-		if (!has_privs_of_role(caller, ROLE_PG_WRITE_SERVER_FILES))
-			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("archive_after writes files of the server"),
-					 errhint("GRANT pg_write_server_files TO %s.",
-							 quote_identifier(GetUserNameFromId(caller, false)))));
-		hone_archive_require_target();
-	}
+		hone_check_may_archive(caller);
 	else if (policy->drop_after != NULL && !policy->allow_drop_without_archive)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -369,7 +369,10 @@ hone_premake(HonePremake *premake)
  * ------------------------------------------------------------------------
  */
 
-/* Read as the owner of pg_hone's tables, like the rest of what is due. */
+/*
+ * Read as the owner of pg_hone's tables, like the rest of what is due. Whoever
+ * writes rows waits for no window: only a pause keeps the worker from this.
+ */
 static List *
 due_parents(bool by_worker)
 {
@@ -382,7 +385,8 @@ due_parents(bool by_worker)
 	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
 	if (SPI_execute(by_worker
 					? "SELECT p.parent::oid FROM hone._tier_policy p LEFT JOIN hone._tier_state s ON s.partition = p.parent"
-					" WHERE p.premake > 0 AND s.retry_at <= now() IS NOT FALSE ORDER BY 1"
+					" WHERE p.premake > 0 AND s.retry_at <= now() IS NOT FALSE"
+					"  AND NOT EXISTS (SELECT FROM hone._worker_state) ORDER BY 1"
 					: "SELECT p.parent::oid FROM hone._tier_policy p WHERE p.premake > 0 ORDER BY 1",
 					false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the tier policies");

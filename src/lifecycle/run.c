@@ -18,8 +18,11 @@
 #include "utils/lsyscache.h"
 
 #include "common/procedure.h"
+#include "lifecycle/leave.h"
 #include "lifecycle/move.h"
+#include "lifecycle/policy.h"
 #include "common/owner.h"
+#include "lifecycle/pace.h"
 #include "lifecycle/premake.h"
 #include "lifecycle/run.h"
 #include "lifecycle/shared.h"
@@ -89,22 +92,19 @@ report_activity(Oid partition)
 							   psprintf("moving partition %s", name));
 }
 
-void
-hone_run_due(bool by_worker, HoneRunResult *result)
+static void
+run_moves(List *partitions, bool leaving, bool by_worker, HoneRunResult *result)
 {
-	List	   *due;
 	Oid			caller = GetUserId();
 	ListCell   *lc;
 
-	memset(result, 0, sizeof(*result));
-	result->made = hone_premake_due(by_worker, &result->failed);
-	due = due_partitions(by_worker);
-	hone_procedure_commit();
-	foreach(lc, due)
+	foreach(lc, partitions)
 	{
-		HoneMove	move = {.partition = lfirst_oid(lc),.by_policy = true,.by_worker = by_worker,.caller = caller};
+		HoneMove	move = {.partition = lfirst_oid(lc),.by_policy = true,.leaving = leaving,.by_worker = by_worker,.caller = caller};
 
 		CHECK_FOR_INTERRUPTS();
+		if (by_worker && hone_pace_objection() != NULL)
+			return;
 		if (by_worker)
 			report_activity(move.partition);
 		switch (hone_move(&move))
@@ -118,8 +118,48 @@ hone_run_due(bool by_worker, HoneRunResult *result)
 				break;
 			case HONE_MOVE_SKIPPED:
 				break;
+			case HONE_MOVE_STOPPED:
+				return;
 		}
 	}
+}
+
+/* Those of the caller's that an earlier try left half-way. */
+static List *
+leaving_partitions(bool by_worker)
+{
+	List	   *all = hone_leaving_partitions();
+	List	   *own = NIL;
+	MemoryContext old = MemoryContextSwitchTo(hone_procedure_context());
+	ListCell   *lc;
+
+	foreach(lc, all)
+	{
+		if (by_worker || hone_is_owner(lfirst_oid(lc), GetUserId()))
+			own = lappend_oid(own, lfirst_oid(lc));
+	}
+	MemoryContextSwitchTo(old);
+	return own;
+}
+
+void
+hone_run_due(bool by_worker, HoneRunResult *result)
+{
+	List	   *partitions;
+
+	memset(result, 0, sizeof(*result));
+	/* The extension may have been dropped meanwhile. */
+	if (!OidIsValid(hone_relation_oid("_tier_leaving")))
+		return;
+	result->made = hone_premake_due(by_worker, &result->failed);
+	partitions = leaving_partitions(by_worker);
+	hone_procedure_commit();
+	run_moves(partitions, true, by_worker, result);
+	partitions = due_partitions(by_worker);
+	hone_procedure_commit();
+	run_moves(partitions, false, by_worker, result);
+	if (by_worker && hone_pace_objection() == NULL)
+		hone_expire_archives();
 }
 
 /*
@@ -190,6 +230,8 @@ hone_move_partition(PG_FUNCTION_ARGS)
 	move.partition = PG_GETARG_OID(0);
 	move.to = parse_tier(fcinfo);
 	hone_check_movable(move.partition, move.caller);
+	if (move.to == HONE_TIER_ARCHIVE)
+		hone_check_may_archive(move.caller);
 
 	hone_procedure_begin(fcinfo, "hone.move_partition");
 	if (hone_move(&move) == HONE_MOVE_FAILED)

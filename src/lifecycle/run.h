@@ -20,7 +20,8 @@ typedef struct HoneRunResult
 /*
  * Make partitions ahead, and move what is due: in the worker everything that does not rest after a
  * failure, else everything the caller owns. Failures are logged, reported as
- * warnings (in the worker: server log), and stop nothing. Must be called
+ * warnings (in the worker: server log), and stop nothing. The worker ends early
+ * when it is to move no more now (pace.h). Must be called
  * between hone_procedure_begin and hone_procedure_end.
  */
 extern void hone_run_due(bool by_worker, HoneRunResult *result);

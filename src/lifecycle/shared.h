@@ -8,7 +8,10 @@
 #ifndef HONE_LIFECYCLE_SHARED_H
 #define HONE_LIFECYCLE_SHARED_H
 
+#include "access/xlogdefs.h"
+#include "datatype/timestamp.h"
 #include "port/atomics.h"
+#include "storage/spin.h"
 
 #include "common/hone.h"
 #include "common/task.h"
@@ -35,11 +38,20 @@ typedef struct HoneWorkerSlot
 	pg_atomic_uint32 outcome;	/* a HoneWorkerOutcome, set by the worker */
 } HoneWorkerSlot;
 
+/* The end of the WAL at some time (replicas.c). */
+typedef struct HoneReplicaMark
+{
+	slock_t		mutex;
+	XLogRecPtr	lsn;
+	TimestampTz set_at;
+} HoneReplicaMark;
+
 typedef struct HoneLifecycleShared
 {
 	/* Raised to make the launcher look into every database again. */
 	pg_atomic_uint32 forget;
 	HoneWorkerSlot slots[HONE_WORKER_SLOTS];
+	HoneReplicaMark mark;
 } HoneLifecycleShared;
 
 /* NULL when the library is not preloaded. */

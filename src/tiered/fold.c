@@ -111,6 +111,7 @@ hone_fold_write(HoneFoldState *state, Relation rel)
 		hone_prepared_write(prepared, rel);
 		hone_progress_done(prepared->nrows, prepared->entry.nrows > 0 ? 1 : 0,
 						   prepared->entry.stored_bytes);
+		hone_progress_work(prepared->entry.stored_bytes);
 		state->rows += prepared->nrows;
 		state->rewritten += prepared->nreplaced;
 		if (prepared->entry.nrows > 0)
@@ -285,6 +286,7 @@ encode(HoneFoldState *state, Relation rel, Collection *collection)
 	if (state->order != NULL)
 		hone_sort_builder(builder, state->order);
 	hone_prepared_encode(prepared, builder, state->level);
+	hone_progress_work(prepared->entry.raw_bytes);
 	prepared->nrows = builder->nrows;
 	prepared->rows = MemoryContextAlloc(prepared->context, builder->nrows * sizeof(HonePlainRow));
 	memcpy(prepared->rows, collection->rows, builder->nrows * sizeof(HonePlainRow));
@@ -346,6 +348,8 @@ prepare_sorted(HoneFoldState *state, Relation rel, Snapshot snapshot)
 
 	if (n <= 0)
 	{
+		BlockNumber from = state->next_block;
+
 		if (state->window != NULL)
 			pfree(state->window);
 		state->window = NULL;
@@ -356,6 +360,7 @@ prepare_sorted(HoneFoldState *state, Relation rel, Snapshot snapshot)
 		state->window = hone_sort_window(rel, snapshot, state->order, &state->next_block,
 										 state->end_block, state->context,
 										 &state->window_rows);
+		hone_progress_work((int64) (state->next_block - from) * BLCKSZ);
 		return HONE_STEP_MORE;
 	}
 	for (;; n = Max(n / 2, 1))

@@ -16,6 +16,7 @@
 #include "tiered/order.h"
 #include "tiered/prepared.h"
 #include "tiered/switch.h"
+#include "tiered/tiered.h"
 
 /* What a run of steps over one table remembers between its transactions. */
 typedef struct HoneFoldState
@@ -23,6 +24,7 @@ typedef struct HoneFoldState
 	Oid			relid;
 	int			lock_timeout_ms;
 	int			level;			/* zstd level */
+	const HoneTieredPace *pace; /* NULL: as fast as it goes */
 	MemoryContext context;		/* outlives transactions; holds what follows */
 
 	HonePrepared *prepared;		/* read and encoded, not yet written */

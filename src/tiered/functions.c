@@ -23,6 +23,7 @@
 #include "catalog/pg_namespace.h"
 #include "executor/tuptable.h"
 #include "commands/defrem.h"
+#include "commands/tablespace.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -51,6 +52,7 @@
 PG_FUNCTION_INFO_V1(hone_compress);
 PG_FUNCTION_INFO_V1(hone_decompress);
 PG_FUNCTION_INFO_V1(hone_decompress_all);
+PG_FUNCTION_INFO_V1(hone_set_tablespace);
 PG_FUNCTION_INFO_V1(hone_tiered_stats);
 
 /* ------------------------------------------------------------------------
@@ -354,6 +356,33 @@ hone_decompress_all(PG_FUNCTION_ARGS)
 		if (get_rel_name(lfirst_oid(lc)) != NULL)
 			decompress_one(lfirst_oid(lc), timeout);
 	}
+	hone_procedure_end();
+	PG_RETURN_VOID();
+}
+
+/*
+ * Of one table: for tests.
+ */
+Datum
+hone_set_tablespace(PG_FUNCTION_ARGS)
+{
+	Oid			relid;
+	Oid			tablespace;
+
+	hone_require_script();
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("a table and a tablespace must be named")));
+	relid = PG_GETARG_OID(0);
+	begin_procedure(fcinfo, "hone._set_tablespace");
+	if (get_rel_name(relid) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the table to move does not exist")));
+	tablespace = get_tablespace_oid(NameStr(*PG_GETARG_NAME(1)), false);
+	hone_tiered_set_tablespace(relid, tablespace, lock_timeout_setting(),
+							   commit_in_procedure, NULL);
 	hone_procedure_end();
 	PG_RETURN_VOID();
 }

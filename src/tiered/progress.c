@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * progress.c
- *	  What compress_progress shows (progress.h).
+ *	  What compress_progress and tier_progress show (progress.h).
  *
  * PostgreSQL's own progress reporting knows a fixed list of commands, so the
- * figures are in shared memory of pg_hone's: one slot for each run, written by
- * its backend only. A spinlock keeps readers from
+ * figures are in shared memory of pg_hone's: one slot for each run or move,
+ * written by its backend only. A spinlock keeps readers from
  * half-written figures; it is held for a few assignments.
  *
  *-------------------------------------------------------------------------
@@ -31,7 +31,7 @@
 /* Runs that are shown at a time; more run all the same. */
 #define SLOTS	64
 
-#define COLUMNS	11
+#define COLUMNS	19
 
 typedef struct Figures
 {
@@ -47,6 +47,17 @@ typedef struct Figures
 	int64		bytes_written;
 	int64		lock_waits;
 	TimestampTz started_at;
+	bool		run;			/* there is a run, those above are its figures */
+
+	/* of a move, which may also be before or after its run */
+	bool		move;
+	Oid			parent;
+	char		from[HONE_TIER_NAME];
+	char		to[HONE_TIER_NAME];
+	TimestampTz move_started_at;
+
+	int64		work;			/* bytes read and written */
+	HoneWait	wait;
 } Figures;
 
 typedef struct Slot
@@ -57,8 +68,14 @@ typedef struct Slot
 
 static const char *const phase_names[] = {
 	"starting", "rewriting", "sorting", "encoding", "waiting for lock", "folding",
-	"recompressing", "giving space back"
+	"recompressing", "decompressing", "giving space back", "archiving",
+	"detaching"
 };
+
+static const char *const wait_names[] = {NULL, "throttle", "replicas"};
+
+/* Not handed out by hone_progress_take_work() yet. */
+static int64 untaken_work = 0;
 
 static Slot *slots = NULL;
 static Slot *mine = NULL;
@@ -105,8 +122,8 @@ hone_progress_init(void)
 	shmem_startup_hook = startup_shmem;
 }
 
-void
-hone_progress_end(void)
+static void
+free_slot(void)
 {
 	if (mine == NULL)
 		return;
@@ -119,33 +136,22 @@ hone_progress_end(void)
 static void
 end_at_exit(int code, Datum arg)
 {
-	hone_progress_end();
+	free_slot();
 }
 
-void
-hone_progress_begin(Oid relid, int64 bytes_before)
+/* A slot for these figures, if one is free. */
+static void
+take_slot(const Figures *figures)
 {
 	static bool registered = false;
-	Figures		figures;
 
 	if (slots == NULL)
 		return;
-	hone_progress_end();
 	if (!registered)
 	{
 		before_shmem_exit(end_at_exit, (Datum) 0);
 		registered = true;
 	}
-	memset(&figures, 0, sizeof(figures));
-	figures.pid = MyProcPid;
-	figures.dbid = MyDatabaseId;
-
-	figures.userid = GetUserId();
-	figures.relid = relid;
-	figures.phase = HONE_PHASE_STARTING;
-	figures.rows_total = -1;
-	figures.bytes_before = bytes_before;
-	figures.started_at = GetCurrentTimestamp();
 	for (int i = 0; i < SLOTS && mine == NULL; i++)
 	{
 		Slot	   *slot = &slots[i];
@@ -153,11 +159,89 @@ hone_progress_begin(Oid relid, int64 bytes_before)
 		SpinLockAcquire(&slot->mutex);
 		if (slot->figures.pid == 0)
 		{
-			slot->figures = figures;
+			slot->figures = *figures;
 			mine = slot;
 		}
 		SpinLockRelease(&slot->mutex);
 	}
+}
+
+static void
+begin_figures(Figures *figures, Oid relid)
+{
+	memset(figures, 0, sizeof(*figures));
+	figures->pid = MyProcPid;
+	figures->dbid = MyDatabaseId;
+
+	figures->userid = GetUserId();
+	figures->relid = relid;
+	figures->phase = HONE_PHASE_STARTING;
+	figures->rows_total = -1;
+	figures->started_at = GetCurrentTimestamp();
+}
+
+void
+hone_progress_begin_move(Oid relid, Oid parent, const char *from, const char *to)
+{
+	Figures		figures;
+
+	free_slot();
+	begin_figures(&figures, relid);
+	figures.move = true;
+	figures.parent = parent;
+	strlcpy(figures.from, from, sizeof(figures.from));
+	strlcpy(figures.to, to, sizeof(figures.to));
+	figures.move_started_at = figures.started_at;
+	take_slot(&figures);
+}
+
+void
+hone_progress_end_move(void)
+{
+	free_slot();
+}
+
+/*
+ * A slot is the move's already, if the run is one of a move.
+ */
+void
+hone_progress_begin(Oid relid, int64 bytes_before)
+{
+	Figures		figures;
+
+	untaken_work = 0;
+	begin_figures(&figures, relid);
+	figures.run = true;
+	figures.bytes_before = bytes_before;
+	if (mine == NULL)
+	{
+		take_slot(&figures);
+		return;
+	}
+	figures.move = mine->figures.move;
+	figures.parent = mine->figures.parent;
+	memcpy(figures.from, mine->figures.from, sizeof(figures.from));
+	memcpy(figures.to, mine->figures.to, sizeof(figures.to));
+	figures.move_started_at = mine->figures.move_started_at;
+	SpinLockAcquire(&mine->mutex);
+	mine->figures = figures;
+	SpinLockRelease(&mine->mutex);
+}
+
+void
+hone_progress_end(void)
+{
+	if (mine == NULL)
+		return;
+	if (!mine->figures.move)
+	{
+		free_slot();
+		return;
+	}
+	SpinLockAcquire(&mine->mutex);
+	mine->figures.run = false;
+	mine->figures.wait = HONE_WAIT_NOTHING;
+	SpinLockRelease(&mine->mutex);
 }
 
 void
@@ -167,6 +251,16 @@ hone_progress_phase(HonePhase phase)
 		return;
 	SpinLockAcquire(&mine->mutex);
 	mine->figures.phase = phase;
+	SpinLockRelease(&mine->mutex);
+}
+
+void
+hone_progress_wait(HoneWait wait)
+{
+	if (mine == NULL)
+		return;
+	SpinLockAcquire(&mine->mutex);
+	mine->figures.wait = wait;
 	SpinLockRelease(&mine->mutex);
 }
 
@@ -214,6 +308,45 @@ hone_progress_lock_wait(void)
 	SpinLockRelease(&mine->mutex);
 }
 
+void
+hone_progress_work(int64 bytes)
+{
+	untaken_work += bytes;
+	if (mine == NULL)
+		return;
+	SpinLockAcquire(&mine->mutex);
+	mine->figures.work += bytes;
+	SpinLockRelease(&mine->mutex);
+}
+
+int64
+hone_progress_take_work(void)
+{
+	int64		bytes = untaken_work;
+
+	untaken_work = 0;
+	return bytes;
+}
+
+/*
+ * What is known of a move; NULLs for a run that is none.
+ */
+static void
+put_move(Datum *values, bool *nulls, const Figures *figures)
+{
+	if (!figures->move)
+	{
+		memset(nulls, true, 4 * sizeof(bool));
+		return;
+	}
+	values[0] = ObjectIdGetDatum(figures->parent);
+	nulls[0] |= figures->dbid != MyDatabaseId;
+
+	values[1] = CStringGetTextDatum(figures->from);
+	values[2] = CStringGetTextDatum(figures->to);
+	values[3] = TimestampTzGetDatum(figures->move_started_at);
+}
+
 static void
 put_figures(ReturnSetInfo *rsinfo, const Figures *figures)
 {
@@ -239,11 +372,21 @@ put_figures(ReturnSetInfo *rsinfo, const Figures *figures)
 	values[8] = Int64GetDatum(figures->bytes_written);
 	values[9] = Int64GetDatum(figures->lock_waits);
 	values[10] = TimestampTzGetDatum(figures->started_at);
+	put_move(&values[11], &nulls[11], figures);
+	values[15] = Int64GetDatum(figures->work);
+	nulls[16] |= figures->wait == HONE_WAIT_NOTHING;
+	if (!nulls[16])
+		values[16] = CStringGetTextDatum(wait_names[figures->wait]);
+
+	/* shown to all */
+	values[17] = BoolGetDatum(figures->run);
+	values[18] = BoolGetDatum(figures->move);
+	nulls[17] = nulls[18] = false;
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
 /*
- * hone._compress_progress(): the runs in hand, of all databases.
+ * hone._compress_progress(): the runs and moves in hand, of all databases.
  */
 Datum
 hone_compress_progress(PG_FUNCTION_ARGS)

@@ -265,6 +265,7 @@ prepare_group(HoneFoldState *state, Relation rel, List *batches)
 		if (state->order != NULL && prepared->nreplaced > 1)
 			hone_sort_builder(builder, state->order);
 		hone_prepared_encode(prepared, builder, level);
+		hone_progress_work(prepared->entry.raw_bytes);
 	}
 	if (prepared != NULL)
 	{

@@ -279,6 +279,7 @@ write_batches(Rewrite *rewrite, HoneStore *store)
 
 			hone_store_write_batch(store, &rewrite->meta, &prepared->entry, prepared->stream.data);
 			hone_progress_done(prepared->nrows, 1, prepared->entry.stored_bytes);
+			hone_progress_work(prepared->entry.stored_bytes);
 			rewrite->rows += prepared->nrows;
 			if (state->order == NULL)
 			{
@@ -599,6 +600,7 @@ sort_all(HoneFoldState *state, Relation rel, Snapshot snapshot)
 	state->end_block = RelationGetNumberOfBlocks(rel);
 	if (hone_estimate_plain_rows(rel, snapshot) > limit)
 		return false;
+	hone_progress_work((int64) state->end_block * BLCKSZ);
 	while (state->next_block < state->end_block)
 	{
 		int64		n;
@@ -619,11 +621,36 @@ sort_all(HoneFoldState *state, Relation rel, Snapshot snapshot)
 	return true;
 }
 
+/*
+ * It cannot pause while it is written anew: sleeping under the lock would let
+ * writers wait, whoever came would undo the work of all the pauses, and the
+ * snapshot kept meanwhile would keep VACUUM from its work everywhere. So a run
+ * that is to go slowly takes the fast way with small tables only, and pauses
+ * behind it.
+ */
+static bool
+suits_pace(const HoneFoldState *state, Relation rel)
+{
+	int64		bytes = (int64) RelationGetNumberOfBlocks(rel) * BLCKSZ;
+
+	if (state->pace == NULL || state->pace->burst == 0)
+		return true;
+	if (OidIsValid(rel->rd_rel->reltoastrelid))
+	{
+		Relation	toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
+
+		bytes += (int64) RelationGetNumberOfBlocks(toast) * BLCKSZ;
+		table_close(toast, AccessShareLock);
+	}
+	return bytes <= state->pace->burst;
+}
+
 HoneStepResult
 hone_rewrite_sort_step(HoneFoldState *state)
 {
 	Relation	rel = hone_reopen(state->relid, AccessShareLock);
-	bool		suits = !hone_somebody_is_there(state->relid) && !hone_holds_meta(rel);
+	bool		suits = !hone_somebody_is_there(state->relid) && !hone_holds_meta(rel) &&
+	suits_pace(state, rel);
 	HoneRole	saved;
 
 	if (suits && state->order != NULL)

@@ -15,8 +15,9 @@ extern bool hone_compress_rewrite;
 
 /*
  * Sort the rows of a table that is to be rewritten, where there is an order:
- * into one window. LAST: it is not to be rewritten, since somebody is there or
- * the window would take more memory than maintenance_work_mem.
+ * into one window. LAST: it is not to be rewritten, since somebody is there, it
+ * is too large for the pace of the run, or the window would take more memory
+ * than maintenance_work_mem.
  */
 extern HoneStepResult hone_rewrite_sort_step(HoneFoldState *state);
 

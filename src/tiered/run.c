@@ -73,6 +73,9 @@
 /* Blocks that are read to estimate the rows of a table. */
 #define SAMPLED_BLOCKS		64
 
+/* Plain rows that bring another run, by a policy. */
+#define FEWEST_ROWS_LEFT	1000
+
 /* zstd level of the warm tier. */
 #define WARM_LEVEL			3
 
@@ -93,6 +96,58 @@ next_step(HoneTieredNextTransaction next_transaction, void *arg)
 	/* a step's snapshots are its own; and it must not fail to serialize */
 	XactIsoLevel = XACT_READ_COMMITTED;
 	CHECK_FOR_INTERRUPTS();
+}
+
+/*
+ * About how many plain rows are left, once some are folded: as many to a block
+ * as so far.
+ */
+static int64
+rows_left(const HoneFoldState *state)
+{
+	BlockNumber done = state->next_block;
+	int64		left = 0;
+
+	if (state->order != NULL)
+		left = state->window_rows - state->next_row;
+	else
+	{
+		if (state->prepared != NULL)
+			left = state->prepared->nrows;
+		done = Max(done, ItemPointerGetBlockNumberNoCheck(&state->prepared_to));
+	}
+	if (done < state->end_block)
+		left += (int64) (state->end_block - done) * state->rows / Max(done, 1);
+	return left;
+}
+
+/*
+ * If the run ended now, another one would find enough to do to give back the
+ * space of both. That some batches are small or have dead rows may not be
+ * enough to bring one, but that they are not cold is.
+ */
+static bool
+may_stop(const HoneFoldState *state)
+{
+	if (state->rows == 0 && state->rewritten == 0)
+		return true;
+	if (state->groups != NIL)
+		return !state->compacting && (state->rows == 0 || state->level >= HONE_LEVEL_COLD);
+	return state->started && rows_left(state) >= FEWEST_ROWS_LEFT;
+}
+
+/*
+ * Between steps, at the start of a transaction: wait as long as the run is to.
+ */
+static void
+keep_pace(const HoneFoldState *state, void *arg)
+{
+	int64		bytes = hone_progress_take_work();
+
+	if (state->pace == NULL)
+		return;
+	InvalidateCatalogSnapshot();
+	state->pace->pause(bytes, may_stop(state), arg);
 }
 
 static void
@@ -167,6 +222,7 @@ run_steps(HoneFoldState *state, StepFunction step,
 
 		next_step(next_transaction, arg);
 		adapt_to_time_held(state);
+		keep_pace(state, arg);
 		result = run_step(state, step);
 		if (result == HONE_STEP_LAST)
 			return;
@@ -179,6 +235,7 @@ run_steps(HoneFoldState *state, StepFunction step,
 		hone_progress_lock_wait();
 		next_step(next_transaction, arg);
 		state->locked = false;
+		keep_pace(state, arg);
 		pg_usleep(Min(state->lock_timeout_ms, RETRY_PAUSE_MS) * 1000L);
 	}
 }
@@ -237,6 +294,7 @@ static char *
 run_at_top_level(Oid owner, const char *command, int lock_timeout_ms)
 {
 	char	   *error = NULL;
+	int			sqlstate;
 
 	for (int attempt = 0; attempt < SPACE_ATTEMPTS; attempt++)
 	{
@@ -245,7 +303,7 @@ run_at_top_level(Oid owner, const char *command, int lock_timeout_ms)
 		CHECK_FOR_INTERRUPTS();
 
 		/* 0 would mean to wait for ever */
-		error = hone_toplevel_run(MyDatabaseId, owner, command, Max(lock_timeout_ms, 1));
+		error = hone_toplevel_run(MyDatabaseId, owner, command, Max(lock_timeout_ms, 1), &sqlstate);
 		if (error == NULL)
 			break;
 	}
@@ -374,10 +432,18 @@ give_space_back(HoneFoldState *state, HoneTieredNextTransaction next_transaction
 	result->vacuum_error = error;
 }
 
-/* What steps remember goes with this, however the run ends. */
+/*
+ * However the run ends: say how far it came. What steps remember goes.
+ */
 static void
-end_run(HoneFoldState *state)
+end_run(HoneFoldState *state, HoneTieredResult *result)
 {
+	if (result != NULL)
+	{
+		result->rows = state->rows;
+		result->batches = state->batches;
+		result->rewritten = state->rewritten;
+	}
 	hone_progress_end();
 	MemoryContextDelete(state->context);
 }
@@ -443,6 +509,7 @@ rewrite(HoneFoldState *state, HoneTieredNextTransaction next_transaction,
 	if (run_step(state, hone_rewrite_sort_step) == HONE_STEP_LAST)
 		return false;
 	next_step(next_transaction, arg);
+	keep_pace(state, arg);
 	return run_step(state, hone_rewrite_step) == HONE_STEP_MORE;
 }
 
@@ -452,6 +519,7 @@ compress(HoneFoldState *state, bool open,
 		 HoneTieredResult *result)
 {
 	next_step(next_transaction, arg);
+	keep_pace(state, arg);
 	read_order(state);
 	if (!open && hone_compress_rewrite)
 		open = rewrite(state, next_transaction, arg);
@@ -462,6 +530,7 @@ compress(HoneFoldState *state, bool open,
 	run_steps(state, hone_recompress_step, next_transaction, arg);
 	run_steps(state, forget_moves_step, next_transaction, arg);
 	next_step(next_transaction, arg);
+	keep_pace(state, arg);
 	if (state->rows > 0 || state->rewritten > 0)
 		give_space_back(state, next_transaction, arg, result);
 }
@@ -486,6 +555,8 @@ hone_tiered_compress(Oid relid, const HoneTieredOptions *options,
 	begin_run(&state, relid, lock_timeout_ms);
 	if (options && options->level > 0)
 		state.level = options->level;
+	if (options)
+		state.pace = options->pace;
 	hone_progress_begin(relid, result->bytes_before);
 	PG_TRY();
 	{
@@ -493,12 +564,9 @@ hone_tiered_compress(Oid relid, const HoneTieredOptions *options,
 	}
 	PG_FINALLY();
 	{
-		end_run(&state);
+		end_run(&state, result);
 	}
 	PG_END_TRY();
-	result->rows = state.rows;
-	result->batches = state.batches;
-	result->rewritten = state.rewritten;
 	result->bytes_after = hone_total_size(relid);
 }
 
@@ -508,6 +576,7 @@ decompress(HoneFoldState *state, HoneTieredNextTransaction next_transaction,
 {
 	run_steps(state, unfold_all_step, next_transaction, arg);
 	next_step(next_transaction, arg);
+	hone_progress_phase(HONE_PHASE_SPACE);
 	if (state->batches > 0)
 		result->vacuum_error = vacuum(state);
 }
@@ -528,6 +597,7 @@ hone_tiered_decompress(Oid relid, int lock_timeout_ms,
 	table_close(rel, AccessShareLock);
 	result->bytes_before = hone_total_size(relid);
 	begin_run(&state, relid, lock_timeout_ms);
+	hone_progress_begin(relid, result->bytes_before);
 	PG_TRY();
 	{
 		if (tiered)
@@ -535,11 +605,9 @@ hone_tiered_decompress(Oid relid, int lock_timeout_ms,
 	}
 	PG_FINALLY();
 	{
-		end_run(&state);
+		end_run(&state, result);
 	}
 	PG_END_TRY();
-	result->rows = state.rows;
-	result->batches = state.batches;
 	result->bytes_after = hone_total_size(relid);
 }
 
@@ -557,7 +625,7 @@ hone_tiered_make_parent_ordinary(Oid relid, int lock_timeout_ms,
 	}
 	PG_FINALLY();
 	{
-		end_run(&state);
+		end_run(&state, NULL);
 	}
 	PG_END_TRY();
 }

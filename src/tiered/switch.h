@@ -42,9 +42,6 @@ extern bool hone_somebody_is_there(Oid relid);
 /* Whether rel is tiered and a meta row is there now: ready to be folded. */
 extern bool hone_holds_meta(Relation rel);
 
-/* Bytes of a table with all that belongs to it. */
-extern int64 hone_total_size(Oid relid);
-
 /*
  * The oid of the access method, locked before a table becomes tiered: guard.c
  * waits for that before it counts what is tiered.

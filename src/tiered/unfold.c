@@ -28,6 +28,7 @@
 #include "tiered/cursor.h"
 #include "tiered/fold.h"
 #include "tiered/moves.h"
+#include "tiered/progress.h"
 
 /* Index entries for one tuple just inserted, within estate. */
 static void
@@ -115,12 +116,17 @@ unfold_first_batch(HoneFoldState *state, Relation rel)
 	TransferPredicateLocksToHeapRelation(store->toast);
 	places = palloc(entry.nrows * sizeof(ItemPointerData));
 	hone_tombstones_replacements(store, snapshot, entry.batch, entry.nrows, places);
+	hone_progress_phase(HONE_PHASE_UNFOLDING);
+	if (state->batches == 0)
+		hone_progress_total(meta.rows);
 	hone_store_delete_batch(store, snapshot, &meta, &entry);
 	hone_store_write_meta(store, snapshot, &meta);
 
 	/* the snapshot goes on seeing it */
 	state->rows += insert_rows(cursor, rel, entry.batch, entry.nrows, places);
 	state->batches++;
+	hone_progress_done(entry.nrows, 1, 0);
+	hone_progress_work(entry.raw_bytes + entry.stored_bytes);
 	hone_cursor_close(cursor);
 	if (hone_somebody_is_there(RelationGetRelid(rel)))
 	{
