@@ -354,8 +354,6 @@ set_identities(Oid pattern, Oid relid)
 {
 	List	   *from;
 	List	   *to;
-	ListCell   *a,
-			   *b;
 
 	run_all(IDENTITY_SQL, pattern, relid);
 	if (get_rel_relkind(pattern) != RELKIND_PARTITIONED_TABLE)
@@ -364,8 +362,8 @@ set_identities(Oid pattern, Oid relid)
 	to = find_inheritance_children(relid, NoLock);
 
 	/* in the order of their OIDs, in which they were made */
-	forboth(a, from, b, to)
-		set_identities(lfirst_oid(a), lfirst_oid(b));
+	for (int i = 0; i < Min(list_length(from), list_length(to)); i++)
+		set_identities(list_nth_oid(from, i), list_nth_oid(to, i));
 }
 
 /* ------------------------------------------------------------------------
