@@ -8,6 +8,10 @@ CREATE FUNCTION show(parent regclass) RETURNS TABLE (partition text, bound text)
 $$;
 CREATE VIEW ranges AS SELECT c.oid::regclass AS partition, i.inhparent::regclass AS parent, pg_get_expr(c.relpartbound, c.oid) AS bound
 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE c.relkind IN ('r', 'p');
+CREATE FUNCTION granted(acl aclitem[], owner oid) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee) END || ' ' || a.privilege_type, ', ' ORDER BY 1)
+    FROM aclexplode(acl) a WHERE a.grantee <> owner;
+$$;
 
 -- Months: the one of now, and so many beyond; what is there already counts.
 SET TimeZone = 'UTC';
@@ -204,7 +208,7 @@ ALTER TABLE o_2024_01 ALTER customer SET (n_distinct = -0.5);
 ALTER DEFAULT PRIVILEGES IN SCHEMA lpm GRANT TRUNCATE ON TABLES TO PUBLIC;
 CALL hone._premake('o', 1, at => '2024-01-15');
 ALTER DEFAULT PRIVILEGES IN SCHEMA lpm REVOKE TRUNCATE ON TABLES FROM PUBLIC;
-SELECT c.relname, c.reloptions, t.reloptions AS toast, c.relacl, c.relreplident, c.relrowsecurity, m.amname
+SELECT c.relname, c.reloptions, t.reloptions AS toast, granted(c.relacl, c.relowner), c.relreplident, c.relrowsecurity, m.amname
 FROM pg_class c JOIN pg_am m ON m.oid = c.relam LEFT JOIN pg_class t ON t.oid = c.reltoastrelid WHERE c.relname ~ '^o_2024_0[12]$' ORDER BY 1;
 SELECT a.attrelid::regclass, a.attname, a.attnotnull, a.attgenerated, a.attstorage, a.attcompression, nullif(a.attstattarget, -1) AS target, substring(a.attoptions::text FROM 'n_distinct[^,}]*') AS options, a.attacl, col_description(a.attrelid, a.attnum)
 FROM pg_attribute a WHERE a.attrelid IN ('o_2024_01'::regclass, 'o_2024_02'::regclass) AND a.attnum > 0 AND NOT attisdropped ORDER BY a.attrelid::regclass::text, a.attname;
@@ -224,7 +228,7 @@ SELECT count(*) FROM lines;
 DROP TABLE lines;
 DROP TABLE o_2024_01, o_2024_02;
 CALL hone._premake('o', 0, '1 month', at => '2024-01-15');
-SELECT relname, relacl, reloptions FROM pg_class WHERE relname = 'o_p20240101';
+SELECT relname, granted(relacl, relowner), reloptions FROM pg_class WHERE relname = 'o_p20240101';
 -- A compressed neighbour: new partitions are hot ones. An unlogged one.
 CREATE TABLE warm (d date NOT NULL) PARTITION BY RANGE (d);
 CREATE UNLOGGED TABLE warm_2024_01 PARTITION OF warm FOR VALUES FROM ('2024-01-01') TO ('2024-02-01');
@@ -248,7 +252,7 @@ CREATE TABLE s_2024_01_rest PARTITION OF s_2024_01 DEFAULT;
 GRANT SELECT ON s_2024_01_rest, s_2024_01 TO hone_lpm_reader;
 ALTER TABLE anything REPLICA IDENTITY FULL;
 CALL hone._premake('s', 1, at => '2024-01-15');
-SELECT c.relname, i.inhparent::regclass, pg_get_expr(c.relpartbound, c.oid), pg_get_partkeydef(c.oid), c.relacl, c.reloptions, c.relreplident
+SELECT c.relname, i.inhparent::regclass, pg_get_expr(c.relpartbound, c.oid), pg_get_partkeydef(c.oid), granted(c.relacl, c.relowner), c.reloptions, c.relreplident
 FROM pg_partition_tree('s_2024_02') t JOIN pg_class c ON c.oid = t.relid JOIN pg_inherits i ON i.inhrelid = c.oid ORDER BY 1;
 INSERT INTO s VALUES ('2024-02-03', 'EU', 1), ('2024-02-03', 'US', 1);
 -- But not those by the same time, nor anything of it.
