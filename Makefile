@@ -165,6 +165,11 @@ LIFECYCLE_OBJS = \
 	src/lifecycle/pace.o \
 	src/lifecycle/policy.o \
 	src/lifecycle/policy_check.o \
+	src/lifecycle/premake.o \
+	src/lifecycle/premake_bounds.o \
+	src/lifecycle/premake_default.o \
+	src/lifecycle/premake_make.o \
+	src/lifecycle/premake_name.o \
 	src/lifecycle/replicas.o \
 	src/lifecycle/restore.o \
 	src/lifecycle/run.o \
@@ -187,6 +192,7 @@ SQL_FRAGMENTS = \
 	sql/install/30_advise.sql \
 	sql/install/40_tiered.sql \
 	sql/install/50_lifecycle.sql \
+	sql/install/51_premake.sql \
 	sql/install/52_archive.sql \
 	sql/install/53_tablespace.sql \
 	sql/install/54_pace.sql \
@@ -253,7 +259,8 @@ LIFECYCLE_REGRESS = \
 	lifecycle_worker \
 	lifecycle_pace \
 	lifecycle_storage \
-	lifecycle_security
+	lifecycle_security \
+	lifecycle_premake
 BATCH_REGRESS = \
 	batch_delete \
 	batch_bad_input

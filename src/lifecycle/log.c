@@ -157,6 +157,25 @@ hone_log_move(const HoneMoveRecord *record)
 }
 
 void
+hone_log_premake(const HoneMoveRecord *record, Oid parent)
+{
+	Oid			types[] = {OIDOID};
+	Datum		values[1];
+	HoneRole	saved;
+
+	values[0] = ObjectIdGetDatum(parent);
+	hone_become_owner(hone_relation_oid("_tier_log"), &saved);
+	write_log(record);
+	if (record->error != NULL)
+		note_failure(record);
+	else
+		run("UPDATE hone._tier_state SET failures = 0, last_error = NULL, retry_at = NULL"
+			" WHERE partition = $1 AND failures > 0",
+			1, types, values, NULL, SPI_OK_UPDATE);
+	hone_restore_role(&saved);
+}
+
+void
 hone_refresh_state(void)
 {
 	HoneRole	saved;

@@ -44,6 +44,12 @@ extern void hone_log_move(const HoneMoveRecord *record);
 extern void hone_log_nothing(Oid partition);
 
 /*
+ * The same for a partition that was made ahead (record->error NULL), or for its
+ * parent when it could not be; note or clear the parent's failure.
+ */
+extern void hone_log_premake(const HoneMoveRecord *record, Oid parent);
+
+/*
  * For all partitions under a policy, notice whether they were read since the
  * last time; drop what is known of relations that are gone. Like above.
  */

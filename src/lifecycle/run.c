@@ -23,6 +23,7 @@
 #include "lifecycle/policy.h"
 #include "common/owner.h"
 #include "lifecycle/pace.h"
+#include "lifecycle/premake.h"
 #include "lifecycle/run.h"
 #include "lifecycle/shared.h"
 
@@ -152,6 +153,7 @@ hone_run_due(bool by_worker, HoneRunResult *result)
 	/* The extension may have been dropped meanwhile. */
 	if (!OidIsValid(hone_relation_oid("_tier_leaving")))
 		return;
+	result->made = hone_premake_due(by_worker, &result->failed);
 	partitions = leaving_partitions(by_worker);
 	hone_procedure_commit();
 	run_moves(partitions, true, by_worker, result);
@@ -177,6 +179,9 @@ hone_run_tier_policies(PG_FUNCTION_ARGS)
 	hone_run_due(false, &result);
 	hone_procedure_end();
 
+	if (result.made > 0)
+		ereport(NOTICE,
+				(errmsg("%d partitions made ahead", result.made)));
 	if (result.failed > 0)
 		ereport(NOTICE,
 				(errmsg("%d partitions moved, %d failed", result.moved, result.failed),
