@@ -25,7 +25,6 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 
 #include "common/procedure.h"
 #include "common/toplevel.h"
@@ -99,18 +98,12 @@ extension_is_here(void)
 }
 
 /*
- * Whether partitions were read is asked at every fifth nap, told by the clock:
- * with ten thousands of them it takes as long as all else.
+ * Whether partitions were read is asked in every fifth round: with ten thousands
+ * of them it takes as long as all else.
  */
-#define NAPS_FOR_READS	5
+#define ROUNDS_FOR_READS	5
 
-static bool
-is_nap_for_reads(void)
-{
-	int64		nap = GetCurrentTimestamp() / (hone_naptime * USECS_PER_SEC);
-
-	return nap % NAPS_FOR_READS == 0;
-}
+static uint32 round_number = 0;
 
 /*
  * A session can hold rows of the state locked (add_tier_policy in an open
@@ -142,7 +135,7 @@ hone_run_worker(PG_FUNCTION_ARGS)
 
 	hone_require_script();
 	hone_procedure_begin(fcinfo, "hone._run_worker");
-	if (is_nap_for_reads())
+	if (round_number % ROUNDS_FOR_READS == 0)
 		refresh_state();
 	hone_run_due(true, &result);
 	hone_procedure_end();
@@ -168,6 +161,7 @@ hone_lifecycle_worker_main(Datum main_arg)
 		proc_exit(0);
 	slot = &hone_lifecycle_shared->slots[DatumGetInt32(main_arg)];
 	memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof(order));
+	round_number = order.round;
 
 	BackgroundWorkerInitializeConnectionByOid(order.dbid, InvalidOid, 0);
 	pin_settings();
