@@ -252,6 +252,7 @@ TIERED_REGRESS = \
 	tiered_twin
 LIFECYCLE_REGRESS = \
 	lifecycle_policy \
+	lifecycle_epoch \
 	lifecycle_bad_input \
 	lifecycle_move \
 	lifecycle_archive_file \

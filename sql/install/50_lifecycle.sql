@@ -113,6 +113,12 @@ COMMENT ON TABLE hone._tier_leaving IS 'Partitions that are being detached and d
 COMMENT ON COLUMN hone._tier_leaving.lsn IS 'Pages that were written later are not in the archive';
 COMMENT ON COLUMN hone._tier_leaving.files IS 'Its files then: other ones have other rows';
 
+CREATE FUNCTION hone.may_administer() RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN true;
+COMMENT ON FUNCTION hone.may_administer() IS
+    'Who may execute it may set policies on everybody''s tables, move, archive and restore their partitions: GRANT EXECUTE ON FUNCTION hone.may_administer() TO hone_admin';
+REVOKE ALL ON FUNCTION hone.may_administer() FROM PUBLIC;
+
 CREATE FUNCTION hone.add_tier_policy(
     parent regclass,
     warm_after interval DEFAULT NULL,
