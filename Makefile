@@ -159,6 +159,7 @@ LIFECYCLE_OBJS = \
 	src/lifecycle/launcher.o \
 	src/lifecycle/leave.o \
 	src/lifecycle/leaves.o \
+	src/lifecycle/leaving.o \
 	src/lifecycle/lifecycle.o \
 	src/lifecycle/log.o \
 	src/lifecycle/move.o \

@@ -90,26 +90,37 @@ CREATE TABLE hone._archive (
     archived_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     dropped_at timestamptz,
     restored_at timestamptz,
-    expired_at timestamptz
+    expired_at timestamptz,
+    removed_at timestamptz,
+    owner text
 ) USING heap;
 COMMENT ON TABLE hone._archive IS 'Archives of partitions; see the view hone.archives';
 COMMENT ON COLUMN hone._archive.policy IS 'The table whose policy it was moved by';
 COMMENT ON COLUMN hone._archive.heap_bytes IS 'What its rows took hot, with indexes';
 COMMENT ON COLUMN hone._archive.dropped_at IS 'Since when the rows are in the archive only';
-COMMENT ON COLUMN hone._archive.expired_at IS 'When drop_after had passed and the archive went';
+COMMENT ON COLUMN hone._archive.expired_at IS 'When drop_after had passed';
+COMMENT ON COLUMN hone._archive.removed_at IS 'When the file of one that expired was gone';
+COMMENT ON COLUMN hone._archive.owner IS 'Role that owned the partition';
 SELECT pg_catalog.pg_extension_config_dump('hone._archive', '');
 
 -- Partitions on their way out, so that a move which a crash ended goes on.
 CREATE TABLE hone._tier_leaving (
     partition oid PRIMARY KEY,
     parent oid NOT NULL,
+    policy oid,
     to_tier text NOT NULL,
+    detaching boolean NOT NULL DEFAULT false,
+    bound text,
+    range_start timestamptz,
+    range_end timestamptz,
     archive text,
     lsn pg_lsn,
     files text,
     since timestamptz NOT NULL DEFAULT pg_catalog.now()
 ) USING heap;
 COMMENT ON TABLE hone._tier_leaving IS 'Partitions that are being detached and dropped';
+COMMENT ON COLUMN hone._tier_leaving.detaching IS 'It was attached when this move began to detach it; one that somebody else detached is left alone';
+COMMENT ON COLUMN hone._tier_leaving.archive IS 'Name of the file, from before it is written; complete if hone._archive has it';
 COMMENT ON COLUMN hone._tier_leaving.lsn IS 'Pages that were written later are not in the archive';
 COMMENT ON COLUMN hone._tier_leaving.files IS 'Its files then: other ones have other rows';
 
@@ -398,7 +409,7 @@ FROM hone._tier_leaving l
 JOIN pg_catalog.pg_class c ON c.oid = l.partition
 LEFT JOIN pg_catalog.pg_inherits i ON i.inhrelid = l.partition
 LEFT JOIN hone._tier_state t ON t.partition = l.partition
-WHERE NOT c.relispartition OR i.inhdetachpending;
+WHERE l.detaching AND (NOT c.relispartition OR i.inhdetachpending);
 COMMENT ON VIEW hone.tier_plan IS 'What the policies will move, when, and how many bytes that are; detached ones have to be dropped still';
 
 CREATE VIEW hone.tier_log AS

@@ -63,9 +63,14 @@ hone_become_owner(Oid relid, HoneRole *saved)
 
 	if (!OidIsValid(owner))
 		hone_report_missing(relid);
+	hone_become_role(owner, saved);
+}
 
+void
+hone_become_role(Oid role, HoneRole *saved)
+{
 	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
-	SetUserIdAndSecContext(owner,
+	SetUserIdAndSecContext(role,
 						   saved->sec_context | SECURITY_RESTRICTED_OPERATION);
 	saved->guc_level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp",

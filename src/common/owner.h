@@ -34,6 +34,9 @@ extern bool hone_is_owner(Oid relid, Oid role);
  */
 extern void hone_become_owner(Oid relid, HoneRole *saved);
 
+/* The same with a role. */
+extern void hone_become_role(Oid role, HoneRole *saved);
+
 extern void hone_restore_role(const HoneRole *saved);
 
 #endif							/* HONE_OWNER_H */

@@ -113,15 +113,18 @@ hone_toplevel_main(Datum main_arg)
 
 	/*
 	 * The role may be one that cannot log in: connect as the bootstrap
-	 * superuser and become the role. No security context: VACUUM begins
-	 * transactions of its own, which must not have one. Like REINDEX, it
-	 * restricts what it calls of the table's owner by itself.
+	 * superuser and become the role. No security context: VACUUM and DETACH
+	 * CONCURRENTLY begin transactions of their own, which must not have one.
+	 * Not all commands restrict what they call of the table's owner: DETACH
+	 * evaluates constants in CHECK constraints. PostgreSQL would let that code
+	 * go back to the role that connected, so this way is closed.
 	 */
 	BackgroundWorkerInitializeConnectionByOid(request->dbid, InvalidOid, 0);
 	hone_worker_pin_timeouts(request->lock_timeout_ms);
 	StartTransactionCommand();
 	SetSessionAuthorization(request->userid, superuser_arg(request->userid));
 	CommitTransactionCommand();
+	hone_compat_freeze_setting("session_authorization");
 	pgstat_report_activity(STATE_RUNNING, request->sql);
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
 

@@ -16,15 +16,17 @@
 #define HONE_TOPLEVEL_ERR_MAX	512
 
 /*
- * Run one command in database dbid as role userid, in a security-restricted
- * context, and wait for its end. The role need not be able to log in.
+ * Run one command in database dbid as role userid, as if that had connected,
+ * and wait for its end. What the command calls of the role's code has the
+ * role's rights and no way to others. The role need not be able to log in.
  *
  * sql: one command, at most HONE_TOPLEVEL_SQL_MAX - 1 bytes, with every name
  * schema-qualified (search_path is pg_catalog there). lock_timeout_ms: for
  * the command's locks, 0 = wait.
  * Returns NULL when it succeeded, else what went wrong (palloc'd), also when
- * no worker slot was free; *sqlstate is that of the command's error, or 0. Throws only on query cancel. The caller must hold
- * no lock the command could wait for.
+ * no worker slot was free; *sqlstate is that of the command's error, or 0.
+ * Throws only on query cancel. The caller must hold no lock the command could
+ * wait for.
  */
 extern char *hone_toplevel_run(Oid dbid, Oid userid, const char *sql,
 							   int lock_timeout_ms, int *sqlstate);

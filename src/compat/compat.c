@@ -23,6 +23,7 @@
 #include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/guc_tables.h"
 #include "utils/rel.h"
 
 #include "compat/compat.h"
@@ -130,6 +131,28 @@ hone_compat_forget_pages(int fd)
 #if defined(USE_POSIX_FADVISE) && defined(POSIX_FADV_DONTNEED)
 	(void) posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 #endif
+}
+
+void
+hone_compat_freeze_setting(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	int			count;
+	struct config_generic **settings = get_guc_variables(&count);
+#else
+	int			count = GetNumConfigOptions();
+	struct config_generic **settings = get_guc_variables();
+#endif
+
+	for (int i = 0; i < count; i++)
+	{
+		if (strcmp(settings[i]->name, name) == 0)
+		{
+			settings[i]->context = PGC_INTERNAL;
+			return;
+		}
+	}
+	elog(ERROR, "there is no setting \"%s\"", name);
 }
 
 const char *

@@ -352,6 +352,12 @@ extern PGDLLIMPORT HoneClientAuthenticationHook ClientAuthentication_hook;
  */
 extern void hone_compat_forget_pages(int fd);
 
+/*
+ * From now on nobody can set or reset this setting in this process. (15 has no
+ * function that finds it, 16 gave get_guc_variables an argument.)
+ */
+extern void hone_compat_freeze_setting(const char *name);
+
 /* The server's version, as SHOW prints it. */
 extern const char *hone_compat_server_version(void);
 

@@ -485,6 +485,8 @@ hone_archive_remove(const char *name)
 		return;
 	remove_if_there(path_of(name, ""));
 	remove_if_there(path_of(name, HONE_MANIFEST_SUFFIX));
+	remove_if_there(path_of(name, NEW_SUFFIX));
+	remove_if_there(path_of(name, HONE_MANIFEST_SUFFIX NEW_SUFFIX));
 	folder = path_of(name, "");
 	slash = strrchr(folder, '/');
 	*slash = '\0';

@@ -22,6 +22,7 @@
 #include "access/table.h"
 #include "access/xlog.h"
 #include "catalog/catalog.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
@@ -34,6 +35,27 @@
 #define WRITERS_WAIT_MS	10000
 #define WRITERS_POLL_MS	20
 
+/* Names and types of the columns, those that were dropped too. */
+static uint32
+hash_of_columns(TupleDesc desc)
+{
+	uint32		hash = desc->natts;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+
+		hash = hash_combine(hash, hash_bytes((unsigned char *) NameStr(column->attname),
+											 strlen(NameStr(column->attname))));
+		hash = hash_combine(hash, column->atttypid);
+		hash = hash_combine(hash, column->atttypmod);
+		hash = hash_combine(hash, column->attcollation);
+		hash = hash_combine(hash, column->attgenerated);
+		hash = hash_combine(hash, column->attnotnull);
+	}
+	return hash;
+}
+
 static char *
 files_of(Relation rel)
 {
@@ -42,9 +64,9 @@ files_of(Relation rel)
 
 	if (OidIsValid(rel->rd_rel->reltoastrelid))
 		toast = relation_open(rel->rd_rel->reltoastrelid, AccessShareLock);
-	files = psprintf("%u %u %d", rel->rd_rel->relfilenode,
+	files = psprintf("%u %u %u", rel->rd_rel->relfilenode,
 					 toast ? toast->rd_rel->relfilenode : InvalidOid,
-					 RelationGetNumberOfAttributes(rel));
+					 hash_of_columns(RelationGetDescr(rel)));
 	if (toast)
 		relation_close(toast, NoLock);
 	return files;

@@ -44,6 +44,7 @@
 #include "lifecycle/archive_file.h"
 #include "lifecycle/changes.h"
 #include "lifecycle/leave.h"
+#include "lifecycle/leaving.h"
 #include "lifecycle/shared.h"
 #include "tiered/progress.h"
 #include "tiered/tiered.h"
@@ -52,233 +53,52 @@
 #define ATTEMPTS		50
 #define PAUSE_MS		100
 
-/* What hone._tier_leaving and hone._archive know of the partition. */
-typedef struct Leaving
+/* A move, with what is written down of it. */
+typedef struct Leave
 {
-	bool		known;
-	Oid			parent;
-	char	   *archive;		/* its name; NULL */
-	char	   *unfinished;		/* one that may be there in part; NULL */
-	HoneMark	mark;
-	HoneArchiveFile file;
-	HoneArchiveOrigin origin;
+	HoneMove   *move;
+	HoneLeaving noted;
+	bool		verified;		/* the archive was read back by this move */
 	const HoneTieredPace *pace; /* of writing it, or NULL */
 	int64		written;		/* bytes of text that were paused for */
-} Leaving;
-
-/* ------------------------------------------------------------------------
- * What is written down
- * ------------------------------------------------------------------------
- */
-
-/* Run one statement as the owner of pg_hone's tables; its rows stay in SPI. */
-static uint64
-run(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
-{
-	HoneRole	saved;
-
-	hone_become_owner(hone_relation_oid("_tier_leaving"), &saved);
-	if (SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0) < 0)
-		elog(ERROR, "could not write down a move");
-	hone_restore_role(&saved);
-	return SPI_processed;
-}
-
-static uint64
-run_for(const char *sql, Oid partition)
-{
-	Oid			types[] = {OIDOID};
-	Datum		values[1];
-
-	values[0] = ObjectIdGetDatum(partition);
-	return run(sql, 1, types, values, NULL);
-}
-
-/* A column of the only row, copied to where the procedure's things are. */
-static char *
-text_of(int column)
-{
-	char	   *text = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
-
-	return text ? MemoryContextStrdup(hone_procedure_context(), text) : NULL;
-}
-
-static Datum
-value_of(int column, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, isnull);
-}
-
-static int64
-integer_of(int column)
-{
-	bool		isnull;
-	Datum		value = value_of(column, &isnull);
-
-	return isnull ? 0 : DatumGetInt64(value);
-}
-
-static void
-read_leaving(Oid partition, Leaving *leaving)
-{
-	bool		isnull;
-	char	   *sha256;
-
-	memset(leaving, 0, sizeof(*leaving));
-	if (run_for("SELECT l.parent, a.name, l.lsn, l.files, a.rows, a.raw_bytes, a.bytes, a.sha256, a.bound, l.archive"
-				" FROM hone._tier_leaving l LEFT JOIN hone._archive a ON a.name OPERATOR(pg_catalog.=) l.archive"
-				" WHERE l.partition OPERATOR(pg_catalog.=) $1", partition) == 0)
-		return;
-	leaving->known = true;
-	leaving->parent = DatumGetObjectId(value_of(1, &isnull));
-	leaving->archive = text_of(2);
-	if (leaving->archive == NULL)
-		leaving->unfinished = text_of(10);
-	else
-	{
-		leaving->mark.lsn = DatumGetLSN(value_of(3, &isnull));
-		leaving->mark.files = text_of(4);
-		leaving->file.name = leaving->archive;
-		leaving->file.rows = integer_of(5);
-		leaving->file.raw_bytes = integer_of(6);
-		leaving->file.bytes = integer_of(7);
-		sha256 = text_of(8);
-		strlcpy(leaving->file.sha256, sha256, sizeof(leaving->file.sha256));
-		leaving->origin.bound = text_of(9);
-	}
-}
-
-static void
-note_leaving(const HoneMove *move, const Leaving *leaving)
-{
-	Oid			types[] = {OIDOID, OIDOID, TEXTOID, TEXTOID, PG_LSNOID, TEXTOID};
-	Datum		values[6] = {0};
-	char		nulls[6] = {' ', ' ', ' ', 'n', 'n', 'n'};
-
-	values[0] = ObjectIdGetDatum(move->partition);
-	values[1] = ObjectIdGetDatum(leaving->parent);
-	values[2] = CStringGetTextDatum(hone_tier_name(move->to));
-	if (leaving->unfinished != NULL)
-	{
-		values[3] = CStringGetTextDatum(leaving->unfinished);
-		nulls[3] = ' ';
-	}
-	else if (leaving->archive != NULL)
-	{
-		values[3] = CStringGetTextDatum(leaving->archive);
-		values[4] = LSNGetDatum(leaving->mark.lsn);
-		values[5] = CStringGetTextDatum(leaving->mark.files);
-		nulls[3] = nulls[4] = nulls[5] = ' ';
-	}
-	run("INSERT INTO hone._tier_leaving (partition, parent, to_tier, archive, lsn, files)"
-		" VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (partition) DO UPDATE SET"
-		" parent = excluded.parent, to_tier = excluded.to_tier, archive = excluded.archive,"
-		" lsn = excluded.lsn, files = excluded.files",
-		6, types, values, nulls);
-}
-
-static void
-note_archive(const HoneMove *move, const HonePolicy *policy, const Leaving *leaving,
-			 int64 heap_bytes)
-{
-	Oid			types[] = {TEXTOID, OIDOID, OIDOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-	INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID, TEXTOID};
-	Datum		values[15] = {0};
-	char		nulls[15];
-	const HoneArchiveFile *file = &leaving->file;
-
-	memset(nulls, ' ', sizeof(nulls));
-	values[0] = CStringGetTextDatum(file->name);
-	values[1] = ObjectIdGetDatum(policy->parent);
-	nulls[1] = OidIsValid(policy->parent) ? ' ' : 'n';
-	values[2] = ObjectIdGetDatum(leaving->parent);
-	values[3] = CStringGetTextDatum(hone_qualified_name(leaving->parent));
-	values[4] = ObjectIdGetDatum(move->partition);
-	values[5] = CStringGetTextDatum(hone_qualified_name(move->partition));
-	if (leaving->origin.bound)
-		values[6] = CStringGetTextDatum(leaving->origin.bound);
-	else
-		nulls[6] = 'n';
-	values[7] = TimestampTzGetDatum(leaving->origin.range_start);
-	values[8] = TimestampTzGetDatum(leaving->origin.range_end);
-	nulls[7] = nulls[8] = leaving->origin.ranged ? ' ' : 'n';
-	values[9] = Int64GetDatum(file->rows);
-	values[10] = Int64GetDatum(file->raw_bytes);
-	values[11] = Int64GetDatum(file->bytes);
-	values[12] = Int64GetDatum(heap_bytes);
-	values[13] = CStringGetTextDatum(file->sha256);
-	values[14] = CStringGetTextDatum(file->manifest_sha256);
-	run("INSERT INTO hone._archive (name, policy, parent, parent_name, partition_oid, partition_name, bound,"
-		" range_start, range_end, rows, raw_bytes, bytes, heap_bytes, sha256, manifest_sha256)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
-		15, types, values, nulls);
-}
-
-/* What it took hot, with indexes: as it is now, or as tiered/ remembers it. */
-static int64
-bytes_when_hot(Oid partition)
-{
-	if (run_for("SELECT coalesce((SELECT CASE WHEN batches > 0 THEN heap_bytes END FROM hone.tiered_stats($1)),"
-				" pg_catalog.pg_total_relation_size($1))", partition) == 0)
-		return 0;
-	return integer_of(1);
-}
+} Leave;
 
 /* ------------------------------------------------------------------------
  * 1. The archive
  * ------------------------------------------------------------------------
  */
 
-/* Names live as long as the procedure. */
-static void
-keep_file(Leaving *leaving)
-{
-	MemoryContext old = MemoryContextSwitchTo(hone_procedure_context());
-
-	leaving->archive = leaving->file.name = pstrdup(leaving->file.name);
-	leaving->mark.files = pstrdup(leaving->mark.files);
-	if (leaving->origin.bound)
-		leaving->origin.bound = pstrdup(leaving->origin.bound);
-	MemoryContextSwitchTo(old);
-}
-
 /* While rows are written nobody waits for us: sleep as long as it takes. */
 static void
 archive_progress(int64 rows, int64 raw_bytes, void *arg)
 {
-	Leaving    *leaving = arg;
-	int64		bytes = raw_bytes - leaving->written;
+	Leave	   *leave = arg;
+	int64		bytes = raw_bytes - leave->written;
 
-	leaving->written = raw_bytes;
+	leave->written = raw_bytes;
 	hone_progress_done(rows, 0, bytes);
-	if (leaving->pace)
-		leaving->pace->pause(bytes, true, NULL);
+	if (leave->pace)
+		leave->pace->pause(bytes, true, NULL);
 }
 
+/* Under the name that is noted. The caller holds the table. */
 static void
-write_file(Relation rel, Leaving *leaving)
+write_file(Leave *leave, Relation rel)
 {
-	memset(&leaving->file, 0, sizeof(leaving->file));
-	leaving->file.name = leaving->unfinished;	/* NULL: a new one */
-	leaving->written = 0;
+	HoneLeaving *noted = &leave->noted;
+
+	hone_mark(rel, &noted->mark);
+	noted->mark.files = MemoryContextStrdup(hone_procedure_context(), noted->mark.files);
+	memset(&noted->file, 0, sizeof(noted->file));
+	noted->file.name = noted->archive;
+	leave->written = 0;
 	hone_progress_phase(HONE_PHASE_ARCHIVING);
 	PushActiveSnapshot(GetLatestSnapshot());
-	hone_archive_write(rel, GetActiveSnapshot(), &leaving->origin, HONE_ARCHIVE_LEVEL,
-					   archive_progress, leaving, &leaving->file);
+	hone_archive_write(rel, GetActiveSnapshot(), &noted->origin, HONE_ARCHIVE_LEVEL,
+					   archive_progress, leave, &noted->file);
 	PopActiveSnapshot();
-	leaving->unfinished = NULL;
-	keep_file(leaving);
-}
-
-/* An archive that is of no use (any more): its row goes with this transaction. */
-static void
-forget_archive(const char *name)
-{
-	Oid			types[] = {TEXTOID};
-	Datum		values[1];
-
-	values[0] = CStringGetTextDatum(name);
-	run("DELETE FROM hone._archive WHERE name OPERATOR(pg_catalog.=) $1", 1, types, values, NULL);
+	noted->file.name = noted->archive;
+	noted->written = leave->verified = true;
 }
 
 static Relation
@@ -293,63 +113,115 @@ open_partition(Oid partition)
 	return rel;
 }
 
-/* Has an archive of an earlier try all rows still? */
+/* Has it all rows still? */
 static bool
-is_archived(HoneMove *move, const Leaving *leaving)
+has_all_rows(Leave *leave)
 {
 	HoneRole	saved;
 	Relation	rel;
 	bool		unchanged;
 
-	if (leaving->archive == NULL)
-		return false;
 	hone_procedure_commit();
-	hone_move_enter(move, &saved);
-	rel = open_partition(move->partition);
-	unchanged = hone_unchanged_since(rel, &leaving->mark);
+	hone_move_enter(leave->move, &saved);
+	rel = open_partition(leave->move->partition);
+	unchanged = hone_unchanged_since(rel, &leave->noted.mark);
 	relation_close(rel, NoLock);
 	hone_restore_role(&saved);
+	hone_procedure_commit();
 	return unchanged;
 }
 
+/* Is it there still, as it was written? It may have been long ago. */
+static bool
+is_intact(Leave *leave)
+{
+	volatile bool intact = true;
+
+	PG_TRY();
+	{
+		hone_archive_verify(leave->noted.archive, &leave->noted.file);
+	}
+	PG_CATCH();
+	{
+		int			sqlstate = geterrcode();
+
+		if (sqlstate != ERRCODE_UNDEFINED_FILE && sqlstate != ERRCODE_DATA_CORRUPTED)
+			PG_RE_THROW();
+		hone_procedure_report("an archive is written anew");
+		intact = false;
+	}
+	PG_END_TRY();
+	return intact;
+}
+
+static bool
+is_archived(Leave *leave)
+{
+	if (!leave->noted.written)
+		return false;
+	if (!leave->verified)
+		leave->verified = has_all_rows(leave) && is_intact(leave);
+	return leave->verified;
+}
+
 /*
- * Write the archive. Its name is written down before, so that what a crash
- * leaves of it is found and removed.
+ * A policy stands for its table's owner, who may have lost the right to it
+ * since.
  */
 static void
-archive_step(HoneMove *move, const HonePolicy *policy, Leaving *leaving)
+require_right_to_archive(const Leave *leave)
 {
-	char	   *outdated = leaving->archive;
-	int64		heap_bytes = bytes_when_hot(move->partition);
+	Oid			table = OidIsValid(leave->noted.policy) ? leave->noted.policy : leave->noted.parent;
+	Oid			owner = hone_relation_owner(table);
+
+	if (!leave->move->by_policy)
+		return;					/* the caller's was looked at */
+	hone_check_may_archive(OidIsValid(owner) ? owner : hone_relation_owner(leave->move->partition));
+}
+
+/*
+ * The name of a new archive is written down before the first byte, so that
+ * what a crash leaves of it is found and removed.
+ */
+static void
+name_archive(Leave *leave)
+{
+	HoneLeaving *noted = &leave->noted;
+	Oid			partition = leave->move->partition;
 	MemoryContext old;
+
+	require_right_to_archive(leave);
+	if (noted->archive != NULL && !noted->written)
+		hone_archive_remove(noted->archive);
+	noted->written = leave->verified = false;
+	old = MemoryContextSwitchTo(hone_procedure_context());
+	noted->archive = hone_archive_new_name(get_namespace_name(get_rel_namespace(partition)),
+										   get_rel_name(partition), partition, &noted->origin);
+	MemoryContextSwitchTo(old);
+	hone_leaving_note(leave->move, noted);
+	ForceSyncCommit();
+	hone_procedure_commit();
+}
+
+static void
+archive_step(Leave *leave)
+{
+	HoneMove   *move = leave->move;
+	int64		heap_bytes;
 	HoneRole	saved;
 	Relation	rel;
 
-	if (is_archived(move, leaving))
+	if (is_archived(leave))
 		return;
-	if (leaving->unfinished)
-		hone_archive_remove(leaving->unfinished);
-	old = MemoryContextSwitchTo(hone_procedure_context());
-	hone_archive_origin(move->partition, policy->epoch, &leaving->origin);
-	leaving->unfinished = hone_archive_new_name(get_namespace_name(get_rel_namespace(move->partition)),
-												get_rel_name(move->partition), move->partition,
-												&leaving->origin);
-	MemoryContextSwitchTo(old);
-	note_leaving(move, leaving);
-	if (outdated)
-		forget_archive(outdated);
-	hone_procedure_commit();
-	if (outdated)
-		hone_archive_remove(outdated);
-
+	heap_bytes = hone_bytes_when_hot(move->partition);
+	name_archive(leave);
 	hone_move_enter(move, &saved);
 	rel = open_partition(move->partition);
-	hone_mark(rel, &leaving->mark);
-	write_file(rel, leaving);
+	write_file(leave, rel);
 	relation_close(rel, NoLock);
 	hone_restore_role(&saved);
-	note_archive(move, policy, leaving, heap_bytes);
-	note_leaving(move, leaving);
+	hone_leaving_note_archive(move, &leave->noted, heap_bytes);
+	hone_leaving_note(move, &leave->noted);
 	hone_procedure_commit();
 }
 
@@ -366,7 +238,7 @@ typedef enum Attachment
 } Attachment;
 
 static Attachment
-attachment(Oid partition, Oid parent)
+attachment(Oid partition)
 {
 	if (!get_rel_relispartition(partition))
 		return DETACHED;
@@ -394,37 +266,76 @@ pause_in_procedure(void)
 	pg_usleep(PAUSE_MS * 1000L);
 }
 
+/* It is not attached, or only half. Is that our doing? */
+static void
+require_ours(const Leave *leave)
+{
+	if (!leave->noted.detaching)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("partition \"%s\" was detached by somebody else",
+						get_rel_name(leave->move->partition)),
+				 errhint("It stays as it is. A detach that did not come to its end is ended by ALTER TABLE ... DETACH PARTITION ... FINALIZE.")));
+}
+
+/* Remember, durably, whether it is our doing that it is not attached. */
+static void
+note_detaching(Leave *leave, bool detaching)
+{
+	leave->noted.detaching = detaching;
+	hone_leaving_note(leave->move, &leave->noted);
+	ForceSyncCommit();
+	hone_procedure_commit();
+}
+
+/* One try, in a transaction of its own; NULL: it is detached. */
+static char *
+try_to_detach(Leave *leave, Attachment state, int *sqlstate)
+{
+	HoneMove   *move = leave->move;
+	Oid			parent = leave->noted.parent;
+
+	if (!move->by_worker)
+		hone_require_owner(parent, move->caller);
+	return hone_toplevel_run(MyDatabaseId, hone_relation_owner(parent),
+							 detach_command(parent, move->partition, state),
+							 Max(hone_lock_timeout, 1), sqlstate);
+}
+
 /*
  * At top level in a worker, as the owner of the parent, each try for as long as
  * the lock timeout. What waits for others to end queues for no lock.
  */
 static void
-detach_step(HoneMove *move, Leaving *leaving)
+detach_step(Leave *leave)
 {
+	Oid			partition = leave->move->partition;
 	char	   *error = NULL;
 	int			sqlstate = 0;
+	Attachment	state = DETACHED;
 
 	for (int attempt = 0; attempt < ATTEMPTS; attempt++)
 	{
-		Attachment	state;
-
 		hone_procedure_commit();
 		if (attempt > 0)
 			pause_in_procedure();
-		if (hone_qualified_name(move->partition) == NULL)
+		if (hone_qualified_name(partition) == NULL)
 			return;
-		state = attachment(move->partition, leaving->parent);
+		state = attachment(partition);
+		if (state != ATTACHED)
+			require_ours(leave);
 		if (state == DETACHED)
 			return;
-		if (!move->by_worker)
-			hone_require_owner(leaving->parent, move->caller);
-		error = hone_toplevel_run(MyDatabaseId, hone_relation_owner(leaving->parent),
-								  detach_command(leaving->parent, move->partition, state),
-								  Max(hone_lock_timeout, 1), &sqlstate);
+		if (!leave->noted.detaching)
+			note_detaching(leave, true);
+		error = try_to_detach(leave, state, &sqlstate);
 		if (error != NULL && sqlstate != ERRCODE_LOCK_NOT_AVAILABLE &&
 			sqlstate != ERRCODE_T_R_DEADLOCK_DETECTED)
 			break;
 	}
+	hone_procedure_commit();
+	if (attachment(partition) == ATTACHED)
+		note_detaching(leave, false);
 	ereport(ERROR,
 			(errcode(sqlstate ? sqlstate : ERRCODE_OBJECT_IN_USE),
 			 errmsg("could not detach the partition: %s", error ? error : "it is attached still"),
@@ -436,33 +347,12 @@ detach_step(HoneMove *move, Leaving *leaving)
  * ------------------------------------------------------------------------
  */
 
-/* Try for the lock without queueing for it. False: the table is gone. */
-static bool
-lock_detached(HoneMove *move, HoneRole *saved)
+static void
+report_gone(void)
 {
-	for (int attempt = 0; attempt < ATTEMPTS; attempt++)
-	{
-		if (attempt > 0)
-			pause_in_procedure();
-		hone_procedure_commit();
-		if (hone_qualified_name(move->partition) == NULL)
-			return false;
-		hone_move_enter(move, saved);
-		if (ConditionalLockRelationOid(move->partition, AccessExclusiveLock))
-		{
-			AcceptInvalidationMessages();
-			if (get_rel_relkind(move->partition) != '\0')
-				return true;
-			hone_restore_role(saved);
-			return false;
-		}
-		hone_restore_role(saved);
-	}
 	ereport(ERROR,
-			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-			 errmsg("could not lock the detached partition \"%s\": other sessions are using it",
-					get_rel_name(move->partition)),
-			 errhint("It is dropped when they have ended; pg_stat_activity shows them.")));
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("the partition was dropped by somebody else")));
 }
 
 /* Somebody put it back, or under another table. */
@@ -477,138 +367,167 @@ require_detached(Oid partition)
 }
 
 /*
+ * Become its owner, and try for the lock without queueing for it.
+ */
+static void
+lock_detached(HoneMove *move, HoneRole *saved)
+{
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++)
+	{
+		if (attempt > 0)
+			pause_in_procedure();
+		hone_procedure_commit();
+		if (hone_qualified_name(move->partition) == NULL)
+			report_gone();
+		hone_move_enter(move, saved);
+		if (ConditionalLockRelationOid(move->partition, AccessExclusiveLock))
+		{
+			AcceptInvalidationMessages();
+			if (get_rel_relkind(move->partition) == '\0')
+				report_gone();
+			require_detached(move->partition);
+			return;
+		}
+		hone_restore_role(saved);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 errmsg("could not lock the detached partition \"%s\": other sessions are using it",
+					get_rel_name(move->partition)),
+			 errhint("It is dropped when they have ended; pg_stat_activity shows them.")));
+}
+
+/* Of the table that is locked. */
+static bool
+is_unchanged(const Leave *leave)
+{
+	Relation	rel = table_open(leave->move->partition, NoLock);
+	bool		unchanged = leave->noted.written && hone_unchanged_since(rel, &leave->noted.mark);
+
+	table_close(rel, NoLock);
+	return unchanged;
+}
+
+/* It has changed since it was written: once more, now that nobody can write. */
+static void
+archive_locked(Leave *leave, HoneRole *saved)
+{
+	HoneMove   *move = leave->move;
+	int64		heap_bytes;
+	Relation	rel;
+
+	hone_restore_role(saved);
+	name_archive(leave);
+	lock_detached(move, saved);
+	rel = table_open(move->partition, NoLock);
+	leave->pace = NULL;			/* not with this lock */
+	write_file(leave, rel);
+	table_close(rel, NoLock);
+	hone_restore_role(saved);
+	heap_bytes = hone_bytes_when_hot(move->partition);
+	hone_leaving_note_archive(move, &leave->noted, heap_bytes);
+	hone_move_enter(move, saved);
+}
+
+/*
  * Drop it; of an archive only if it has all rows, else with one that has. Then
  * the archive counts.
  */
 static void
-drop_step(HoneMove *move, const HonePolicy *policy, Leaving *leaving)
+drop_step(Leave *leave)
 {
-	char	   *outdated = NULL;
-	int64		heap_bytes = 0;
+	HoneMove   *move = leave->move;
 	HoneRole	saved;
-	Relation	rel;
 	int			result;
 
-	if (!lock_detached(move, &saved))
-		return;
-	require_detached(move->partition);
-	rel = table_open(move->partition, NoLock);
-	if (move->to == HONE_TIER_ARCHIVE && !hone_unchanged_since(rel, &leaving->mark))
-	{
-		outdated = leaving->archive;
-		hone_mark(rel, &leaving->mark);
-		leaving->pace = NULL;	/* not with this lock */
-		write_file(rel, leaving);
-	}
-	table_close(rel, NoLock);
-	if (outdated)
-	{
-		hone_restore_role(&saved);
-		heap_bytes = bytes_when_hot(move->partition);
-		forget_archive(outdated);
-		note_archive(move, policy, leaving, heap_bytes);
-		hone_move_enter(move, &saved);
-	}
+	lock_detached(move, &saved);
+	if (move->to == HONE_TIER_ARCHIVE && !is_unchanged(leave))
+		archive_locked(leave, &saved);
 	result = SPI_execute(psprintf("DROP TABLE %s", hone_qualified_name(move->partition)), false, 0);
 	if (result != SPI_OK_UTILITY)
 		elog(ERROR, "could not drop the partition: SPI result %d", result);
 	hone_restore_role(&saved);
-	run_for("DELETE FROM hone._tier_leaving WHERE partition OPERATOR(pg_catalog.=) $1", move->partition);
-	run_for("UPDATE hone._archive SET dropped_at = pg_catalog.clock_timestamp()"
-			" WHERE partition_oid OPERATOR(pg_catalog.=) $1 AND dropped_at IS NULL", move->partition);
+	hone_leaving_note_dropped(move->partition, &leave->noted);
+	ForceSyncCommit();
 	hone_procedure_commit();
-	if (outdated)
-		hone_archive_remove(outdated);
+}
+
+/* ------------------------------------------------------------------------
+ * The whole
+ * ------------------------------------------------------------------------
+ */
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/*
+ * It is attached: where it hangs now. An archive of another place does not say
+ * where to put it back.
+ */
+static void
+look_where_it_hangs(Leave *leave, const HonePolicy *policy)
+{
+	HoneLeaving *noted = &leave->noted;
+	Oid			parent = get_partition_parent(leave->move->partition, false);
+	HoneArchiveOrigin origin;
+	MemoryContext old = MemoryContextSwitchTo(hone_procedure_context());
+
+	hone_archive_origin(leave->move->partition, policy->epoch, &origin);
+	MemoryContextSwitchTo(old);
+	if (parent != noted->parent || !same_text(origin.bound, noted->origin.bound))
+		noted->written = false;
+	noted->parent = parent;
+	noted->policy = policy->parent;
+	noted->detaching = false;
+	noted->origin = origin;
+}
+
+/* Rows that nothing keeps go only while a policy says so. */
+static void
+require_consent(const Leave *leave)
+{
+	HonePolicy	policy = {0};
+	HoneRole	saved;
+	bool		found;
+
+	hone_become_owner(hone_relation_oid("_tier_policy"), &saved);
+	found = hone_policy_read(leave->noted.policy, &policy);
+	hone_restore_role(&saved);
+	if (!found || policy.drop_after == NULL || !policy.allow_drop_without_archive)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("partition \"%s\" is not dropped: its tier policy does not say so any more",
+						get_rel_name(leave->move->partition)),
+				 errhint("It is detached. Attach it again with ALTER TABLE ... ATTACH PARTITION, or drop it.")));
 }
 
 void
 hone_leave(HoneMove *move, const HonePolicy *policy, const HoneTieredPace *pace,
 		   HoneMoveRecord *record)
 {
-	Leaving		leaving;
+	Leave		leave = {.move = move,.pace = pace};
 
 	record->bytes_before = hone_total_size(move->partition);
 	hone_progress_begin(move->partition, record->bytes_before);
-	read_leaving(move->partition, &leaving);
-	leaving.pace = pace;
-	if (get_rel_relispartition(move->partition) && !PartitionHasPendingDetach(move->partition))
-	{
-		leaving.parent = get_partition_parent(move->partition, false);
-		if (move->to == HONE_TIER_ARCHIVE)
-			archive_step(move, policy, &leaving);
-		else
-			note_leaving(move, &leaving);
-	}
+	hone_leaving_read(move->partition, &leave.noted);
+	if (attachment(move->partition) == ATTACHED)
+		look_where_it_hangs(&leave, policy);
+	else
+		require_ours(&leave);
+	if (move->to == HONE_TIER_ARCHIVE)
+		archive_step(&leave);
+	else
+		require_consent(&leave);
+	hone_leaving_note(move, &leave.noted);
 	hone_progress_phase(HONE_PHASE_DETACHING);
-	detach_step(move, &leaving);
-	drop_step(move, policy, &leaving);
+	detach_step(&leave);
+	drop_step(&leave);
 	hone_progress_end();
 	record->gone = true;
-	record->rows = leaving.file.rows;
-	record->bytes_after = leaving.file.bytes;
-	record->note = leaving.archive;
-}
-
-/* ------------------------------------------------------------------------
- * What is half-way, and what is too old
- * ------------------------------------------------------------------------
- */
-
-List *
-hone_leaving_partitions(void)
-{
-	List	   *result = NIL;
-	MemoryContext old;
-
-	run("DELETE FROM hone._tier_leaving l WHERE NOT EXISTS"
-		" (SELECT FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) l.partition)",
-		0, NULL, NULL, NULL);
-	run("SELECT l.partition FROM hone._tier_leaving l JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) l.partition"
-		" LEFT JOIN pg_catalog.pg_inherits i ON i.inhrelid OPERATOR(pg_catalog.=) l.partition"
-		" LEFT JOIN hone._tier_state s ON s.partition OPERATOR(pg_catalog.=) l.partition"
-		" WHERE (NOT c.relispartition OR i.inhdetachpending)"
-		" AND (s.retry_at OPERATOR(pg_catalog.<=) pg_catalog.now()) IS NOT FALSE ORDER BY l.since, 1",
-		0, NULL, NULL, NULL);
-	old = MemoryContextSwitchTo(hone_procedure_context());
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool		isnull;
-
-		result = lappend_oid(result,
-							 DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i],
-															SPI_tuptable->tupdesc, 1, &isnull)));
-	}
-	MemoryContextSwitchTo(old);
-	return result;
-}
-
-bool
-hone_leaving_tier(Oid partition, HoneTier *to)
-{
-	if (run_for("SELECT l.to_tier FROM hone._tier_leaving l"
-				" LEFT JOIN pg_catalog.pg_inherits i ON i.inhrelid OPERATOR(pg_catalog.=) l.partition"
-				" WHERE l.partition OPERATOR(pg_catalog.=) $1 AND coalesce(i.inhdetachpending, true)",
-				partition) == 0)
-		return false;
-	return hone_tier_parse(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1), to);
-}
-
-void
-hone_expire_archives(void)
-{
-	List	   *names = NIL;
-	MemoryContext old;
-	ListCell   *lc;
-
-	run("UPDATE hone._archive a SET expired_at = pg_catalog.now() FROM hone._tier_policy p"
-		" WHERE p.parent OPERATOR(pg_catalog.=) a.policy AND a.expired_at IS NULL AND a.dropped_at IS NOT NULL"
-		" AND hone._tier_due_at(a.range_end, p.drop_after) OPERATOR(pg_catalog.<=) pg_catalog.now()"
-		" RETURNING a.name", 0, NULL, NULL, NULL);
-	old = MemoryContextSwitchTo(hone_procedure_context());
-	for (uint64 i = 0; i < SPI_processed; i++)
-		names = lappend(names, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
-	MemoryContextSwitchTo(old);
-	hone_procedure_commit();
-	foreach(lc, names)
-		hone_archive_remove(lfirst(lc));
+	record->rows = leave.noted.file.rows;
+	record->bytes_after = leave.noted.file.bytes;
+	record->note = leave.noted.archive;
 }

@@ -33,6 +33,7 @@
 #include "common/procedure.h"
 #include "lifecycle/bounds.h"
 #include "lifecycle/leave.h"
+#include "lifecycle/leaving.h"
 #include "lifecycle/log.h"
 #include "lifecycle/move.h"
 #include "lifecycle/policy.h"

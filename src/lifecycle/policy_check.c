@@ -242,7 +242,11 @@ static void
 check_archive(const HonePolicy *policy, Oid caller)
 {
 	if (policy->archive_after != NULL)
+	{
 		hone_check_may_archive(caller);
+		/* for whom it will be done */
+		hone_check_may_archive(hone_relation_owner(policy->parent));
+	}
 	else if (policy->drop_after != NULL && !policy->allow_drop_without_archive)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

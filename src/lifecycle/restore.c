@@ -40,6 +40,7 @@ typedef struct Archive
 	Oid			parent;			/* InvalidOid: gone */
 	char	   *parent_name;
 	char	   *bound;			/* NULL: it hung nowhere */
+	Oid			owner;			/* of the partition; InvalidOid: gone */
 	HoneArchiveFile file;
 } Archive;
 
@@ -70,9 +71,10 @@ read_archive(char *name, Archive *archive)
 	values[0] = CStringGetTextDatum(name);
 	hone_become_owner(hone_relation_oid("_archive"), &saved);
 	if (SPI_execute_with_args("SELECT c.oid::bigint, a.parent_name, a.bound, a.rows, a.raw_bytes, a.bytes, a.sha256,"
-							  " a.manifest_sha256, a.restored_at, a.expired_at"
+							  " a.manifest_sha256, a.restored_at, a.expired_at, r.oid::bigint"
 							  " FROM hone._archive a LEFT JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.parent"
 							  "  AND c.relkind OPERATOR(pg_catalog.=) 'p'"
+							  " LEFT JOIN pg_catalog.pg_roles r ON r.rolname OPERATOR(pg_catalog.=) a.owner"
 							  " WHERE a.name OPERATOR(pg_catalog.=) $1 AND a.dropped_at IS NOT NULL FOR UPDATE OF a",
 							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read hone._archive");
@@ -95,6 +97,7 @@ read_archive(char *name, Archive *archive)
 	archive->parent = (Oid) column_integer(1);
 	archive->parent_name = column_text(2);
 	archive->bound = column_text(3);
+	archive->owner = (Oid) column_integer(11);
 	archive->file.name = name;
 	archive->file.rows = column_integer(4);
 	archive->file.raw_bytes = column_integer(5);
@@ -267,8 +270,11 @@ hone_restore_archive(PG_FUNCTION_ARGS)
 	}
 	else
 	{
+		/* types of the owner's may have code of the owner's */
+		hone_become_role(OidIsValid(archive.owner) ? archive.owner : GetUserId(), &saved);
 		create_as_archived(&manifest, name);
 		load(&archive, manifest.schema, manifest.table);
+		hone_restore_role(&saved);
 	}
 	relid = get_relname_relid(manifest.table, get_namespace_oid(manifest.schema, false));
 	note_restored(&archive, relid);

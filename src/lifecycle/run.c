@@ -18,7 +18,7 @@
 #include "utils/lsyscache.h"
 
 #include "common/procedure.h"
-#include "lifecycle/leave.h"
+#include "lifecycle/leaving.h"
 #include "lifecycle/move.h"
 #include "lifecycle/policy.h"
 #include "common/owner.h"
