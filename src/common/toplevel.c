@@ -114,7 +114,7 @@ hone_toplevel_execute(const char *sql)
 static void
 end_long_queueing(void)
 {
-	LOCK	   *lock = *(LOCK *volatile *) &MyProc->waitLock;
+	LOCK	   *lock = *(LOCK * volatile *) &MyProc->waitLock;
 	TimestampTz since = (TimestampTz) pg_atomic_read_u64(&MyProc->waitStart);
 
 	if (lock != NULL && lock->tag.locktag_type == LOCKTAG_RELATION && since != 0 &&

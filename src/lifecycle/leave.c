@@ -431,7 +431,8 @@ snapshots_have_ended(int *waited_ms)
 typedef struct DetachWay
 {
 	const char *command;
-	int			patience_ms;	/* for transactions, while it queues for no table */
+	int			patience_ms;	/* for transactions, while it queues for no
+								 * table */
 	bool		hopeless;		/* somebody has been there for long */
 } DetachWay;
 

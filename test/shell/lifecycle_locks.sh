@@ -155,14 +155,14 @@ sql "SELECT hone.add_tier_policy('ev', warm_after => interval '2 s', cold_after 
 begin_looking
 weights=()
 for script in insert@6 update@5 delete@1 later@1 read@3 all@1; do weights+=(-f "$HONE_WORK/${script/@/.sql@}"); done
-clients short 24 -M prepared -c 4 -j 1 -R 400 -D base=0 "${weights[@]}"
+clients short 21 -M prepared -c 4 -j 1 -R 400 -D base=0 "${weights[@]}"
 short=$clients_pid
-clients open 24 -M prepared -c 2 -j 1 -D base=4 -f "$HONE_WORK/open.sql"
+clients open 21 -M prepared -c 2 -j 1 -D base=4 -f "$HONE_WORK/open.sql"
 open=$clients_pid
 
 # One partition is read for long, from before its first move is due.
 long=ev_6
-"$HONE_BIN/psql" -XAtq -d postgres -c "SELECT n FROM (SELECT count(*) AS n FROM $long) x, LATERAL (SELECT pg_sleep(20 + n * 0)) s" >"$HONE_WORK/long" 2>&1 &
+"$HONE_BIN/psql" -XAtq -d postgres -c "SELECT n FROM (SELECT count(*) AS n FROM $long) x, LATERAL (SELECT pg_sleep(17 + n * 0)) s" >"$HONE_WORK/long" 2>&1 &
 reader=$!
 wait_until 20 "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = '$long'::regclass AND mode = 'AccessShareLock')"
 is "a partition is read for long, hot still" "$(sql "SELECT tier FROM hone.partitions WHERE partition = '$long'::regclass")" hot
@@ -179,15 +179,11 @@ wait "$open"
 is "nor of those that stay open" "$? $(grep -ciE 'error|abort' "$HONE_WORK/clients.open")" "0 0"
 succeeds "all moves come to their end" wait_until 60 "SELECT NOT EXISTS (SELECT FROM hone.tier_plan WHERE due) AND NOT EXISTS (SELECT FROM hone._tier_leaving)
     AND EXISTS (SELECT FROM hone.archives WHERE partition = 'public.$long')"
-end_looking
 sql "SELECT hone.pause_worker()" >/dev/null
 wait_until 30 "SELECT count(*) = 0 FROM hone.tier_progress"
 
 is "moves of every kind were made" "$(sql "SELECT string_agg(DISTINCT to_tier, ' ' ORDER BY to_tier) FROM hone.tier_log WHERE error IS NULL AND partition_name LIKE 'public.ev%'")" "archive cold warm"
 is "all that had rows are archived" "$(sql "SELECT count(*) FROM hone.archives WHERE parent = 'ev'") $(sql "SELECT count(*) FROM hone.partitions WHERE parent = 'ev'::regclass AND range_end <= (SELECT at FROM t0)")" "$(sql "SELECT count(DISTINCT partition) FROM hone.archives WHERE parent = 'ev'") 0"
-is "nobody waited long behind pg_hone" "$(waited_too_long)" ""
-is "there were looks enough to see it" "$(($(grep -c '^look' "$HONE_WORK/looks") >= 100))" 1
-is "nothing deadlocked" "$(grep -E 'deadlock detected' "$HONE_DATA.log")" ""
 is "moves fail of locks only" "$(sql "SELECT DISTINCT sqlstate, error FROM hone.tier_log WHERE error IS NOT NULL AND sqlstate <> '55P03'")" ""
 
 # --- every row once --------------------------------------------------------------
@@ -195,6 +191,65 @@ is "moves fail of locks only" "$(sql "SELECT DISTINCT sqlstate, error FROM hone.
 is "rows in the table and in archives" "$(sql "SELECT (SELECT count(*) FROM ev) + (SELECT sum(rows) FROM hone.archives WHERE parent = 'ev')")" "$(sql "SELECT count(*) FROM twin")"
 sql "SELECT hone.restore_archive(name) FROM hone.archives WHERE parent = 'ev' ORDER BY range_start" >/dev/null
 is "every row once, as it was written last" "$(rows_of ev)" "$(rows_of twin)"
+
+# --- with a default partition --------------------------------------------------
+
+# CONCURRENTLY is not allowed there: a lock on the whole table is needed.
+sql "CREATE TABLE d (at timestamptz NOT NULL, id bigint) PARTITION BY RANGE (at);
+     CREATE TABLE d_1 PARTITION OF d FOR VALUES FROM ('2020-01-01') TO ('2020-02-01');
+     CREATE TABLE d_2 PARTITION OF d FOR VALUES FROM ('2020-02-01') TO ('2020-03-01');
+     CREATE TABLE d_rest PARTITION OF d DEFAULT;
+     INSERT INTO d SELECT timestamptz '2020-01-01 00:00Z' + i * interval '10 minutes', i FROM generate_series(1, 8000) i" || exit 1
+wanted=$(rows_of d)
+open_session
+
+# detached NAME: d_1 is moved by hand while the session has a transaction open
+detached() {
+    "$HONE_BIN/psql" -XAtq -v ON_ERROR_STOP=1 -d postgres -c "CALL hone.move_partition('d_1', 'archive')" >"$HONE_WORK/move" 2>&1 &
+    mover=$!
+    succeeds "$1 delays a detach" wait_until 20 "SELECT EXISTS (SELECT FROM hone.compress_progress WHERE phase = 'detaching')"
+    local queued=0
+    for _ in $(seq 10); do
+        queued=$((queued + $(sql "SELECT count(*) FROM pg_locks WHERE relation IN ('d'::regclass, 'd_1'::regclass, 'd_rest'::regclass) AND mode = 'AccessExclusiveLock'")))
+        sql "INSERT INTO d VALUES (now(), -1); DELETE FROM d WHERE id = -1" || queued=error
+    done
+    is "which queues for nothing meanwhile" "$queued $(kill -0 "$mover" && echo moving)" "0 moving"
+    tell "COMMIT;"
+    wait "$mover"
+    is "and comes to its end after it" "$? $(cat "$HONE_WORK/move") $(sql "SELECT to_regclass('d_1') IS NULL")" "0  t"
+    sql "SELECT hone.restore_archive(name) FROM hone.archives WHERE partition = 'public.d_1' AND restored_at IS NULL" >/dev/null
+    is "every row is there" "$(rows_of d)" "$wanted"
+}
+is "a session reads a partition" "$(ask "BEGIN; SELECT id FROM d_1 WHERE id = 7;")" 7
+detached "who reads a partition"
+is "a session writes to the table" "$(ask "BEGIN; UPDATE d SET id = id WHERE at >= '2020-02-20' AND id = 8000 RETURNING id;")" 8000
+detached "who writes to another one"
+close_session
+
+# There is always somebody: one transaction after the other, and several.
+cat >"$HONE_WORK/always.sql" <<'SQL'
+BEGIN;
+INSERT INTO d VALUES (now(), -1);
+\sleep 250 ms
+DELETE FROM d WHERE id = -1 AND at = now();
+COMMIT;
+SQL
+chmod 644 "$HONE_WORK/always.sql"
+clients always 5 -c 4 -j 1 -f "$HONE_WORK/always.sql"
+always=$clients_pid
+sql "UPDATE hone._tier_state SET held = false;
+     SELECT hone.remove_tier_policy('ev'), hone.add_tier_policy('d', archive_after => interval '1 day')" >/dev/null
+sql "SELECT hone.resume_worker()" >/dev/null
+wait "$always"
+is "no statement fails beside detaches that need the table for a moment" "$? $(grep -ciE 'error|abort' "$HONE_WORK/clients.always")" "0 0"
+succeeds "which come to their end" wait_until 40 "SELECT to_regclass('d_1') IS NULL AND to_regclass('d_2') IS NULL"
+sql "SELECT hone.restore_archive(name) FROM hone.archives WHERE parent = 'd' AND restored_at IS NULL" >/dev/null
+is "every row is there" "$(rows_of d)" "$wanted"
+end_looking
+
+is "nobody waited long behind pg_hone" "$(waited_too_long)" ""
+is "there were looks enough to see it" "$(($(grep -c '^look' "$HONE_WORK/looks") >= 100))" 1
+is "nothing deadlocked" "$(grep -E 'deadlock detected' "$HONE_DATA.log")" ""
 echo "# $(sql "SELECT string_agg(n || ' ' || to_tier, ', ') FROM (SELECT count(*) AS n, to_tier || CASE WHEN error IS NULL THEN '' ELSE ' in vain' END AS to_tier FROM hone.tier_log GROUP BY 2 ORDER BY 2) x");" \
     "$(grep -c '^look' "$HONE_WORK/looks") looks; longest wait behind pg_hone seen: $(sed -n 's/^wait //p' "$HONE_WORK/looks" | sort -k2,2n | tail -1)"
 echo "# latency of the clients in ms (median, 99 %, longest):" \
