@@ -96,21 +96,24 @@ note_failure(const HoneMoveRecord *record)
 }
 
 /*
- * No failure (any more), and nothing to do in its tier for a day.
+ * No failure (any more), and nothing to do in its tier for a day. What has
+ * become due while it was moved does not rest.
  */
 static void
-rest_a_day(Oid partition)
+rest_a_day(const HoneMoveRecord *record)
 {
-	Oid			types[] = {OIDOID};
-	Datum		values[1];
+	Oid			types[] = {OIDOID, INT4OID};
+	Datum		values[2];
+	char		nulls[2] = {' ', record->wanted < 0 ? 'n' : ' '};
 
-	values[0] = ObjectIdGetDatum(partition);
+	values[0] = ObjectIdGetDatum(record->partition);
+	values[1] = Int32GetDatum(record->wanted);
 	run("INSERT INTO hone._tier_state AS s (partition, rest_until, rest_for)"
 		" VALUES ($1, clock_timestamp() + interval '1 day',"
-		"  (SELECT wanted FROM hone._tier_age WHERE partition = $1))"
+		"  coalesce($2, (SELECT wanted FROM hone._tier_age WHERE partition = $1)))"
 		" ON CONFLICT (partition) DO UPDATE SET failures = 0, last_error = NULL,"
 		" retry_at = NULL, rest_until = excluded.rest_until, rest_for = excluded.rest_for",
-		1, types, values, NULL, SPI_OK_INSERT);
+		2, types, values, nulls, SPI_OK_INSERT);
 }
 
 /* In which tier it is; what was restored is the policy's again. Behind the rest. */
@@ -129,12 +132,12 @@ note_tier(const HoneMoveRecord *record)
 }
 
 void
-hone_log_nothing(Oid partition)
+hone_log_nothing(const HoneMoveRecord *record)
 {
 	HoneRole	saved;
 
 	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
-	rest_a_day(partition);
+	rest_a_day(record);
 	hone_restore_role(&saved);
 }
 
@@ -150,7 +153,7 @@ hone_log_move(const HoneMoveRecord *record)
 	/* one that is not finished is due as it was before */
 	else if (!record->gone && !record->unfinished)
 	{
-		rest_a_day(record->partition);
+		rest_a_day(record);
 		note_tier(record);
 	}
 	hone_restore_role(&saved);

@@ -18,6 +18,8 @@ typedef struct HoneMoveRecord
 	Oid			partition;
 	const char *name;			/* of the partition, qualified */
 	const char *to_tier;
+	int			wanted;			/* tier that its policy wanted when that was
+								 * looked up; -1: was not */
 	bool		by_worker;
 	bool		unfinished;		/* neither done nor failed: to be gone on with */
 	TimestampTz started;
@@ -41,7 +43,7 @@ extern void hone_log_move(const HoneMoveRecord *record);
  * Note that there was nothing to move: the worker leaves the partition alone
  * for a day, as it does after each move. Like above.
  */
-extern void hone_log_nothing(Oid partition);
+extern void hone_log_nothing(const HoneMoveRecord *record);
 
 /*
  * The same for a partition that was made ahead (record->error NULL), or for its
