@@ -438,6 +438,8 @@ detach_step(Leave *leave)
 			(errcode(sqlstate ? sqlstate : ERRCODE_OBJECT_IN_USE),
 			 errmsg("could not detach the partition: %s", error ? error : "it is attached still"),
 			 errdetail("Its rows are where they were; the move is tried again later."),
+			 sqlstate == ERRCODE_FOREIGN_KEY_VIOLATION ?
+			 errhint("It goes when no row refers to its rows any more.") :
 			 errhint("pg_stat_activity shows the transactions that are open.")));
 }
 
