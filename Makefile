@@ -61,6 +61,7 @@ ADVISE_OBJS = \
 	src/advise/advice_result.o \
 	src/advise/advice_star.o \
 	src/advise/advice_statistics.o \
+	src/advise/advice_storage.o \
 	src/advise/advice_type.o \
 	src/advise/advise.o \
 	src/advise/clause.o \
@@ -157,6 +158,7 @@ LIFECYCLE_OBJS = \
 	src/lifecycle/changes.o \
 	src/lifecycle/launcher.o \
 	src/lifecycle/leave.o \
+	src/lifecycle/leaves.o \
 	src/lifecycle/leaving.o \
 	src/lifecycle/lifecycle.o \
 	src/lifecycle/log.o \
@@ -164,6 +166,11 @@ LIFECYCLE_OBJS = \
 	src/lifecycle/pace.o \
 	src/lifecycle/policy.o \
 	src/lifecycle/policy_check.o \
+	src/lifecycle/premake.o \
+	src/lifecycle/premake_bounds.o \
+	src/lifecycle/premake_default.o \
+	src/lifecycle/premake_make.o \
+	src/lifecycle/premake_name.o \
 	src/lifecycle/replicas.o \
 	src/lifecycle/restore.o \
 	src/lifecycle/run.o \
@@ -186,10 +193,12 @@ SQL_FRAGMENTS = \
 	sql/install/30_advise.sql \
 	sql/install/40_tiered.sql \
 	sql/install/50_lifecycle.sql \
+	sql/install/51_premake.sql \
 	sql/install/52_archive.sql \
 	sql/install/53_tablespace.sql \
 	sql/install/54_pace.sql \
 	sql/install/55_leave.sql \
+	sql/install/56_storage.sql \
 	sql/install/60_batch.sql \
 	sql/install/90_privileges.sql
 
@@ -221,6 +230,7 @@ ADVISE_REGRESS = \
 	advise_lists advise_meaning \
 	advise_nodes \
 	advise_database \
+	advise_tiers \
 	advise_fixes \
 	advise_privacy \
 	advise_hostile \
@@ -243,13 +253,16 @@ TIERED_REGRESS = \
 	tiered_twin
 LIFECYCLE_REGRESS = \
 	lifecycle_policy \
+	lifecycle_epoch \
 	lifecycle_bad_input \
 	lifecycle_move \
 	lifecycle_archive_file \
 	lifecycle_archive \
 	lifecycle_worker \
 	lifecycle_pace \
-	lifecycle_security
+	lifecycle_storage \
+	lifecycle_security \
+	lifecycle_premake
 BATCH_REGRESS = \
 	batch_delete \
 	batch_bad_input

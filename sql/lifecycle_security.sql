@@ -65,7 +65,31 @@ SELECT DISTINCT error FROM hone.tier_log WHERE partition_name = 'ls.m_1' AND err
 RESET ROLE;
 
 SELECT hone.remove_tier_policy('m');
+
+-- Who may execute hone.may_administer() may move what is not his; a role of some
+-- name is nobody.
 SET client_min_messages = warning;
+CREATE ROLE hone_admin_test;
+GRANT USAGE ON SCHEMA ls TO hone_admin_test;
+SET ROLE hone_admin_test;
+SELECT hone.add_tier_policy('ls.m', '1 day', order_by => 'ts');
+SELECT hone.may_administer();
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION hone.may_administer() TO hone_admin_test;
+ALTER TABLE m_1 DROP CONSTRAINT m_1_exclude;
+TRUNCATE seen;
+SET ROLE hone_admin_test;
+SELECT hone.add_tier_policy('ls.m', '1 day', order_by => 'ts');
+CALL hone.move_partition('ls.m_1', 'cold');
+CALL hone.run_tier_policies();
+SELECT hone.remove_tier_policy('ls.m');
+SELECT count(*) FROM ls.m;
+RESET ROLE;
+SELECT tier FROM hone.partitions WHERE partition = 'm_1'::regclass;
+SELECT DISTINCT who FROM seen;
+REVOKE ALL ON FUNCTION hone.may_administer() FROM hone_admin_test;
+REVOKE ALL ON SCHEMA ls FROM hone_admin_test;
+DROP ROLE hone_admin_test;
 DROP SCHEMA ls CASCADE;
 DROP ROLE hone_ls_owner, hone_ls_other;
 ALTER SYSTEM RESET hone.worker;

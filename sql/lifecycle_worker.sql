@@ -44,6 +44,7 @@ SELECT tier, last_error FROM hone.partitions WHERE partition = 'm_2'::regclass;
 -- Reads of a partition are noticed.
 CALL wait_for($$(SELECT scans IS NOT NULL FROM hone._tier_state WHERE partition = 'lw.m_new'::regclass)$$);
 SELECT count(*) FROM m_new;
+SELECT pg_stat_force_next_flush();
 CALL wait_for($$(SELECT last_read > now() - interval '1 minute' FROM hone.partitions WHERE partition = 'lw.m_new'::regclass)$$);
 
 -- The kill switch.

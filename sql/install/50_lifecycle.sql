@@ -124,6 +124,12 @@ COMMENT ON COLUMN hone._tier_leaving.archive IS 'Name of the file, from before i
 COMMENT ON COLUMN hone._tier_leaving.lsn IS 'Pages that were written later are not in the archive';
 COMMENT ON COLUMN hone._tier_leaving.files IS 'Its files then: other ones have other rows';
 
+CREATE FUNCTION hone.may_administer() RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN true;
+COMMENT ON FUNCTION hone.may_administer() IS
+    'Who may execute it may set policies on everybody''s tables, move, archive and restore their partitions: GRANT EXECUTE ON FUNCTION hone.may_administer() TO hone_admin';
+REVOKE ALL ON FUNCTION hone.may_administer() FROM PUBLIC;
+
 CREATE FUNCTION hone.add_tier_policy(
     parent regclass,
     warm_after interval DEFAULT NULL,
@@ -196,6 +202,13 @@ AS 'MODULE_PATHNAME', 'hone_partition_time_range';
 COMMENT ON FUNCTION hone._partition_range(oid, oid, text) IS
     'Time range of a leaf partition below the given ancestor, whose key may be one with an epoch, or below the topmost one partitioned by time';
 
+CREATE FUNCTION hone._tier_leaves(policies oid[], epochs text[],
+    OUT policy oid, OUT partition oid, OUT range_start timestamptz, OUT range_end timestamptz)
+RETURNS SETOF record LANGUAGE c STABLE PARALLEL SAFE ROWS 1000
+AS 'MODULE_PATHNAME', 'hone_tier_leaves';
+COMMENT ON FUNCTION hone._tier_leaves(oid[], text[]) IS
+    'Leaf partitions below tables with a policy, all at once';
+
 CREATE FUNCTION hone._tier_due_at(range_end timestamptz, wait interval) RETURNS timestamptz
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'hone_tier_due_at';
@@ -212,8 +225,18 @@ FROM hone._tier_policy p
 WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = p.parent AND c.relkind = 'p' AND c.relnamespace <> 'hone'::pg_catalog.regnamespace);
 COMMENT ON VIEW hone.tier_policies IS 'Tables whose partitions are moved on their own, and when';
 
+CREATE FUNCTION hone._tier_wanted(warm_at timestamptz, cold_at timestamptz, archive_at timestamptz, drop_at timestamptz, allow_drop boolean)
+RETURNS integer LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE WHEN allow_drop AND drop_at <= pg_catalog.now() THEN 4
+            WHEN archive_at IS NOT NULL AND least(archive_at, drop_at) <= pg_catalog.now() THEN 3
+            WHEN cold_at <= pg_catalog.now() THEN 2
+            WHEN warm_at <= pg_catalog.now() THEN 1
+            ELSE 0 END;
+COMMENT ON FUNCTION hone._tier_wanted(timestamptz, timestamptz, timestamptz, timestamptz, boolean) IS
+    'The tier that a partition is to have by now: 0 hot, 1 warm, 2 cold, 3 archive, 4 away';
+
 -- Leaf partitions by time, with the policy nearest above them, and the tier
--- that it wants them to have by now: 0 hot, 1 warm, 2 cold, 3 archive, 4 away.
+-- that it wants them to have by now.
 -- From the catalogs only, so nobody's lock on a partition is waited for.
 CREATE VIEW hone._tier_age AS
 SELECT r.parent,
@@ -224,11 +247,7 @@ SELECT r.parent,
     c.reltuples,
     w.warm_at, w.cold_at, w.archive_at, w.drop_at,
     least(w.warm_at, w.cold_at, w.archive_at, w.drop_at) AS due_at,
-    CASE WHEN p.allow_drop_without_archive AND w.drop_at <= pg_catalog.now() THEN 4
-         WHEN w.archive_at IS NOT NULL AND least(w.archive_at, w.drop_at) <= pg_catalog.now() THEN 3
-         WHEN w.cold_at <= pg_catalog.now() THEN 2
-         WHEN w.warm_at <= pg_catalog.now() THEN 1
-         ELSE 0 END AS wanted,
+    hone._tier_wanted(w.warm_at, w.cold_at, w.archive_at, w.drop_at, p.allow_drop_without_archive) AS wanted,
     t.tier AS moved_to,
     t.rest_until,
     t.rest_for,
@@ -262,12 +281,20 @@ COMMENT ON VIEW hone._tier_age IS 'Leaf partitions by time and when they are due
 -- Partitions that have reached their tier are there again after a rest, for
 -- rows that came late.
 CREATE VIEW hone._tier_candidates AS
-SELECT a.parent, a.partition, a.wanted, a.due_at, a.own,
-    a.retry_at <= pg_catalog.now() IS NOT FALSE AS may_retry
-FROM hone._tier_age a
-WHERE a.wanted > 0 AND NOT a.held
-    AND (a.wanted > a.rest_for AND (NOT a.kept OR a.wanted = 4)
-         OR a.rest_until <= pg_catalog.now() IS NOT FALSE);
+SELECT a.policy AS parent, a.partition, w.wanted, a.range_end,
+    t.retry_at <= pg_catalog.now() IS NOT FALSE AS may_retry
+FROM hone._tier_policy p
+JOIN hone._tier_leaves(
+    (SELECT pg_catalog.array_agg(y.parent::oid ORDER BY y.parent) FROM hone._tier_policy y),
+    (SELECT pg_catalog.array_agg(y.epoch ORDER BY y.parent) FROM hone._tier_policy y)) a ON a.policy = p.parent
+LEFT JOIN hone._tier_state t ON t.partition = a.partition
+CROSS JOIN LATERAL (
+    SELECT hone._tier_wanted(hone._tier_due_at(a.range_end, p.warm_after), hone._tier_due_at(a.range_end, p.cold_after),
+                             hone._tier_due_at(a.range_end, p.archive_after), hone._tier_due_at(a.range_end, p.drop_after),
+                             p.allow_drop_without_archive) AS wanted) w
+WHERE a.range_end <= pg_catalog.now() AND t.held IS NOT TRUE AND w.wanted > 0
+    AND (w.wanted > t.rest_for AND (t.last_read > pg_catalog.now() - p.keep_while_read IS NOT TRUE OR w.wanted = 4)
+         OR t.rest_until <= pg_catalog.now() IS NOT FALSE);
 COMMENT ON VIEW hone._tier_candidates IS 'Partitions that may have to be moved now, from the catalogs only; what the worker looks at';
 
 -- Errors can quote data, so they are shown to those only who may read the

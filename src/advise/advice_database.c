@@ -27,7 +27,7 @@
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 
-#include "advise/recommend.h"
+#include "advise/made.h"
 #include "stats/stats.h"
 
 #define CHURN_SESSIONS	20		/* fewer are no habit */
@@ -65,12 +65,13 @@ hone_advice_database_init(void)
 							"Time for which a session must be idle in a transaction before it is reported.",
 							NULL, &hone_advise_idle_in_transaction,
 							60, 1, INT_MAX / 1000, PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+	hone_storage_init();
 }
 
 /* ---- rows of a query ---- */
 
-static int64
-integer_of(int row, int column)
+int64
+hone_made_integer(int row, int column)
 {
 	bool		isnull;
 	Datum		value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
@@ -89,14 +90,14 @@ number_of(int row, int column)
 	return isnull ? 0 : DatumGetFloat8(value);
 }
 
-static char *
-text_of(int row, int column)
+char *
+hone_made_text(int row, int column)
 {
 	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
 }
 
-static int
-select_rows(const char *query)
+int
+hone_made_select(const char *query)
 {
 	if (SPI_execute(query, true, 0) != SPI_OK_SELECT)
 		ereport(ERROR,
@@ -107,8 +108,8 @@ select_rows(const char *query)
 
 /* ---- what is found ---- */
 
-static HoneDatabaseAdvice *
-make_advice(MemoryContext context, List **made, HoneFindingKind kind)
+HoneDatabaseAdvice *
+hone_made_advice(MemoryContext context, List **made, HoneFindingKind kind)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
 	HoneDatabaseAdvice *one = palloc0(sizeof(HoneDatabaseAdvice));
@@ -131,22 +132,22 @@ make_advice(MemoryContext context, List **made, HoneFindingKind kind)
 static void
 look_at_connections(MemoryContext context, List **made)
 {
-	int			rows = select_rows("SELECT since, extract(epoch FROM clock_timestamp() - since)::float8, sessions, session_p50_ms, session_mean_ms "
-								   "FROM " HONE_SCHEMA "._database_stats() "
-								   "WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())");
+	int			rows = hone_made_select("SELECT since, extract(epoch FROM clock_timestamp() - since)::float8, sessions, session_p50_ms, session_mean_ms "
+										"FROM " HONE_SCHEMA "._database_stats() "
+										"WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())");
 	HoneDatabaseAdvice *one;
 	double		rate;
 	int64		sessions;
 
 	if (rows == 0)
 		return;
-	sessions = integer_of(0, 3);
+	sessions = hone_made_integer(0, 3);
 	rate = sessions / Max(number_of(0, 2), 1);
 	if (sessions < CHURN_SESSIONS || rate < hone_advise_connection_rate ||
 		number_of(0, 4) > CHURN_MS)
 		return;
-	one = make_advice(context, made, HONE_FINDING_CONNECTIONS);
-	one->finding.first_seen = integer_of(0, 1);
+	one = hone_made_advice(context, made, HONE_FINDING_CONNECTIONS);
+	one->finding.first_seen = hone_made_integer(0, 1);
 	one->finding.calls = sessions;
 	one->advice.cost_ms = one->advice.saving_ms = sessions * CONNECT_MS;
 	hone_advice_set(&one->advice, &one->advice.summary,
@@ -165,25 +166,25 @@ look_at_connections(MemoryContext context, List **made)
 static void
 look_at_idle(MemoryContext context, List **made)
 {
-	int			rows = select_rows(psprintf("SELECT coalesce(quote_ident(a.usename), ''), extract(epoch FROM clock_timestamp() - a.state_change)::float8 * 1000, "
-											"a.pid::bigint, d.idle_in_transaction_time, a.application_name, a.state_change "
-											"FROM pg_stat_activity AS a JOIN pg_stat_database AS d USING (datid) "
-											"WHERE a.datname = current_database() AND a.backend_type = 'client backend' "
-											"AND a.state LIKE 'idle in transaction%%' AND a.pid <> pg_backend_pid() "
-											"AND a.state_change < clock_timestamp() - make_interval(secs => %d) "
-											"ORDER BY a.state_change", hone_advise_idle_in_transaction));
+	int			rows = hone_made_select(psprintf("SELECT coalesce(quote_ident(a.usename), ''), extract(epoch FROM clock_timestamp() - a.state_change)::float8 * 1000, "
+												 "a.pid::bigint, d.idle_in_transaction_time, a.application_name, a.state_change "
+												 "FROM pg_stat_activity AS a JOIN pg_stat_database AS d USING (datid) "
+												 "WHERE a.datname = current_database() AND a.backend_type = 'client backend' "
+												 "AND a.state LIKE 'idle in transaction%%' AND a.pid <> pg_backend_pid() "
+												 "AND a.state_change < clock_timestamp() - make_interval(secs => %d) "
+												 "ORDER BY a.state_change", hone_advise_idle_in_transaction));
 	HoneDatabaseAdvice *one;
 	bool		one_role = true;
 
 	if (rows == 0)
 		return;
-	one = make_advice(context, made, HONE_FINDING_IDLE);
+	one = hone_made_advice(context, made, HONE_FINDING_IDLE);
 	one->finding.calls = rows;
-	one->finding.first_seen = integer_of(0, 6);
+	one->finding.first_seen = hone_made_integer(0, 6);
 	for (int i = 0; i < rows; i++)
 	{
 		one->advice.cost_ms += number_of(i, 2);
-		one_role &= strcmp(text_of(i, 1), text_of(0, 1)) == 0;
+		one_role &= strcmp(hone_made_text(i, 1), hone_made_text(0, 1)) == 0;
 	}
 	one->advice.saving_ms = one->advice.cost_ms - rows * hone_advise_idle_in_transaction * 1000.0;
 	hone_advice_set(&one->advice, &one->advice.summary,
@@ -191,14 +192,14 @@ look_at_idle(MemoryContext context, List **made)
 					rows, number_of(0, 2) / 1000);
 	hone_evidence_integer(&one->advice, "sessions", rows);
 	hone_evidence_number(&one->advice, "longest_s", number_of(0, 2) / 1000);
-	hone_evidence_integer(&one->advice, "longest_pid", integer_of(0, 3));
-	hone_evidence_text(&one->advice, "longest_application", text_of(0, 5));
+	hone_evidence_integer(&one->advice, "longest_pid", hone_made_integer(0, 3));
+	hone_evidence_text(&one->advice, "longest_application", hone_made_text(0, 5));
 	hone_evidence_number(&one->advice, "idle_in_transaction_ms_ever", number_of(0, 4));
 	/* a role that was dropped has no name */
-	if (one_role && text_of(0, 1)[0] != '\0')
+	if (one_role && hone_made_text(0, 1)[0] != '\0')
 		hone_evidence_text(&one->advice, "for_role",
 						   psprintf("ALTER ROLE %s IN DATABASE %s SET idle_in_transaction_session_timeout = '%ds'",
-									text_of(0, 1), quote_identifier(get_database_name(MyDatabaseId)),
+									hone_made_text(0, 1), quote_identifier(get_database_name(MyDatabaseId)),
 									hone_advise_idle_in_transaction));
 	hone_advice_set(&one->advice, &one->advice.fix,
 					"ALTER DATABASE %s SET idle_in_transaction_session_timeout = '%ds'",
@@ -229,29 +230,29 @@ add_cache_evidence(HoneDatabaseAdvice *one, int row, double mb, bool timed)
 static void
 look_at_cache(MemoryContext context, List **made)
 {
-	int			rows = select_rows(psprintf("SELECT queryid, sum(calls)::bigint, sum(shared_blks_read)::float8 * current_setting('block_size')::int / 1048576, "
-											"sum(shared_blks_read)::float8 / sum(shared_blks_read + shared_blks_hit)::float8, "
-											"sum(total_exec_ms), sum(blk_read_ms), min(first_seen), max(last_seen) "
-											"FROM " HONE_SCHEMA ".query_stats(false) "
-											"WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND queryid <> 0 "
-											"GROUP BY queryid "
-											"HAVING sum(calls) >= " CACHE_CALLS " AND sum(shared_blks_read) > 0 "
-											"AND sum(shared_blks_read)::float8 * current_setting('block_size')::int / 1048576 >= %d "
-											"AND sum(shared_blks_read)::float8 / sum(shared_blks_read + shared_blks_hit)::float8 >= " CACHE_READ " "
-											"AND (sum(blk_read_ms) = 0 OR sum(blk_read_ms) >= " CACHE_TIME " * sum(total_exec_ms)) "
-											"ORDER BY 3 DESC LIMIT " CACHE_QUERIES, hone_advise_cache_read));
+	int			rows = hone_made_select(psprintf("SELECT queryid, sum(calls)::bigint, sum(shared_blks_read)::float8 * current_setting('block_size')::int / 1048576, "
+												 "sum(shared_blks_read)::float8 / sum(shared_blks_read + shared_blks_hit)::float8, "
+												 "sum(total_exec_ms), sum(blk_read_ms), min(first_seen), max(last_seen) "
+												 "FROM " HONE_SCHEMA ".query_stats(false) "
+												 "WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND queryid <> 0 "
+												 "GROUP BY queryid "
+												 "HAVING sum(calls) >= " CACHE_CALLS " AND sum(shared_blks_read) > 0 "
+												 "AND sum(shared_blks_read)::float8 * current_setting('block_size')::int / 1048576 >= %d "
+												 "AND sum(shared_blks_read)::float8 / sum(shared_blks_read + shared_blks_hit)::float8 >= " CACHE_READ " "
+												 "AND (sum(blk_read_ms) = 0 OR sum(blk_read_ms) >= " CACHE_TIME " * sum(total_exec_ms)) "
+												 "ORDER BY 3 DESC LIMIT " CACHE_QUERIES, hone_advise_cache_read));
 
 	for (int i = 0; i < rows; i++)
 	{
-		HoneDatabaseAdvice *one = make_advice(context, made, HONE_FINDING_CACHE);
+		HoneDatabaseAdvice *one = hone_made_advice(context, made, HONE_FINDING_CACHE);
 		double		mb = number_of(i, 3);
 		bool		timed = number_of(i, 6) > 0;
 
-		one->finding.key.queryid = (uint64) integer_of(i, 1);
+		one->finding.key.queryid = (uint64) hone_made_integer(i, 1);
 		one->finding.sample.truncated = true;	/* its identifier names it */
-		one->finding.calls = integer_of(i, 2);
-		one->finding.first_seen = integer_of(i, 7);
-		one->finding.last_seen = integer_of(i, 8);
+		one->finding.calls = hone_made_integer(i, 2);
+		one->finding.first_seen = hone_made_integer(i, 7);
+		one->finding.last_seen = hone_made_integer(i, 8);
 		one->advice.cost_ms = number_of(i, 5);
 		one->advice.saving_ms = number_of(i, 6);
 		hone_advice_set(&one->advice, &one->advice.summary,
@@ -263,38 +264,46 @@ look_at_cache(MemoryContext context, List **made)
 	}
 }
 
+/* Each by itself: what one cannot read costs the others nothing. */
+static void (*const looks[]) (MemoryContext context, List **made) =
+{
+	look_at_connections,
+		look_at_idle,
+		look_at_cache,
+		hone_storage_look,
+};
+
 static void
-look_at_all(MemoryContext context, List **made)
+look(int which, MemoryContext context, List **made)
 {
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		return;
-	look_at_connections(context, made);
-	look_at_idle(context, made);
-	look_at_cache(context, made);
+	looks[which] (context, made);
 	SPI_finish();
 }
 
-List *
-hone_advice_database(void)
+static void
+look_safely(int which, List **made)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData  *volatile error = NULL;
-	List	   *made = NIL;
+	int			before = list_length(*made);
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);
 	PG_TRY();
 	{
-		look_at_all(caller, &made);
+		look(which, caller, made);
 	}
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(caller);
 		error = CopyErrorData();
 		FlushErrorState();
+		*made = list_truncate(*made, before);
 	}
 	PG_END_TRY();
 	RollbackAndReleaseCurrentSubTransaction();
@@ -302,5 +311,14 @@ hone_advice_database(void)
 	CurrentResourceOwner = owner;
 	if (error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		ReThrowError(error);
+}
+
+List *
+hone_advice_database(void)
+{
+	List	   *made = NIL;
+
+	for (int i = 0; i < lengthof(looks); i++)
+		look_safely(i, &made);
 	return made;
 }

@@ -48,6 +48,9 @@ typedef enum HoneFindingKind
 	HONE_FINDING_CONNECTIONS,	/* from here on made when they are read */
 	HONE_FINDING_IDLE,
 	HONE_FINDING_CACHE,
+	HONE_FINDING_COLD,
+	HONE_FINDING_HOT,
+	HONE_FINDING_PARTITION,
 	HONE_FINDING_KINDS			/* one more than the last */
 } HoneFindingKind;
 

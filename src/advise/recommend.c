@@ -79,6 +79,9 @@ static const AdviceKind advice_kinds[HONE_FINDING_KINDS] = {
 	[HONE_FINDING_CONNECTIONS] = {"connection_churn", NULL, true},
 	[HONE_FINDING_IDLE] = {"idle_in_transaction", NULL, true},
 	[HONE_FINDING_CACHE] = {"low_cache_hit", NULL, true},
+	[HONE_FINDING_COLD] = {"cold_but_read", NULL, true},
+	[HONE_FINDING_HOT] = {"hot_but_idle", NULL, true},
+	[HONE_FINDING_PARTITION] = {"partition_candidate", NULL, true},
 };
 
 static const char *
@@ -313,7 +316,7 @@ put_recommendation(ReturnSetInfo *rsinfo, const HoneFinding *finding,
 
 	values[i++] = Int64GetDatum(hone_finding_id(&finding->key));
 	values[i++] = CStringGetTextDatum(kind_name(finding->key.kind));
-	values[i++] = CStringGetTextDatum(severity(advice->saving_ms));
+	values[i++] = CStringGetTextDatum(advice->severity ? advice->severity : severity(advice->saving_ms));
 	nulls[i] = !OidIsValid(finding->key.relid);
 	values[i++] = ObjectIdGetDatum(finding->key.relid);
 	nulls[i] = queryid == 0;
@@ -341,7 +344,7 @@ is_worth_advice(Oid relid)
 		get_rel_namespace(relid) != hone_schema_oid();
 }
 
-/* What is not in the table of findings: about the database as a whole. */
+/* What is not in the table of findings: about the database, or how it is stored. */
 static void
 recommend_for_database(ReturnSetInfo *rsinfo)
 {

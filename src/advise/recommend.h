@@ -31,6 +31,7 @@ typedef struct HoneAdvice
 	bool		drop;			/* not worth showing, or mended since */
 	double		cost_ms;
 	double		saving_ms;
+	const char *severity;		/* NULL: by saving_ms */
 	char	   *summary;
 	char	   *fix;			/* NULL: none; see no_fix */
 	char	   *no_fix;			/* why, for the evidence */
@@ -69,7 +70,7 @@ extern void hone_advice_memory(const HoneFinding *finding,
 extern void hone_advice_statistics(const HoneFinding *finding,
 								   const HoneReader *reader, HoneAdvice *advice);
 
-/* ---- what no statement has, made when it is read (advice_database.c) ---- */
+/* ---- what no statement has, made when it is read (made.h) ---- */
 
 typedef struct HoneDatabaseAdvice
 {

@@ -11,18 +11,37 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/syscache.h"
 
 #include "common/owner.h"
+#include "compat/compat.h"
+
+/* May this role execute the function that stands for it? */
+static bool
+is_admin(Oid role)
+{
+	oidvector  *none = buildoidvector(NULL, 0);
+	Oid			schema = get_namespace_oid("hone", true);
+	Oid			function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+										   CStringGetDatum("may_administer"), PointerGetDatum(none),
+										   ObjectIdGetDatum(schema));
+
+	pfree(none);
+	return OidIsValid(function) && hone_may_execute(function, role);
+}
 
 bool
 hone_is_owner(Oid relid, Oid role)
 {
 	Oid			owner = hone_relation_owner(relid);
 
-	return OidIsValid(owner) && has_privs_of_role(role, owner);
+	return OidIsValid(owner) && (has_privs_of_role(role, owner) || is_admin(role));
 }
 
 void
@@ -34,7 +53,7 @@ hone_require_owner(Oid relid, Oid role)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be owner of relation \"%s\"", name),
-				 errhint("Only the owner of a table may change how it is stored: run it as that role.")));
+				 errhint("Only the owner of a table, and who may execute hone.may_administer(), may change how it is stored.")));
 }
 
 void

@@ -18,7 +18,10 @@ typedef struct HoneRole
 	int			guc_level;
 } HoneRole;
 
-/* Raise 42501 unless role may do what the relation's owner may. */
+/*
+ * Raise 42501 unless role may do what the relation's owner may, or may execute
+ * hone.may_administer().
+ */
 extern void hone_require_owner(Oid relid, Oid role);
 
 /* The same as a question; false also when the relation is gone. */

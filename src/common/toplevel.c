@@ -19,6 +19,8 @@
 #include "postmaster/bgworker.h"
 #include "storage/dsm.h"
 #include "storage/ipc.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
@@ -27,15 +29,21 @@
 #include "utils/portal.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
 
 #include "common/toplevel.h"
 #include "common/worker.h"
+
+/* How often a command with patience looks whether it queues for a table. */
+#define QUEUE_LOOK_MS	20
 
 typedef struct ToplevelRequest
 {
 	Oid			dbid;
 	Oid			userid;
 	int			lock_timeout_ms;
+	int			patience_ms;
 	bool		done;			/* written last, read after the worker's end */
 	char		sql[HONE_TOPLEVEL_SQL_MAX];
 	int			sqlstate;		/* of the error */
@@ -43,6 +51,8 @@ typedef struct ToplevelRequest
 } ToplevelRequest;
 
 PGDLLEXPORT void hone_toplevel_main(Datum main_arg);
+
+static int	queue_timeout_ms;	/* of this worker's command */
 
 /*
  * As exec_simple_query() does it, without a client.
@@ -95,6 +105,40 @@ hone_toplevel_execute(const char *sql)
 	MemoryContextDelete(context);
 }
 
+/*
+ * lock_timeout cannot tell a wait for a transaction, which nobody minds, from a
+ * queue for a table, behind which others wait. So where it is long, this timer
+ * ends the latter, as PostgreSQL's own does. waitLock is ours, set and reset by
+ * this process or while it sleeps; what it points to is in shared memory.
+ */
+static void
+end_long_queueing(void)
+{
+	LOCK	   *lock = *(LOCK * volatile *) &MyProc->waitLock;
+	TimestampTz since = (TimestampTz) pg_atomic_read_u64(&MyProc->waitStart);
+
+	if (lock != NULL && lock->tag.locktag_type == LOCKTAG_RELATION && since != 0 &&
+		TimestampDifferenceExceeds(since, GetCurrentTimestamp(), queue_timeout_ms))
+		kill(MyProcPid, SIGINT);
+}
+
+static void
+limit_waits(int lock_timeout_ms, int patience_ms)
+{
+	if (lock_timeout_ms == 0 || patience_ms <= lock_timeout_ms)
+	{
+		hone_worker_pin_timeouts(lock_timeout_ms);
+		return;
+	}
+	hone_worker_pin_timeouts(patience_ms);
+	/* each look would be one more line */
+	SetConfigOption("log_lock_waits", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	queue_timeout_ms = lock_timeout_ms;
+	enable_timeout_every(RegisterTimeout(USER_TIMEOUT, end_long_queueing),
+						 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), QUEUE_LOOK_MS),
+						 QUEUE_LOOK_MS);
+}
+
 void
 hone_toplevel_main(Datum main_arg)
 {
@@ -116,11 +160,11 @@ hone_toplevel_main(Datum main_arg)
 	 * superuser and become the role. No security context: VACUUM and DETACH
 	 * CONCURRENTLY begin transactions of their own, which must not have one.
 	 * Not all commands restrict what they call of the table's owner: DETACH
-	 * evaluates constants in CHECK constraints. PostgreSQL would let that code
-	 * go back to the role that connected, so this way is closed.
+	 * evaluates constants in CHECK constraints. PostgreSQL would let that
+	 * code go back to the role that connected, so this way is closed.
 	 */
 	BackgroundWorkerInitializeConnectionByOid(request->dbid, InvalidOid, 0);
-	hone_worker_pin_timeouts(request->lock_timeout_ms);
+	limit_waits(request->lock_timeout_ms, request->patience_ms);
 	StartTransactionCommand();
 	SetSessionAuthorization(request->userid, superuser_arg(request->userid));
 	CommitTransactionCommand();
@@ -159,7 +203,7 @@ end_worker(int code, Datum handle)
 
 char *
 hone_toplevel_run(Oid dbid, Oid userid, const char *sql, int lock_timeout_ms,
-				  int *sqlstate)
+				  int patience_ms, int *sqlstate)
 {
 	dsm_segment *segment;
 	ToplevelRequest *request;
@@ -179,6 +223,7 @@ hone_toplevel_run(Oid dbid, Oid userid, const char *sql, int lock_timeout_ms,
 	request->dbid = dbid;
 	request->userid = userid;
 	request->lock_timeout_ms = lock_timeout_ms;
+	request->patience_ms = patience_ms;
 	strlcpy(request->sql, sql, sizeof(request->sql));
 
 	hone_worker_describe(&worker, "pg_hone command", "hone_toplevel_main");

@@ -22,14 +22,16 @@
  *
  * sql: one command, at most HONE_TOPLEVEL_SQL_MAX - 1 bytes, with every name
  * schema-qualified (search_path is pg_catalog there). lock_timeout_ms: for
- * the command's locks, 0 = wait.
+ * the command's locks of tables, which others queue behind, 0 = wait;
+ * patience_ms: for each transaction whose end it waits for, if that is longer.
  * Returns NULL when it succeeded, else what went wrong (palloc'd), also when
- * no worker slot was free; *sqlstate is that of the command's error, or 0.
- * Throws only on query cancel. The caller must hold no lock and no snapshot the
- * command could wait for.
+ * no worker slot was free; *sqlstate is that of the command's error, or 0
+ * (57014 when a lock of a table took too long and patience_ms is longer).
+ * Throws only on query cancel. The caller must hold no lock, and no snapshot,
+ * that the command could wait for.
  */
 extern char *hone_toplevel_run(Oid dbid, Oid userid, const char *sql,
-							   int lock_timeout_ms, int *sqlstate);
+							   int lock_timeout_ms, int patience_ms, int *sqlstate);
 
 /*
  * Run one command as a client's statement in this background worker, which

@@ -45,7 +45,11 @@
 #if PG_VERSION_NUM >= 160000
 #define hone_may_create_in_tablespace(tablespace, role) \
 	(object_aclcheck(TableSpaceRelationId, tablespace, role, ACL_CREATE) == ACLCHECK_OK)
+#define hone_may_execute(function, role) \
+	(object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE) == ACLCHECK_OK)
 #else
+#define hone_may_execute(function, role) \
+	(pg_proc_aclcheck(function, role, ACL_EXECUTE) == ACLCHECK_OK)
 #define hone_may_create_in_tablespace(tablespace, role) \
 	(pg_tablespace_aclcheck(tablespace, role, ACL_CREATE) == ACLCHECK_OK)
 #endif

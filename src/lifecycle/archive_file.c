@@ -71,7 +71,10 @@ bound_text(Oid relid)
 	char	   *string = NULL;
 
 	if (!HeapTupleIsValid(tuple))
+	{
 		hone_report_missing(relid);
+		return NULL;
+	}
 	if (((Form_pg_class) GETSTRUCT(tuple))->relispartition)
 		bound = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relpartbound, &isnull);
 	if (!isnull)

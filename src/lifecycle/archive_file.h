@@ -70,7 +70,7 @@ extern void hone_archive_read_manifest(const char *name,
 									   HoneArchiveManifest *manifest);
 
 /*
- * Verify an archive, then load its rows into a table that has its columns, in
+ * Compare an archive's checksum, then load its rows into a table that has its columns, in
  * any order, and no others but generated ones: else 42804. Returns the number
  * of rows. Triggers fire as with COPY: there should be none. 'freeze': rows
  * are frozen at once where COPY could; a snapshot from before sees them then.

@@ -442,7 +442,7 @@ read_members(ManifestReader *in, HoneArchiveManifest *manifest)
 
 /* The bytes of the file, with a zero after them. */
 static char *
-read_bytes(const char *path, Size *size)
+read_bytes(const char *path, const char *shown, Size *size)
 {
 	int			fd = OpenTransientFile(path, O_RDONLY | O_NOFOLLOW | PG_BINARY);
 	struct stat status;
@@ -454,7 +454,7 @@ read_bytes(const char *path, Size *size)
 				(errcode_for_file_access(),
 				 errmsg("could not open file \"%s\": %m", path)));
 	if (!S_ISREG(status.st_mode) || status.st_size > MANIFEST_LIMIT)
-		refuse(path, "it is no manifest");
+		refuse(shown, "it is no manifest");
 	*size = status.st_size;
 	bytes = palloc(*size + 1);
 	got = read(fd, bytes, *size);
@@ -463,7 +463,7 @@ read_bytes(const char *path, Size *size)
 				(errcode_for_file_access(),
 				 errmsg("could not read file \"%s\": %m", path)));
 	if ((Size) got != *size)
-		refuse(path, "it ends too early");
+		refuse(shown, "it ends too early");
 	bytes[*size] = '\0';
 	CloseTransientFile(fd);
 	return bytes;
@@ -521,15 +521,15 @@ parse(const char *path, const char *bytes, Size size, HoneArchiveManifest *manif
 }
 
 void
-hone_archive_manifest_read(const char *path, const char *name,
-						   HoneArchiveManifest *manifest)
+hone_archive_manifest_read(const char *path, const char *shown,
+						   const char *name, HoneArchiveManifest *manifest)
 {
 	Size		size;
-	char	   *bytes = read_bytes(path, &size);
+	char	   *bytes = read_bytes(path, shown, &size);
 
 	memset(manifest, 0, sizeof(*manifest));
 	manifest->file.name = pstrdup(name);
-	check_sum(path, bytes, size, manifest->file.manifest_sha256);
-	parse(path, bytes, size, manifest);
+	check_sum(shown, bytes, size, manifest->file.manifest_sha256);
+	parse(shown, bytes, size, manifest);
 	pfree(bytes);
 }

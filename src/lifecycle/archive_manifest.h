@@ -83,11 +83,12 @@ extern void hone_archive_manifest_print(HoneArchiveManifest *manifest,
 										StringInfo out);
 
 /*
- * Read a manifest, everything in it checked. 'name' is the archive's. Raises
- * XX001 with the path for one that is damaged, 0A000 for a later format, the
+ * Read a manifest, everything in it checked. 'name' is the archive's,
+ * 'shown' stands for the path in messages about damage. Raises XX001 for one that is damaged, 0A000 for a later format, the
  * file system's own SQLSTATE for one that cannot be read.
  */
-extern void hone_archive_manifest_read(const char *path, const char *name,
+extern void hone_archive_manifest_read(const char *path, const char *shown,
+									   const char *name,
 									   HoneArchiveManifest *manifest);
 
 #endif							/* HONE_LIFECYCLE_ARCHIVE_MANIFEST_H */

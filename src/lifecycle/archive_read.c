@@ -3,9 +3,9 @@
  * archive_read.c
  *	  Archives of partitions: verified, loaded (see archive_file.h).
  *
- * The same bytes are read twice for a load: nothing is inserted before the
- * whole archive was found to be what was written, and what is inserted is
- * compared once more.
+ * A load first compares the checksum of the compressed file: nothing is inserted
+ * before it is, byte for byte, the file that was read back when it was written.
+ * While it is loaded the same bytes are summed once more.
  *
  *-------------------------------------------------------------------------
  */
@@ -79,19 +79,27 @@ compare_manifest(ReadJob *job)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("archive manifest \"%s\" is not the one that was written",
-						job->copy.manifest)));
+						job->copy.shown_manifest)));
 }
 
 static void
-compare_sums(ReadJob *job, const HoneArchiveSums *sums)
+compare_file(ReadJob *job, const HoneArchiveSums *sums)
 {
 	const HoneArchiveFile *file = &job->manifest->file;
-	const char *path = job->copy.file;
+	const char *path = job->copy.shown_file;
 
 	if (sums->bytes != file->bytes)
 		refuse(path, "its size is another");
 	if (strcmp(sums->sha256, file->sha256) != 0)
 		refuse(path, "its checksum is another");
+}
+
+static void
+compare_text(ReadJob *job, const HoneArchiveSums *sums)
+{
+	const HoneArchiveFile *file = &job->manifest->file;
+	const char *path = job->copy.shown_file;
+
 	if (sums->raw_bytes != file->raw_bytes ||
 		strcmp(sums->text_sha256, file->text_sha256) != 0)
 		refuse(path, "its text is another");
@@ -102,7 +110,8 @@ compare_sums(ReadJob *job, const HoneArchiveSums *sums)
 static void
 read_through(ReadJob *job)
 {
-	HoneArchiveReader *reader = hone_archive_reader_open(job->copy.file);
+	HoneArchiveReader *reader = hone_archive_reader_open(job->copy.file,
+														 job->copy.shown_file, true);
 	HoneArchiveSums sums;
 	char	   *text = palloc(PIECE);
 
@@ -110,7 +119,8 @@ read_through(ReadJob *job)
 		CHECK_FOR_INTERRUPTS();
 	hone_archive_reader_close(reader, &sums);
 	pfree(text);
-	compare_sums(job, &sums);
+	compare_file(job, &sums);
+	compare_text(job, &sums);
 }
 
 /* ------------------------------------------------------------------------
@@ -225,6 +235,9 @@ load(ReadJob *job)
 	bool		snapshot = !ActiveSnapshotSet();
 	char		rest;
 
+	hone_archive_sum_file(job->copy.file, job->copy.shown_file, &sums);
+	compare_file(job, &sums);
+
 	if (loading != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
@@ -234,10 +247,10 @@ load(ReadJob *job)
 	PG_TRY();
 	{
 		loading_limit = job->manifest->file.raw_bytes;
-		loading = hone_archive_reader_open(job->copy.file);
+		loading = hone_archive_reader_open(job->copy.file, job->copy.shown_file, false);
 		copy_rows(job);
 		if (hone_archive_reader_get(loading, &rest, 1, loading_limit) != 0)
-			refuse(job->copy.file, "COPY took only a part of it");
+			refuse(job->copy.shown_file, "COPY took only a part of it");
 		hone_archive_reader_close(loading, &sums);
 	}
 	PG_FINALLY();
@@ -245,12 +258,12 @@ load(ReadJob *job)
 		loading = NULL;
 	}
 	PG_END_TRY();
-	compare_sums(job, &sums);
+	compare_file(job, &sums);
 	if (job->rows != job->manifest->file.rows)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("archive file \"%s\" has " INT64_FORMAT " rows, but " INT64_FORMAT " were loaded into \"%s\"",
-						job->copy.file, job->manifest->file.rows, job->rows,
+						job->copy.shown_file, job->manifest->file.rows, job->rows,
 						RelationGetRelationName(job->into)),
 				 errhint("The table to load into must have no trigger that leaves rows out.")));
 	if (snapshot)
@@ -268,11 +281,11 @@ do_job(ReadJob *job, const char *name)
 	int			settings = hone_archive_pin_settings(HONE_ARCHIVE_MONETARY);
 
 	hone_archive_copy_fetch(&job->copy, name);
-	hone_archive_manifest_read(job->copy.manifest, name, job->manifest);
+	hone_archive_manifest_read(job->copy.manifest, job->copy.shown_manifest, name, job->manifest);
 	compare_manifest(job);
 	if (job->aim == READ_AND_LOAD)
 		compare_columns(job);
-	if (job->aim != READ_MANIFEST)
+	if (job->aim == READ_ALL)
 		read_through(job);
 	AtEOXact_GUC(false, settings);
 	if (job->aim == READ_AND_LOAD)

@@ -9,11 +9,16 @@
  * stream lives. Descriptors are those of the transaction, which closes them
  * after an error.
  *
+ * At fast levels zstd compresses in threads of its own where it can: rows are
+ * printed meanwhile. They run nothing but zstd's code, and no signal handler:
+ * signals are blocked while they are started.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
@@ -29,6 +34,17 @@
 
 /* What has been written so far is handed to the disk each so many bytes. */
 #define FLUSH_BYTES		(8 * 1024 * 1024)
+
+/*
+ * zstd's threads at the fast levels: at level 3 one does not keep up with the
+ * printing of rows. A thread finishes the job in hand before it can be
+ * stopped, and a job keeps its input and output in memory: so they are small.
+ * At higher levels a job begins with its whole window anew, and would take
+ * long; there all is done in small steps here.
+ */
+#define WORKERS			2
+#define WORKERS_LEVEL	6
+#define WORKERS_JOB		(2 * 1024 * 1024)
 
 struct HoneArchiveWriter
 {
@@ -51,6 +67,7 @@ struct HoneArchiveReader
 	MemoryContext context;
 	MemoryContextCallback release;
 	char	   *path;
+	char	   *shown;
 	int			fd;
 	ZSTD_DCtx  *decompressor;
 	pg_cryptohash_ctx *text_hash;
@@ -143,42 +160,6 @@ set_parameter(ZSTD_CCtx *compressor, ZSTD_cParameter parameter, int value)
 						ZSTD_getErrorName(result))));
 }
 
-HoneArchiveWriter *
-hone_archive_writer_open(const char *path, int level)
-{
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "pg_hone archive writer",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext before = MemoryContextSwitchTo(context);
-	HoneArchiveWriter *writer = palloc0(sizeof(HoneArchiveWriter));
-
-	writer->context = context;
-	writer->path = pstrdup(path);
-	writer->release.func = release_compressor;
-	writer->release.arg = writer;
-	MemoryContextRegisterResetCallback(context, &writer->release);
-	writer->compressor = ZSTD_createCCtx();
-	if (writer->compressor == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
-	set_parameter(writer->compressor, ZSTD_c_compressionLevel, level);
-	set_parameter(writer->compressor, ZSTD_c_checksumFlag, 1);
-	writer->size = ZSTD_CStreamOutSize();
-	writer->buffer = palloc(writer->size);
-	writer->text_hash = hash_begin();
-	writer->file_hash = hash_begin();
-	writer->fd = OpenTransientFilePerm(path,
-									   O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | PG_BINARY,
-									   pg_file_create_mode);
-	if (writer->fd < 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not create file \"%s\": %m", path)));
-	MemoryContextSwitchTo(before);
-	return writer;
-}
-
 static void
 write_out(HoneArchiveWriter *writer, const char *bytes, Size size)
 {
@@ -237,6 +218,70 @@ compress(HoneArchiveWriter *writer, const char *text, Size size,
 	} while (!done);
 }
 
+/*
+ * Its threads are made at the first call.
+ */
+static void
+start_compressor(HoneArchiveWriter *writer, int level)
+{
+	sigset_t	all;
+	sigset_t	before;
+
+	/* fails where the library has no threads */
+	if (level > WORKERS_LEVEL ||
+		ZSTD_isError(ZSTD_CCtx_setParameter(writer->compressor, ZSTD_c_nbWorkers, WORKERS)))
+		return;
+	set_parameter(writer->compressor, ZSTD_c_jobSize, WORKERS_JOB);
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	PG_TRY();
+	{
+		compress(writer, NULL, 0, ZSTD_e_continue);
+	}
+	PG_FINALLY();
+	{
+		sigprocmask(SIG_SETMASK, &before, NULL);
+	}
+	PG_END_TRY();
+}
+
+HoneArchiveWriter *
+hone_archive_writer_open(const char *path, int level)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "pg_hone archive writer",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext before = MemoryContextSwitchTo(context);
+	HoneArchiveWriter *writer = palloc0(sizeof(HoneArchiveWriter));
+
+	writer->context = context;
+	writer->path = pstrdup(path);
+	writer->release.func = release_compressor;
+	writer->release.arg = writer;
+	MemoryContextRegisterResetCallback(context, &writer->release);
+	writer->compressor = ZSTD_createCCtx();
+	if (writer->compressor == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	set_parameter(writer->compressor, ZSTD_c_compressionLevel, level);
+	set_parameter(writer->compressor, ZSTD_c_checksumFlag, 1);
+	writer->size = ZSTD_CStreamOutSize();
+	writer->buffer = palloc(writer->size);
+	writer->text_hash = hash_begin();
+	writer->file_hash = hash_begin();
+	writer->fd = OpenTransientFilePerm(path,
+									   O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | PG_BINARY,
+									   pg_file_create_mode);
+	if (writer->fd < 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not create file \"%s\": %m", path)));
+	MemoryContextSwitchTo(before);
+	start_compressor(writer, level);
+	return writer;
+}
+
 void
 hone_archive_writer_put(HoneArchiveWriter *writer, const char *text, Size size)
 {
@@ -281,11 +326,11 @@ refuse_bytes(HoneArchiveReader *reader, const char *why)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("archive file \"%s\" is damaged: %s", reader->path, why)));
+			 errmsg("archive file \"%s\" is damaged: %s", reader->shown, why)));
 }
 
 HoneArchiveReader *
-hone_archive_reader_open(const char *path)
+hone_archive_reader_open(const char *path, const char *shown, bool sum_text)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "pg_hone archive reader",
@@ -295,6 +340,7 @@ hone_archive_reader_open(const char *path)
 
 	reader->context = context;
 	reader->path = pstrdup(path);
+	reader->shown = pstrdup(shown);
 	reader->release.func = release_decompressor;
 	reader->release.arg = reader;
 	MemoryContextRegisterResetCallback(context, &reader->release);
@@ -306,7 +352,8 @@ hone_archive_reader_open(const char *path)
 	reader->size = ZSTD_DStreamInSize();
 	reader->buffer = palloc(reader->size);
 	reader->in.src = reader->buffer;
-	reader->text_hash = hash_begin();
+	if (sum_text)
+		reader->text_hash = hash_begin();
 	reader->file_hash = hash_begin();
 	reader->fd = OpenTransientFile(path, O_RDONLY | O_NOFOLLOW | PG_BINARY);
 	if (reader->fd < 0)
@@ -344,10 +391,14 @@ read_in(HoneArchiveReader *reader)
 static int64
 count_lines(const char *text, Size size)
 {
+	const char *end = text + size;
 	int64		lines = 0;
 
-	for (Size i = 0; i < size; i++)
-		lines += text[i] == '\n';
+	while ((text = memchr(text, '\n', end - text)) != NULL)
+	{
+		lines++;
+		text++;
+	}
 	return lines;
 }
 
@@ -380,9 +431,12 @@ hone_archive_reader_get(HoneArchiveReader *reader, char *text, Size size,
 			reader->in.pos == reader->in.size && !read_in(reader))
 			refuse_bytes(reader, reader->bytes == 0 ? "it is empty" : "it ends too early");
 	}
-	hash_add(reader->text_hash, text, out.pos);
 	reader->raw_bytes += out.pos;
-	reader->lines += count_lines(text, out.pos);
+	if (reader->text_hash != NULL)
+	{
+		hash_add(reader->text_hash, text, out.pos);
+		reader->lines += count_lines(text, out.pos);
+	}
 	if (reader->raw_bytes > limit)
 		refuse_bytes(reader, "it holds more than was written");
 	if (reader->frame_ended && !reader->ended)
@@ -390,17 +444,37 @@ hone_archive_reader_get(HoneArchiveReader *reader, char *text, Size size,
 	return out.pos;
 }
 
-void
-hone_archive_reader_close(HoneArchiveReader *reader, HoneArchiveSums *sums)
+/*
+ * What was read is the file's, whole or not.
+ */
+static void
+close_reader(HoneArchiveReader *reader, HoneArchiveSums *sums)
 {
-	if (!reader->ended)
-		elog(ERROR, "an archive file was not read to its end");
 	CloseTransientFile(reader->fd);
 	memset(sums, 0, sizeof(*sums));
 	sums->raw_bytes = reader->raw_bytes;
 	sums->bytes = reader->bytes;
 	sums->lines = reader->lines;
-	hash_end(reader->text_hash, sums->text_sha256);
+	if (reader->text_hash != NULL)
+		hash_end(reader->text_hash, sums->text_sha256);
 	hash_end(reader->file_hash, sums->sha256);
 	MemoryContextDelete(reader->context);
+}
+
+void
+hone_archive_reader_close(HoneArchiveReader *reader, HoneArchiveSums *sums)
+{
+	if (!reader->ended)
+		elog(ERROR, "an archive file was not read to its end");
+	close_reader(reader, sums);
+}
+
+void
+hone_archive_sum_file(const char *path, const char *shown, HoneArchiveSums *sums)
+{
+	HoneArchiveReader *reader = hone_archive_reader_open(path, shown, false);
+
+	while (read_in(reader))
+		 /* the sum is all that is wanted */ ;
+	close_reader(reader, sums);
 }

@@ -49,9 +49,17 @@ extern void hone_archive_writer_close(HoneArchiveWriter *writer,
 
 /*
  * Opens a regular file, no symbolic link. Its pages are read from the disk,
- * where the system can be asked to forget them.
+ * where the system can be asked to forget them. 'shown' stands for the path
+ * in messages about damage. Without 'sum_text' the text's checksum and lines are
+ * left out: for who has compared the file's.
  */
-extern HoneArchiveReader *hone_archive_reader_open(const char *path);
+extern HoneArchiveReader *hone_archive_reader_open(const char *path,
+												   const char *shown,
+												   bool sum_text);
+
+/* Size and checksum of the compressed file alone. */
+extern void hone_archive_sum_file(const char *path, const char *shown,
+								  HoneArchiveSums *sums);
 
 /*
  * Up to 'size' bytes of text; 0 at the end, when the file is complete and ends

@@ -389,10 +389,12 @@ set_paths(HoneArchiveCopy *copy, const char *name, bool staged,
 	{
 		copy->file = copy->new_file = staged_path(staged_as, "");
 		copy->manifest = copy->new_manifest = staged_path(staged_as, HONE_MANIFEST_SUFFIX);
+		copy->shown_file = copy->name;
+		copy->shown_manifest = psprintf("%s%s", name, HONE_MANIFEST_SUFFIX);
 		return;
 	}
-	copy->file = path_of(name, "");
-	copy->manifest = path_of(name, HONE_MANIFEST_SUFFIX);
+	copy->file = copy->shown_file = path_of(name, "");
+	copy->manifest = copy->shown_manifest = path_of(name, HONE_MANIFEST_SUFFIX);
 	copy->new_file = path_of(name, NEW_SUFFIX);
 	copy->new_manifest = path_of(name, HONE_MANIFEST_SUFFIX NEW_SUFFIX);
 }
@@ -427,10 +429,10 @@ hone_archive_copy_publish(HoneArchiveCopy *copy)
 {
 	if (copy->staged)
 	{
-		char	   *manifest = psprintf("%s%s", copy->name, HONE_MANIFEST_SUFFIX);
-
-		hone_archive_run_command("archive command", archive_command, copy->file, copy->name);
-		hone_archive_run_command("archive command", archive_command, copy->manifest, manifest);
+		hone_archive_run_command("archive command", archive_command,
+								 copy->file, copy->shown_file);
+		hone_archive_run_command("archive command", archive_command,
+								 copy->manifest, copy->shown_manifest);
 		hone_archive_copy_release(copy);
 		return;
 	}
@@ -461,8 +463,8 @@ hone_archive_copy_fetch(HoneArchiveCopy *copy, const char *name)
 	if (copy->staged)
 	{
 		prepare_staging();
-		fetch(copy->file, name);
-		fetch(copy->manifest, psprintf("%s%s", name, HONE_MANIFEST_SUFFIX));
+		fetch(copy->file, copy->shown_file);
+		fetch(copy->manifest, copy->shown_manifest);
 		return;
 	}
 	check_folder(name, false);

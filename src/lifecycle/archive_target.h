@@ -22,6 +22,8 @@ typedef struct HoneArchiveCopy
 	bool		published;		/* file and manifest have their final names */
 	char	   *file;			/* paths */
 	char	   *manifest;
+	char	   *shown_file;		/* the same in messages */
+	char	   *shown_manifest;
 	char	   *new_file;		/* the same before they are complete */
 	char	   *new_manifest;
 } HoneArchiveCopy;

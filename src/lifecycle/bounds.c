@@ -14,6 +14,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "access/htup_details.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
@@ -23,10 +25,12 @@
 #include "datatype/timestamp.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "nodes/primnodes.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
+#include "utils/datetime.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -223,6 +227,126 @@ hone_key_instant(Datum value, Oid type, const char *epoch)
 	}
 }
 
+/* ------------------------------------------------------------------------
+ * The inverse
+ * ------------------------------------------------------------------------
+ */
+
+/* Units since 1970, rounded down; false where there are too many for int64. */
+static bool
+units_of(TimestampTz instant, Epoch epoch, int64 *units)
+{
+	int64		since = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	int64		usecs;
+	int64		unit = epoch == EPOCH_S ? USECS_PER_SEC : epoch == EPOCH_US || epoch == EPOCH_NS ? 1 : 1000;
+
+	if (pg_add_s64_overflow(instant, since, &usecs))
+		return false;
+	*units = usecs / unit - (usecs % unit < 0 ? 1 : 0);
+	return epoch != EPOCH_NS || !pg_mul_s64_overflow(usecs, 1000, units);
+}
+
+static char *
+number_key(TimestampTz instant, Oid type, const char *epoch)
+{
+	int64		units;
+
+	if (!units_of(instant, read_epoch(epoch), &units) ||
+		(type == INT4OID && (units < PG_INT32_MIN || units > PG_INT32_MAX)))
+		return NULL;
+	return psprintf(INT64_FORMAT, units);
+}
+
+/* In the order of bytes: lower case, unless the other bound is not so. */
+static void
+write_like(char *key, int shortest, const char *like, bool upper)
+{
+	bool		hyphens = like == NULL || strchr(like, '-') != NULL;
+	int			len = 0;
+
+	for (const char *c = like; c != NULL && *c != '\0'; c++)
+	{
+		if (isalpha((unsigned char) *c))
+			upper = isupper((unsigned char) *c) != 0;
+	}
+	for (const char *c = key; *c != '\0'; c++)
+	{
+		if (*c != '-' || hyphens)
+			key[len++] = upper ? pg_toupper((unsigned char) *c) : pg_tolower((unsigned char) *c);
+	}
+	if (like != NULL && strlen(like) < len)
+		len = Max(strlen(like), shortest);
+	key[len] = '\0';
+}
+
+/* Text of a uuid or a ULID with these 48 bits. */
+static char *
+bits_key(TimestampTz instant, Oid type, const char *epoch, const char *like)
+{
+	static const char base32[] = "0123456789abcdefghjkmnpqrstvwxyz";
+	int64		bits;
+	char	   *key;
+
+	if (!units_of(instant, EPOCH_BITS, &bits) || bits < 0 || bits >> 48 != 0)
+		return NULL;
+	if (type != UUIDOID && strcmp(epoch, "ulid") == 0)
+	{
+		key = pstrdup("00000000000000000000000000");
+		for (int i = 9; i >= 0; i--, bits >>= 5)
+			key[i] = base32[bits & 31];
+		write_like(key, 10, like, true);
+		return key;
+	}
+	key = psprintf("%08x-%04x-0000-0000-000000000000", (unsigned) (bits >> 16),
+				   (unsigned) (bits & 0xFFFF));
+	if (type != UUIDOID)
+		write_like(key, 13, like, false);
+	return key;
+}
+
+static char *
+calendar_key(TimestampTz instant, Oid type)
+{
+	char		buf[MAXDATELEN + 1];
+	struct pg_tm tm;
+	fsec_t		fsec;
+
+	if (timestamp2tm(instant, NULL, &tm, &fsec, NULL, NULL) != 0)
+		return NULL;
+	if (type == DATEOID)
+		EncodeDateOnly(&tm, USE_ISO_DATES, buf);
+	else
+	{
+		tm.tm_isdst = 0;
+		EncodeDateTime(&tm, fsec, type == TIMESTAMPTZOID, 0, NULL, USE_ISO_DATES, buf);
+	}
+	return pstrdup(buf);
+}
+
+char *
+hone_instant_key(TimestampTz instant, Oid type, const char *epoch, const char *like)
+{
+	if (TIMESTAMP_NOT_FINITE(instant))
+		return NULL;
+	switch (type)
+	{
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return calendar_key(instant, type);
+		case INT4OID:
+		case INT8OID:
+			return number_key(instant, type, epoch);
+		default:
+			return bits_key(instant, type, epoch, like);
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * Bounds in the catalogs
+ * ------------------------------------------------------------------------
+ */
+
 /*
  * One bound as an instant; date and timestamp count as UTC.
  */
@@ -257,18 +381,54 @@ bound_spec(Oid partition)
 	return spec;
 }
 
-/*
- * Narrow the range by the bounds of 'child' in its parent.
- */
-static void
-intersect_range(HoneTimeRange *range, Oid child, Oid type, const char *epoch)
+/* As it stands there, since its instant may be less than it says. */
+static char *
+bound_key(PartitionRangeDatum *datum, TimestampTz instant, Oid type)
+{
+	if (datum->kind != PARTITION_RANGE_DATUM_VALUE)
+		return NULL;
+	if (type == DATEOID || type == TIMESTAMPOID || type == TIMESTAMPTZOID)
+		return hone_instant_key(instant, type, NULL, NULL);
+	else
+	{
+		Oid			output;
+		bool varlena;
+
+		getTypeOutputInfo(type, &output, &varlena);
+		return OidOutputFunctionCall(output, castNode(Const, datum->value)->constvalue);
+	}
+}
+
+bool
+hone_child_range(Oid child, Oid type, const char *epoch, HoneChildRange *range)
 {
 	PartitionBoundSpec *spec = bound_spec(child);
+	PartitionRangeDatum *lower;
+	PartitionRangeDatum *upper;
+
+	memset(range, 0, sizeof(*range));
+	if (spec == NULL || spec->strategy != PARTITION_STRATEGY_RANGE)
+		return false;
+	range->relid = child;
+	range->is_default = spec->is_default;
+	if (spec->is_default)
+		return true;
+	lower = linitial_node(PartitionRangeDatum, spec->lowerdatums);
+	upper = linitial_node(PartitionRangeDatum, spec->upperdatums);
+	range->start = bound_instant(lower, type, epoch);
+	range->end = bound_instant(upper, type, epoch);
+	range->start_key = bound_key(lower, range->start, type);
+	range->end_key = bound_key(upper, range->end, type);
+	return true;
+}
+
+static void
+narrow(HoneTimeRange *range, PartitionBoundSpec *spec, Oid type, const char *epoch)
+{
 	TimestampTz start;
 	TimestampTz end;
 
-	if (spec == NULL || spec->is_default ||
-		spec->strategy != PARTITION_STRATEGY_RANGE)
+	if (spec->is_default || spec->strategy != PARTITION_STRATEGY_RANGE)
 		return;
 	start = bound_instant(linitial_node(PartitionRangeDatum, spec->lowerdatums), type, epoch);
 	end = bound_instant(linitial_node(PartitionRangeDatum, spec->upperdatums), type, epoch);
@@ -277,6 +437,24 @@ intersect_range(HoneTimeRange *range, Oid child, Oid type, const char *epoch)
 	if (!range->bounded || end < range->end)
 		range->end = end;
 	range->bounded = true;
+}
+
+void
+hone_range_narrow(HoneTimeRange *range, const char *bound, Oid type, const char *epoch)
+{
+	narrow(range, castNode(PartitionBoundSpec, stringToNode(bound)), type, epoch);
+}
+
+/*
+ * Narrow the range by the bounds of 'child' in its parent, if it has one (still).
+ */
+static void
+intersect_range(HoneTimeRange *range, Oid child, Oid type, const char *epoch)
+{
+	PartitionBoundSpec *spec = bound_spec(child);
+
+	if (spec != NULL)
+		narrow(range, spec, type, epoch);
 }
 
 /*

@@ -50,8 +50,42 @@ typedef struct HoneTimeRange
 	TimestampTz end;			/* exclusive; infinity for MAXVALUE */
 } HoneTimeRange;
 
+/*
+ * Narrow a range by the bounds of a partition, as pg_class has them
+ * (relpartbound), in a table whose key is of that type and epoch.
+ */
+extern void hone_range_narrow(HoneTimeRange *range, const char *bound,
+							  Oid type, const char *epoch);
+
 /* One value of such a key as an instant; infinite beyond the type's range. */
 extern TimestampTz hone_key_instant(Datum value, Oid type, const char *epoch);
+
+/*
+ * The inverse: text of the key whose instant this is, as a literal of the type
+ * in any session; NULL where the type has none. Of a uuid or a text everything
+ * behind the time is zeros. A text is written as 'like', another bound of the
+ * table (upper or lower case, length, hyphens), or as usual where that is NULL.
+ */
+extern char *hone_instant_key(TimestampTz instant, Oid type, const char *epoch,
+							  const char *like);
+
+/* A partition of a table by time, and its bounds in that table. */
+typedef struct HoneChildRange
+{
+	Oid			relid;
+	bool		is_default;		/* else: */
+	TimestampTz start;			/* inclusive; -infinity for MINVALUE */
+	TimestampTz end;			/* exclusive; infinity for MAXVALUE */
+	char	   *start_key;		/* the bounds as text of the key's type */
+	char	   *end_key;		/* NULL where they are infinite */
+} HoneChildRange;
+
+/*
+ * Bounds of a child of a table with such a key. False if it is no partition by
+ * range (any more). Takes no lock.
+ */
+extern bool hone_child_range(Oid child, Oid type, const char *epoch,
+							 HoneChildRange *range);
 
 /*
  * The time range of a leaf partition below 'parent', whose key may be one with

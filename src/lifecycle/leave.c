@@ -31,6 +31,9 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -52,6 +55,10 @@
 /* Tries of each step that needs a lock, and the pause between them. */
 #define ATTEMPTS		50
 #define PAUSE_MS		100
+
+/* Transactions are waited for so long, where that keeps nobody from anything. */
+#define PATIENCE_MS		10000
+#define POLL_MS			20
 
 /* A move, with what is written down of it. */
 typedef struct Leave
@@ -245,18 +252,96 @@ attachment(Oid partition)
 	return PartitionHasPendingDetach(partition) ? PENDING : ATTACHED;
 }
 
-static char *
-detach_command(Oid parent, Oid partition, Attachment state)
+/*
+ * Wait, without a lock and a snapshot, until these transactions have ended;
+ * false when they do not.
+ */
+static bool
+have_ended(const VirtualTransactionId *transactions, int *waited_ms)
+{
+	InvalidateCatalogSnapshot();
+	for (; VirtualTransactionIdIsValid(*transactions); transactions++)
+	{
+		while (!VirtualXactLock(*transactions, false))
+		{
+			if (*waited_ms >= PATIENCE_MS)
+				return false;
+			CHECK_FOR_INTERRUPTS();
+			pg_usleep(POLL_MS * 1000L);
+			*waited_ms += POLL_MS;
+		}
+	}
+	return true;
+}
+
+static bool
+users_have_ended(Oid relid, int *waited_ms)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
+	return have_ended(GetLockConflicts(&tag, AccessExclusiveLock, NULL), waited_ms);
+}
+
+/* As FINALIZE waits for them, but there with the partition locked. */
+static bool
+snapshots_have_ended(int *waited_ms)
+{
+	TransactionId xmin = GetLatestSnapshot()->xmin;
+	VirtualTransactionId *found;
+	VirtualTransactionId *list;
+	int			count;
+
+	InvalidateCatalogSnapshot();
+	found = GetCurrentVirtualXIDs(xmin, true, false, PROC_IS_AUTOVACUUM | PROC_IN_VACUUM, &count);
+	list = palloc0((count + 1) * sizeof(VirtualTransactionId));
+	memcpy(list, found, count * sizeof(VirtualTransactionId));
+	SetInvalidVirtualTransactionId(list[count]);
+	return have_ended(list, waited_ms);
+}
+
+typedef struct DetachWay
+{
+	const char *command;
+	int			patience_ms;	/* for transactions, while it queues for no
+								 * table */
+	bool		hopeless;		/* somebody has been there for long */
+} DetachWay;
+
+/*
+ * A detach is begun only when those who use the table now have ended: one that
+ * is left pending hides its rows, and no other partition of the table can be
+ * detached before it is finalised, which waits for every snapshot in the
+ * database. CONCURRENTLY then waits patiently for those who came after them,
+ * which keeps nobody from the table. With a default partition it is not
+ * allowed; then a lock on the whole table is queued for, and the others are
+ * asked for with it held.
+ */
+static void
+choose_way(Oid parent, Oid partition, Attachment state, int *waited_ms, DetachWay *way)
 {
 	char	   *names = psprintf("ALTER TABLE %s DETACH PARTITION %s",
 								 hone_qualified_name(parent), hone_qualified_name(partition));
+	Oid			rest = get_default_partition_oid(parent);
 
+	memset(way, 0, sizeof(*way));
 	if (state == PENDING)
-		return psprintf("%s FINALIZE", names);
-	/* with a default partition only the other way is allowed */
-	if (OidIsValid(get_default_partition_oid(parent)))
-		return names;
-	return psprintf("%s CONCURRENTLY", names);
+	{
+		way->command = psprintf("%s FINALIZE", names);
+		way->hopeless = !snapshots_have_ended(waited_ms) || !users_have_ended(partition, waited_ms);
+	}
+	else if (OidIsValid(rest))
+	{
+		way->command = names;
+		way->hopeless = !users_have_ended(parent, waited_ms) ||
+			!users_have_ended(partition, waited_ms) || !users_have_ended(rest, waited_ms);
+	}
+	else
+	{
+		way->command = psprintf("%s CONCURRENTLY", names);
+		way->patience_ms = PATIENCE_MS;
+		way->hopeless = !users_have_ended(parent, waited_ms) || !users_have_ended(partition, waited_ms);
+	}
 }
 
 static void
@@ -290,21 +375,32 @@ note_detaching(Leave *leave, bool detaching)
 
 /* One try, in a transaction of its own; NULL: it is detached. */
 static char *
-try_to_detach(Leave *leave, Attachment state, int *sqlstate)
+try_to_detach(Leave *leave, Attachment state, int *waited_ms, int *sqlstate, bool *hopeless)
 {
 	HoneMove   *move = leave->move;
 	Oid			parent = leave->noted.parent;
+	DetachWay	way;
 
+	choose_way(parent, move->partition, state, waited_ms, &way);
+	*hopeless = way.hopeless;
+	if (way.hopeless)
+	{
+		*sqlstate = ERRCODE_LOCK_NOT_AVAILABLE;
+		return psprintf("transactions that use table \"%s\" or its partition do not end",
+						get_rel_name(parent));
+	}
+	if (!leave->noted.detaching)
+		note_detaching(leave, true);
 	if (!move->by_worker)
 		hone_require_owner(parent, move->caller);
-	return hone_toplevel_run(MyDatabaseId, hone_relation_owner(parent),
-							 detach_command(parent, move->partition, state),
-							 Max(hone_lock_timeout, 1), sqlstate);
+	InvalidateCatalogSnapshot();
+	return hone_toplevel_run(MyDatabaseId, hone_relation_owner(parent), way.command,
+							 Max(hone_lock_timeout, 1), way.patience_ms, sqlstate);
 }
 
 /*
- * At top level in a worker, as the owner of the parent, each try for as long as
- * the lock timeout. What waits for others to end queues for no lock.
+ * At top level in a worker, as the owner of the parent, with hone.lock_timeout
+ * for each lock that others would queue behind.
  */
 static void
 detach_step(Leave *leave)
@@ -312,6 +408,8 @@ detach_step(Leave *leave)
 	Oid			partition = leave->move->partition;
 	char	   *error = NULL;
 	int			sqlstate = 0;
+	int			waited_ms = 0;
+	bool		hopeless = false;
 	Attachment	state = DETACHED;
 
 	for (int attempt = 0; attempt < ATTEMPTS; attempt++)
@@ -326,11 +424,11 @@ detach_step(Leave *leave)
 			require_ours(leave);
 		if (state == DETACHED)
 			return;
-		if (!leave->noted.detaching)
-			note_detaching(leave, true);
-		error = try_to_detach(leave, state, &sqlstate);
+		error = try_to_detach(leave, state, &waited_ms, &sqlstate, &hopeless);
+		if (hopeless)
+			break;
 		if (error != NULL && sqlstate != ERRCODE_LOCK_NOT_AVAILABLE &&
-			sqlstate != ERRCODE_T_R_DEADLOCK_DETECTED)
+			sqlstate != ERRCODE_QUERY_CANCELED && sqlstate != ERRCODE_T_R_DEADLOCK_DETECTED)
 			break;
 	}
 	hone_procedure_commit();
@@ -339,7 +437,10 @@ detach_step(Leave *leave)
 	ereport(ERROR,
 			(errcode(sqlstate ? sqlstate : ERRCODE_OBJECT_IN_USE),
 			 errmsg("could not detach the partition: %s", error ? error : "it is attached still"),
-			 errdetail("Its rows are where they were; the move is tried again later.")));
+			 errdetail("Its rows are where they were; the move is tried again later."),
+			 sqlstate == ERRCODE_FOREIGN_KEY_VIOLATION ?
+			 errhint("It goes when no row refers to its rows any more.") :
+			 errhint("pg_stat_activity shows the transactions that are open.")));
 }
 
 /* ------------------------------------------------------------------------

@@ -96,21 +96,24 @@ note_failure(const HoneMoveRecord *record)
 }
 
 /*
- * No failure (any more), and nothing to do in its tier for a day.
+ * No failure (any more), and nothing to do in its tier for a day. What has
+ * become due while it was moved does not rest.
  */
 static void
-rest_a_day(Oid partition)
+rest_a_day(const HoneMoveRecord *record)
 {
-	Oid			types[] = {OIDOID};
-	Datum		values[1];
+	Oid			types[] = {OIDOID, INT4OID};
+	Datum		values[2];
+	char		nulls[2] = {' ', record->wanted < 0 ? 'n' : ' '};
 
-	values[0] = ObjectIdGetDatum(partition);
+	values[0] = ObjectIdGetDatum(record->partition);
+	values[1] = Int32GetDatum(record->wanted);
 	run("INSERT INTO hone._tier_state AS s (partition, rest_until, rest_for)"
 		" VALUES ($1, clock_timestamp() + interval '1 day',"
-		"  (SELECT wanted FROM hone._tier_age WHERE partition = $1))"
+		"  coalesce($2, (SELECT wanted FROM hone._tier_age WHERE partition = $1)))"
 		" ON CONFLICT (partition) DO UPDATE SET failures = 0, last_error = NULL,"
 		" retry_at = NULL, rest_until = excluded.rest_until, rest_for = excluded.rest_for",
-		1, types, values, NULL, SPI_OK_INSERT);
+		2, types, values, nulls, SPI_OK_INSERT);
 }
 
 /* In which tier it is; what was restored is the policy's again. Behind the rest. */
@@ -145,14 +148,14 @@ note_tier_found(Oid partition, const char *tier)
 }
 
 void
-hone_log_nothing(Oid partition, const char *tier)
+hone_log_nothing(const HoneMoveRecord *record, bool found)
 {
 	HoneRole	saved;
 
 	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
-	rest_a_day(partition);
-	if (tier != NULL)
-		note_tier_found(partition, tier);
+	rest_a_day(record);
+	if (found)
+		note_tier_found(record->partition, record->to_tier);
 	hone_restore_role(&saved);
 }
 
@@ -168,9 +171,28 @@ hone_log_move(const HoneMoveRecord *record)
 	/* one that is not finished is due as it was before */
 	else if (!record->gone && !record->unfinished)
 	{
-		rest_a_day(record->partition);
+		rest_a_day(record);
 		note_tier(record);
 	}
+	hone_restore_role(&saved);
+}
+
+void
+hone_log_premake(const HoneMoveRecord *record, Oid parent)
+{
+	Oid			types[] = {OIDOID};
+	Datum		values[1];
+	HoneRole	saved;
+
+	values[0] = ObjectIdGetDatum(parent);
+	hone_become_owner(hone_relation_oid("_tier_log"), &saved);
+	write_log(record);
+	if (record->error != NULL)
+		note_failure(record);
+	else
+		run("UPDATE hone._tier_state SET failures = 0, last_error = NULL, retry_at = NULL"
+			" WHERE partition = $1 AND failures > 0",
+			1, types, values, NULL, SPI_OK_UPDATE);
 	hone_restore_role(&saved);
 }
 
@@ -192,10 +214,11 @@ hone_refresh_state(void)
 	 * nothing.
 	 */
 	run("WITH counted AS ("
-		" SELECT a.partition, pg_stat_get_numscans(a.partition) +"
-		"   coalesce((SELECT sum(pg_stat_get_numscans(i.indexrelid))"
-		"             FROM pg_index i WHERE i.indrelid = a.partition), 0) AS scans"
-		" FROM hone._tier_age a JOIN hone._tier_policy p ON p.parent = a.parent)"
+		" SELECT a.partition, pg_stat_get_numscans(a.partition) + coalesce(i.scans, 0) AS scans"
+		" FROM hone._tier_leaves((SELECT array_agg(y.parent::oid ORDER BY y.parent) FROM hone._tier_policy y),"
+		"  (SELECT array_agg(y.epoch ORDER BY y.parent) FROM hone._tier_policy y)) a"
+		" LEFT JOIN (SELECT x.indrelid, sum(pg_stat_get_numscans(x.indexrelid)) AS scans"
+		"  FROM pg_index x GROUP BY x.indrelid) i ON i.indrelid = a.partition)"
 		" INSERT INTO hone._tier_state AS s (partition, scans)"
 		" SELECT c.partition, c.scans FROM counted c"
 		" LEFT JOIN hone._tier_state o USING (partition)"

@@ -18,6 +18,8 @@ typedef struct HoneMoveRecord
 	Oid			partition;
 	const char *name;			/* of the partition, qualified */
 	const char *to_tier;
+	int			wanted;			/* tier that its policy wanted when that was
+								 * looked up; -1: was not */
 	bool		by_worker;
 	bool		unfinished;		/* neither done nor failed: to be gone on with */
 	TimestampTz started;
@@ -39,10 +41,16 @@ extern void hone_log_move(const HoneMoveRecord *record);
 
 /*
  * Note that there was nothing to move: the worker leaves the partition alone
- * for a day, as it does after each move. tier: where it was found to be, or
- * NULL. Like above.
+ * for a day, as it does after each move. found: it is in that tier. Like
+ * above.
  */
-extern void hone_log_nothing(Oid partition, const char *tier);
+extern void hone_log_nothing(const HoneMoveRecord *record, bool found);
+
+/*
+ * The same for a partition that was made ahead (record->error NULL), or for its
+ * parent when it could not be; note or clear the parent's failure.
+ */
+extern void hone_log_premake(const HoneMoveRecord *record, Oid parent);
 
 /*
  * For all partitions under a policy, notice whether they were read since the

@@ -192,24 +192,33 @@ next_transaction(void *arg)
  * Where does its policy want this partition by now? False if it is there.
  */
 static bool
-read_step(Oid partition, HoneTier *to)
+read_step(Oid partition, HoneTier *to, int *wanted)
 {
 	Oid			types[] = {OIDOID};
 	Datum		values[1];
 	HoneRole	saved;
-	bool		due;
+	char	   *tier = NULL;
+	bool		isnull;
 
 	values[0] = ObjectIdGetDatum(partition);
 	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
 	limit_lock_waits();
-	if (SPI_execute_with_args("SELECT to_tier FROM hone._tier_due"
-							  " WHERE partition OPERATOR(pg_catalog.=) $1 AND due",
+	if (SPI_execute_with_args("SELECT a.wanted,"
+							  " (SELECT d.to_tier FROM hone._tier_due d"
+							  "  WHERE d.partition OPERATOR(pg_catalog.=) $1 AND d.due)"
+							  " FROM hone._tier_age a WHERE a.partition OPERATOR(pg_catalog.=) $1",
 							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read hone._tier_due");
-	due = SPI_processed > 0 &&
-		hone_tier_parse(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1), to);
+	if (SPI_processed > 0)
+	{
+		HeapTuple	row = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+
+		*wanted = DatumGetInt32(SPI_getbinval(row, desc, 1, &isnull));
+		tier = SPI_getvalue(row, desc, 2);
+	}
 	hone_restore_role(&saved);
-	return due;
+	return tier != NULL && hone_tier_parse(tier, to);
 }
 
 /*
@@ -269,7 +278,7 @@ do_move(HoneMove *move, HoneMoveRecord *record, HoneTieredResult *result)
 
 	lock_partition(move->partition);
 	if (move->leaving ? !hone_leaving_tier(move->partition, &move->to) :
-		move->by_policy && !read_step(move->partition, &move->to))
+		move->by_policy && !read_step(move->partition, &move->to, &record->wanted))
 	{
 		unlock_partition(move->partition);
 		return false;
@@ -355,7 +364,7 @@ note_outcome(const HoneMove *move, const HoneMoveRecord *record,
 		if (outcome != HONE_MOVE_SKIPPED)
 			hone_log_move(record);
 		else if (move->by_policy)
-			hone_log_nothing(move->partition, moved ? record->to_tier : NULL);
+			hone_log_nothing(record, moved);
 		hone_procedure_commit();
 	}
 	PG_CATCH();
@@ -383,6 +392,7 @@ hone_move(HoneMove *move)
 	record.partition = move->partition;
 	record.name = name;
 	record.to_tier = hone_tier_name(move->to);
+	record.wanted = -1;
 	record.by_worker = move->by_worker;
 	record.started = GetCurrentTimestamp();
 	move->error = NULL;

@@ -356,8 +356,12 @@ finish_policy(FunctionCallInfo fcinfo, Relation rel)
 	hone_policy_check_parent(rel, policy.epoch);
 	hone_policy_check(&policy, GetUserId());
 	if (!PG_ARGISNULL(ORDER_ARGUMENT))
+	{
+		hone_become_owner(RelationGetRelid(rel), &saved);
 		hone_tiered_set_order(RelationGetRelid(rel),
 							  text_to_cstring(PG_GETARG_TEXT_PP(ORDER_ARGUMENT)));
+		hone_restore_role(&saved);
+	}
 	hone_launcher_forget();
 }
 

@@ -25,6 +25,7 @@
 #include "lifecycle/archive_target.h"
 #include "lifecycle/bounds.h"
 #include "lifecycle/policy.h"
+#include "lifecycle/premake.h"
 
 #define TIME_KEY_HINT \
 	"Tier policies need a table that is partitioned by RANGE on one date, timestamp or timestamptz column, or on another one that epoch explains."
@@ -262,6 +263,7 @@ hone_policy_check(const HonePolicy *policy, Oid caller)
 	check_number("premake", policy->premake, 0, MOST_PREMAKE);
 	if (policy->partition_interval != NULL)
 		check_wait("partition_interval", policy->partition_interval);
+	hone_premake_check(policy);
 	if (policy->keep_while_read != NULL)
 		check_wait("keep_while_read", policy->keep_while_read);
 	check_tablespace(policy);

@@ -23,6 +23,7 @@
 #include "lifecycle/policy.h"
 #include "common/owner.h"
 #include "lifecycle/pace.h"
+#include "lifecycle/premake.h"
 #include "lifecycle/run.h"
 #include "lifecycle/shared.h"
 
@@ -47,8 +48,10 @@ due_partitions(bool by_worker)
 		return NIL;
 	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
 	if (SPI_execute(by_worker
-					? "SELECT partition FROM hone._tier_candidates WHERE may_retry ORDER BY due_at, 1"
-					: "SELECT partition FROM hone._tier_candidates WHERE NOT own ORDER BY due_at, 1",
+					? "SELECT partition FROM hone._tier_candidates WHERE may_retry ORDER BY range_end, 1"
+					: "SELECT partition FROM hone._tier_candidates WHERE NOT EXISTS"
+					" (SELECT FROM pg_catalog.pg_class c WHERE c.oid = parent"
+					"  AND c.relnamespace = 'hone'::pg_catalog.regnamespace) ORDER BY range_end, 1",
 					false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read hone._tier_candidates");
 	hone_restore_role(&saved);
@@ -150,6 +153,7 @@ hone_run_due(bool by_worker, HoneRunResult *result)
 	/* The extension may have been dropped meanwhile. */
 	if (!OidIsValid(hone_relation_oid("_tier_leaving")))
 		return;
+	result->made = hone_premake_due(by_worker, &result->failed);
 	partitions = leaving_partitions(by_worker);
 	hone_procedure_commit();
 	run_moves(partitions, true, by_worker, result);
@@ -175,6 +179,9 @@ hone_run_tier_policies(PG_FUNCTION_ARGS)
 	hone_run_due(false, &result);
 	hone_procedure_end();
 
+	if (result.made > 0)
+		ereport(NOTICE,
+				(errmsg("%d partitions made ahead", result.made)));
 	if (result.failed > 0)
 		ereport(NOTICE,
 				(errmsg("%d partitions moved, %d failed", result.moved, result.failed),

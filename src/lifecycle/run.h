@@ -12,12 +12,13 @@
 
 typedef struct HoneRunResult
 {
+	int			made;			/* partitions ahead */
 	int			moved;
 	int			failed;
 } HoneRunResult;
 
 /*
- * Move what is due: in the worker everything that does not rest after a
+ * Make partitions ahead, and move what is due: in the worker everything that does not rest after a
  * failure, else everything the caller owns. Failures are logged, reported as
  * warnings (in the worker: server log), and stop nothing. The worker ends early
  * when it is to move no more now (pace.h). Must be called

@@ -29,6 +29,7 @@ typedef struct HoneWorkerOrder
 {
 	Oid			dbid;
 	int			task;			/* in hone_tasks */
+	uint32		round;			/* of the task, from 0 */
 } HoneWorkerOrder;
 
 typedef struct HoneWorkerSlot

@@ -303,7 +303,7 @@ run_at_top_level(Oid owner, const char *command, int lock_timeout_ms)
 		CHECK_FOR_INTERRUPTS();
 
 		/* 0 would mean to wait for ever */
-		error = hone_toplevel_run(MyDatabaseId, owner, command, Max(lock_timeout_ms, 1), &sqlstate);
+		error = hone_toplevel_run(MyDatabaseId, owner, command, Max(lock_timeout_ms, 1), 0, &sqlstate);
 		if (error == NULL)
 			break;
 	}

@@ -3,13 +3,16 @@
 # test/bench/RESULTS.md; every ratio comes from figures of this one run.
 # Asserts nothing about times.
 #
-#   bash test/bench/run.sh                     all of it, about twenty minutes
+#   bash test/bench/run.sh                     all of it, about half an hour
 #   bash test/bench/run.sh PART                a part, printed only:
 #       overhead instructions stream readers history   statistics
 #       storage writing compressing                    compressed tables
+#       lifecycle, or: moving archiving foreground idle
+#                                                      policies
 #
 # HONE_ROUNDS (5) rounds of HONE_SECONDS (10) each for the overhead, half as
-# many for the readers; HONE_STREAM (300000) statements, a million at most.
+# many for the readers; HONE_STREAM (300000) statements, a million at most;
+# HONE_MOVE_ROUNDS (3) rounds of moves, HONE_PARTITIONS (10000) partitions.
 set -u
 . "$(dirname "$0")/../lib/prepare.sh"
 part=${1:-all}
@@ -22,6 +25,7 @@ median() { sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : 
 ratio() { awk "BEGIN { printf \"%.${3:-2}f\", $1 / $2 }"; }
 
 . "$(dirname "$0")/statistics.sh"
+. "$(dirname "$0")/lifecycle.sh"
 
 # --- overhead ------------------------------------------------------------
 
@@ -358,7 +362,7 @@ cat >"$report" <<MD
 Made by \`bash test/bench/run.sh\` on $("$PG_CONFIG" --version), $(nproc) cores, $(awk '/MemTotal/ { printf "%.0f GB", $2 / 1048576 }' /proc/meminfo), $(date -u +%F), load average $(cut -d' ' -f1 /proc/loadavg) at the start$(awk '$1 > 1 { printf " (other work ran beside it: times of this run are rough)" }' /proc/loadavg). Absolute figures are of that machine; the ratios are what to compare.
 MD
 case $part in
-    all) overhead; instructions; stream; readers; history; storage; writing; compressing; cp "$report" "$HONE_ROOT/test/bench/RESULTS.md" ;;
+    all) overhead; instructions; stream; readers; history; storage; writing; compressing; lifecycle; cp "$report" "$HONE_ROOT/test/bench/RESULTS.md" ;;
     overhead) overhead ;;
     instructions) instructions ;;
     stream) stream ;;
@@ -367,6 +371,11 @@ case $part in
     storage) storage ;;
     writing) writing ;;
     compressing) compressing ;;
-    *) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    lifecycle) lifecycle ;;
+    moving) moving ;;
+    archiving) archiving ;;
+    foreground) foreground ;;
+    idle) idle ;;
+    *) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
 cat "$report"

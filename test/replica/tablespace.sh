@@ -20,7 +20,9 @@ standby_data=$HONE_WORK/run/standby/data
 mkdir -p "$HONE_WORK/run/standby"
 chmod 755 "$HONE_WORK/run/standby"
 [ "$(id -u)" != 0 ] || chown "$(hone_user)" "$HONE_WORK/run/standby"
-hone_as "$HONE_BIN/pg_basebackup" -h "$primary" -p "$PGPORT" -U postgres -D "$standby_data" -R -c fast || exit 1
+# with a slot, lest a slow standby miss some of so much WAL
+hone_as "$HONE_BIN/pg_basebackup" -h "$primary" -p "$PGPORT" -U postgres -D "$standby_data" -R -c fast \
+    -C -S standby || exit 1
 hone_as sed -i "s|^unix_socket_directories.*|unix_socket_directories = '$HONE_WORK/run/standby'|" "$standby_data/postgresql.conf"
 hone_as sed -i "\$a max_standby_streaming_delay = 1s" "$standby_data/postgresql.conf"
 HONE_SERVERS+=("$standby_data")

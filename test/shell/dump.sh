@@ -14,6 +14,7 @@ sql "CREATE TABLE m (at timestamptz NOT NULL, n int) PARTITION BY RANGE (at);
      SELECT hone.add_tier_policy('m', warm_after => interval '1 year');" >/dev/null || exit 1
 sql "CALL hone.compress('t')" || exit 1
 sql "CALL hone.move_partition('m_1', 'warm')" || exit 1
+sql "UPDATE hone.tier_prices SET usd_per_gb_month = 0.5, note = 'ours' WHERE tier = 'cold'" || exit 1
 wanted_t=$(rows_of t) wanted_m=$(rows_of m)
 
 # restore NAME DUMP-ARGS...
@@ -32,6 +33,8 @@ restore() {
 access_method() { sql "SELECT amname FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE c.oid = '$1'::regclass"; }
 policies() { sql "SELECT parent, warm_after FROM hone.tier_policies"; }
 wanted_policies=$(policies)
+prices() { sql "SELECT tier, usd_per_gb_month, note, is_default FROM hone.tier_prices ORDER BY tier"; }
+wanted_prices=$(prices)
 isnt "there is a policy to dump" "$wanted_policies" ""
 
 for format in plain custom; do
@@ -42,6 +45,7 @@ for format in plain custom; do
     is "$format: rows of a tiered partition" "$(rows_of m)" "$wanted_m"
     is "$format: the table's access method" "$(access_method t)" tiered
     is "$format: the policy" "$(policies)" "$wanted_policies"
+    is "$format: a changed price, and the others' defaults" "$(prices)" "$wanted_prices"
     succeeds "$format: the policy can be run" sql "CALL hone.run_tier_policies()"
     is "$format: rows after that" "$(rows_of m)" "$wanted_m"
     unset HONE_DB
