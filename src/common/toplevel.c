@@ -238,8 +238,11 @@ hone_toplevel_run(Oid dbid, Oid userid, const char *sql, int lock_timeout_ms,
 
 	/*
 	 * DETACH ... FINALIZE waits for all older snapshots, and would for that of
-	 * the caller's last look into the catalogs.
+	 * the caller's last look into the catalogs. Popping one that is active is
+	 * what gives up the xmin of all that are not in use any more.
 	 */
+	PushActiveSnapshot(GetLatestSnapshot());
+	PopActiveSnapshot();
 	InvalidateCatalogSnapshot();
 
 	/* Also when this process is told to exit: nobody would wait for it then. */

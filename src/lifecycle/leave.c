@@ -287,11 +287,15 @@ users_have_ended(Oid relid, int *waited_ms)
 static bool
 snapshots_have_ended(int *waited_ms)
 {
-	TransactionId xmin = GetLatestSnapshot()->xmin;
+	TransactionId xmin;
 	VirtualTransactionId *found;
 	VirtualTransactionId *list;
 	int			count;
 
+	/* popping it gives up our own xmin, which a snapshot alone leaves behind */
+	PushActiveSnapshot(GetLatestSnapshot());
+	xmin = GetActiveSnapshot()->xmin;
+	PopActiveSnapshot();
 	InvalidateCatalogSnapshot();
 	found = GetCurrentVirtualXIDs(xmin, true, false, PROC_IS_AUTOVACUUM | PROC_IN_VACUUM, &count);
 	list = palloc0((count + 1) * sizeof(VirtualTransactionId));
@@ -389,6 +393,9 @@ try_to_detach(Leave *leave, Attachment state, int *waited_ms, int *sqlstate, boo
 		return psprintf("transactions that use table \"%s\" or its partition do not end",
 						get_rel_name(parent));
 	}
+	/* what was waited for may have detached it */
+	if (state == ATTACHED && attachment(move->partition) != ATTACHED)
+		require_ours(leave);
 	if (!leave->noted.detaching)
 		note_detaching(leave, true);
 	if (!move->by_worker)
@@ -427,6 +434,13 @@ detach_step(Leave *leave)
 		error = try_to_detach(leave, state, &waited_ms, &sqlstate, &hopeless);
 		if (hopeless)
 			break;
+		if (sqlstate == ERRCODE_UNDEFINED_TABLE && state == ATTACHED &&
+			attachment(partition) == DETACHED)
+		{
+			/* not a partition any more: somebody was faster */
+			note_detaching(leave, false);
+			require_ours(leave);
+		}
 		if (error != NULL && sqlstate != ERRCODE_LOCK_NOT_AVAILABLE &&
 			sqlstate != ERRCODE_QUERY_CANCELED && sqlstate != ERRCODE_T_R_DEADLOCK_DETECTED)
 			break;
