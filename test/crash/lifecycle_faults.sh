@@ -6,7 +6,7 @@
 # once; rows are written to what is half-way; and the worker goes on by itself.
 # Then the same while archives are restored.
 #
-#   HONE_FAULTS=N   faults of the first part (40; 315: each kind at each place)
+#   HONE_FAULTS=N   faults of the first part (32; 315: each kind at each place)
 set -u
 . "$(dirname "$0")/../lib/prepare.sh"
 . "$HONE_ROOT/test/lib/rows.sh"
@@ -19,9 +19,11 @@ cp -r "$HONE_SRC/test/modules/faults" "$HONE_WORK/faults"
 succeeds "the module that injects faults is built" make -s -C "$HONE_WORK/faults" PG_CONFIG="$PG_CONFIG" install
 options="-c shared_preload_libraries=faults,pg_hone -c hone.naptime=1s -c hone.history_interval=1h -c hone.archive_directory=$archives"
 hone_server lifecycle_faults "$options" || exit 1
+# a wait without end is a failure
+export PGOPTIONS="-c statement_timeout=60s"
 armed=$HONE_DATA/faults.armed done=$HONE_DATA/faults.done
 
-faults=${HONE_FAULTS:-40}
+faults=${HONE_FAULTS:-32}
 days=$faults
 sql "CREATE EXTENSION pg_hone" && sql "CREATE TABLESPACE fault_cold LOCATION '$cold'" || exit 1
 # a, b: archived, b with a default partition; w: warm; c: cold; d: dropped
@@ -67,11 +69,11 @@ write_late() {
     local table name
     for table in a b; do
         late=$((late + 1))
-        PGOPTIONS="-c lock_timeout=1s" sql "WITH p AS (SELECT at FROM $table ORDER BY at LIMIT 1), n AS (INSERT INTO $table SELECT at, -$late, 'late' FROM p RETURNING *)
+        PGOPTIONS="$PGOPTIONS -c lock_timeout=1s" sql "WITH p AS (SELECT at FROM $table ORDER BY at LIMIT 1), n AS (INSERT INTO $table SELECT at, -$late, 'late' FROM p RETURNING *)
              INSERT INTO kept_$table SELECT * FROM n" 2>/dev/null
         for name in $(detached_of $table); do
             late=$((late + 1))
-            PGOPTIONS="-c lock_timeout=1s" sql "WITH p AS (SELECT at FROM $name ORDER BY at LIMIT 1), n AS (INSERT INTO $name SELECT at, -$late, 'late' FROM p RETURNING *)
+            PGOPTIONS="$PGOPTIONS -c lock_timeout=1s" sql "WITH p AS (SELECT at FROM $name ORDER BY at LIMIT 1), n AS (INSERT INTO $name SELECT at, -$late, 'late' FROM p RETURNING *)
                  INSERT INTO kept_$table SELECT * FROM n" 2>/dev/null
         done
     done
@@ -163,7 +165,7 @@ wrong="" count=0
 for number in $(seq 1 60); do
     name=$(sql "SELECT name FROM hone.archives WHERE parent = 'a' AND restored_at IS NULL ORDER BY name LIMIT 1")
     arm "$number" kill
-    PGOPTIONS="-c faults.session=on" sql "SELECT hone.restore_archive('$name')" >/dev/null 2>&1 && break
+    PGOPTIONS="$PGOPTIONS -c faults.session=on" sql "SELECT hone.restore_archive('$name')" >/dev/null 2>&1 && break
     count=$((count + 1))
     wait_up || exit 1
     [ -e "$done" ] || wrong+="$number: no fault"$'\n'

@@ -3,8 +3,8 @@
  * faults.c
  *	  For tests: a preloaded module that lets a process fail at an event.
  *
- * Events are counted in pg_hone's workers, and in sessions that set
- * faults.session: each statement's start, each utility command's start and end,
+ * Events are counted in pg_hone's workers that move partitions, and in sessions
+ * that set faults.session: each statement's start, each utility command's start and end,
  * each object that is dropped, the moment before each commit and the one after
  * it. The file FILE_ARMED in the data directory holds a number, a kind and a
  * text: at that event, of those whose description contains the text, counted
@@ -46,6 +46,7 @@ PG_MODULE_MAGIC;
 PGDLLEXPORT void _PG_init(void);
 
 static bool faults_session = false;
+static bool moves = false;
 static pg_atomic_uint32 *counter = NULL;
 
 static shmem_request_hook_type previous_request = NULL;
@@ -54,12 +55,13 @@ static ExecutorStart_hook_type previous_start = NULL;
 static ProcessUtility_hook_type previous_utility = NULL;
 static object_access_hook_type previous_access = NULL;
 
+/* The worker that moves is told from others by what it calls. */
 static bool
 is_worker(void)
 {
 	return MyBackendType == B_BG_WORKER && MyBgworkerEntry != NULL &&
-		(strcmp(MyBgworkerEntry->bgw_type, "pg_hone worker") == 0 ||
-		 strcmp(MyBgworkerEntry->bgw_type, "pg_hone command") == 0);
+		(strcmp(MyBgworkerEntry->bgw_type, "pg_hone command") == 0 ||
+		 (moves && strcmp(MyBgworkerEntry->bgw_type, "pg_hone worker") == 0));
 }
 
 static void
@@ -154,6 +156,7 @@ utility_hook(PlannedStmt *planned, const char *source, bool read_only_tree,
 			 QueryEnvironment *environment, DestReceiver *dest,
 			 QueryCompletion *completion)
 {
+	moves |= strstr(source, "hone._run_worker") != NULL;
 	if (is_worker())
 		wait_while_done();
 	event("before", source, true);
