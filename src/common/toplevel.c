@@ -236,6 +236,12 @@ hone_toplevel_run(Oid dbid, Oid userid, const char *sql, int lock_timeout_ms,
 		return pstrdup("no background worker slot was free; raise max_worker_processes");
 	}
 
+	/*
+	 * DETACH ... FINALIZE waits for all older snapshots, and would for that of
+	 * the caller's last look into the catalogs.
+	 */
+	InvalidateCatalogSnapshot();
+
 	/* Also when this process is told to exit: nobody would wait for it then. */
 	PG_ENSURE_ERROR_CLEANUP(end_worker, PointerGetDatum(handle));
 	{

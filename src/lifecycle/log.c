@@ -131,13 +131,31 @@ note_tier(const HoneMoveRecord *record)
 		2, types, values, NULL, SPI_OK_UPDATE);
 }
 
+/*
+ * A move that was ended after its last step and before its log is there already.
+ */
+static void
+note_tier_found(Oid partition, const char *tier)
+{
+	Oid			types[] = {OIDOID, TEXTOID};
+	Datum		values[2];
+
+	values[0] = ObjectIdGetDatum(partition);
+	values[1] = CStringGetTextDatum(tier);
+	run("UPDATE hone._tier_state SET tier = $2, moved_at = clock_timestamp(), reads = 0"
+		" WHERE partition = $1 AND tier IS DISTINCT FROM $2",
+		2, types, values, NULL, SPI_OK_UPDATE);
+}
+
 void
-hone_log_nothing(const HoneMoveRecord *record)
+hone_log_nothing(const HoneMoveRecord *record, const char *tier)
 {
 	HoneRole	saved;
 
 	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
 	rest_a_day(record);
+	if (tier != NULL)
+		note_tier_found(record->partition, tier);
 	hone_restore_role(&saved);
 }
 

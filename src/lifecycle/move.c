@@ -251,8 +251,8 @@ begin_progress(const HoneMove *move)
 	}
 }
 
-/* Into the cold tablespace, unless it is there. */
-static void
+/* Into the cold tablespace. False: it is there. */
+static bool
 go_to_tablespace(MoveTransaction *transaction, const HonePolicy *policy)
 {
 	Oid			relid = transaction->move->partition;
@@ -260,9 +260,10 @@ go_to_tablespace(MoveTransaction *transaction, const HonePolicy *policy)
 	Oid			now = get_rel_tablespace(relid);
 
 	if (tablespace == (OidIsValid(now) ? now : MyDatabaseTableSpace))
-		return;
+		return false;
 	hone_tiered_set_tablespace(relid, tablespace, hone_lock_timeout,
 							   next_transaction, transaction);
+	return true;
 }
 
 /*
@@ -305,7 +306,7 @@ do_move(HoneMove *move, HoneMoveRecord *record, HoneTieredResult *result)
 		hone_tiered_compress(move->partition, &options, hone_lock_timeout,
 							 next_transaction, &transaction, result);
 		if (move->to == HONE_TIER_COLD && policy.cold_tablespace != NULL)
-			go_to_tablespace(&transaction, &policy);
+			record->rewritten = go_to_tablespace(&transaction, &policy);
 	}
 	else
 		hone_tiered_decompress(move->partition, hone_lock_timeout,
@@ -354,7 +355,7 @@ leave_failed_move(HoneMove *move, HoneMoveRecord *record)
  */
 static void
 note_outcome(const HoneMove *move, const HoneMoveRecord *record,
-			 HoneMoveOutcome outcome)
+			 HoneMoveOutcome outcome, bool moved)
 {
 	if (outcome == HONE_MOVE_STOPPED && record->rows == 0 && !record->rewritten)
 		return;
@@ -363,7 +364,7 @@ note_outcome(const HoneMove *move, const HoneMoveRecord *record,
 		if (outcome != HONE_MOVE_SKIPPED)
 			hone_log_move(record);
 		else if (move->by_policy)
-			hone_log_nothing(record);
+			hone_log_nothing(record, moved ? record->to_tier : NULL);
 		hone_procedure_commit();
 	}
 	PG_CATCH();
@@ -409,7 +410,7 @@ hone_move(HoneMove *move)
 	if (!record.gone)
 	{
 		record.rows = result.rows;
-		record.rewritten = result.rewritten > 0;
+		record.rewritten |= result.rewritten > 0;
 		record.bytes_before = result.bytes_before;
 		record.bytes_after = result.bytes_after;
 	}
@@ -422,6 +423,6 @@ hone_move(HoneMove *move)
 		outcome = HONE_MOVE_SKIPPED;
 	else
 		outcome = HONE_MOVE_DONE;
-	note_outcome(move, &record, outcome);
+	note_outcome(move, &record, outcome, moved);
 	return outcome;
 }
