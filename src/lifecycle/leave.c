@@ -287,11 +287,15 @@ users_have_ended(Oid relid, int *waited_ms)
 static bool
 snapshots_have_ended(int *waited_ms)
 {
-	TransactionId xmin = GetLatestSnapshot()->xmin;
+	TransactionId xmin;
 	VirtualTransactionId *found;
 	VirtualTransactionId *list;
 	int			count;
 
+	/* only popping it lets go of our own xmin, which FINALIZE would wait for */
+	PushActiveSnapshot(GetLatestSnapshot());
+	xmin = GetActiveSnapshot()->xmin;
+	PopActiveSnapshot();
 	InvalidateCatalogSnapshot();
 	found = GetCurrentVirtualXIDs(xmin, true, false, PROC_IS_AUTOVACUUM | PROC_IN_VACUUM, &count);
 	list = palloc0((count + 1) * sizeof(VirtualTransactionId));
