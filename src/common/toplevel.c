@@ -237,8 +237,8 @@ hone_toplevel_run(Oid dbid, Oid userid, const char *sql, int lock_timeout_ms,
 	}
 
 	/*
-	 * DETACH ... FINALIZE waits for all older snapshots, and would for that of
-	 * the caller's last look into the catalogs.
+	 * DETACH ... FINALIZE waits for all older snapshots, and would for that
+	 * of the caller's last look into the catalogs.
 	 */
 	InvalidateCatalogSnapshot();
 
