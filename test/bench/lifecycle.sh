@@ -108,28 +108,26 @@ MD
 # --- foreground --------------------------------------------------------------------
 
 foreground() {
-    local round way rounds=6 seconds=5 partitions=60 rate=200 months median p99 p999 max above
+    local round way rounds=6 seconds=4 partitions=100 rate=200 months median p99 p999 max above
     hone_server bench_foreground "-c shared_buffers=2GB -c max_wal_size=8GB -c hone.naptime=1s -c hone.history_interval=1h" || exit 1
     sql "CREATE EXTENSION pg_hone" || exit 1
     sql "SELECT hone.pause_worker()" >/dev/null
     hone_say "partitions to be moved: $partitions of 150,000 rows"
     sql "CREATE TABLE f (at timestamptz NOT NULL, id bigint NOT NULL, device int, v float8, note text, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
          CREATE INDEX ON f (device, at);
-         CREATE TABLE f_now PARTITION OF f FOR VALUES FROM ('2021-01-01') TO (MAXVALUE);
+         CREATE TABLE f_now PARTITION OF f FOR VALUES FROM ('2023-01-01') TO (MAXVALUE);
          CREATE SEQUENCE f_ids START 200001" || exit 1
     for months in $(seq 1 "$partitions"); do
-        sql "CREATE TABLE f_$months PARTITION OF f FOR VALUES FROM (timestamptz '2015-01-01Z' + interval '$months months') TO (timestamptz '2015-01-01Z' + interval '$((months + 1)) months');
-             INSERT INTO f SELECT timestamptz '2015-01-01Z' + interval '$months months' + i * interval '10 s', i, i % 1000, (hashint8(i) % 10000) / 10.0, 'note ' || i % 1000 FROM generate_series(1, 150000) i" || exit 1
+        sql "CREATE TABLE f_$months PARTITION OF f FOR VALUES FROM (timestamptz '2005-01-01Z' + interval '$months months') TO (timestamptz '2005-01-01Z' + interval '$((months + 1)) months');
+             INSERT INTO f SELECT timestamptz '2005-01-01Z' + interval '$months months' + i * interval '10 s', i, i % 1000, (hashint8(i) % 10000) / 10.0, 'note ' || i % 1000 FROM generate_series(1, 150000) i" || exit 1
     done
-    sql "INSERT INTO f SELECT timestamptz '2021-01-01Z' + i * interval '1 s', i, i % 1000, 0, 'now' FROM generate_series(1, 200000) i; VACUUM ANALYZE f" 2>/dev/null ||
-        { sql "VACUUM ANALYZE f" || exit 1; }
+    sql "INSERT INTO f SELECT timestamptz '2023-01-01Z' + i * interval '1 s', i, i % 1000, 0, 'now' FROM generate_series(1, 200000) i" && sql "VACUUM ANALYZE f" || exit 1
     cat >"$HONE_WORK/foreground.sql" <<'SQL'
 \set id random(1, 150000)
-\set month random(1, 60)
 \set device random(1, 1000)
 INSERT INTO f VALUES (now(), nextval('f_ids'), :device, 0, 'new');
-UPDATE f SET v = v + 1 WHERE id = :id AND at = timestamptz '2021-01-01Z' + :id * interval '1 s';
-SELECT v, note FROM f WHERE id = :id AND at = timestamptz '2015-01-01Z' + :month * interval '1 month' + :id * interval '10 s';
+UPDATE f_now SET v = v + 1 WHERE id = :id AND at = timestamptz '2023-01-01Z' + :id * interval '1 s';
+SELECT v, note FROM f_now WHERE id = :id + 1 AND at = timestamptz '2023-01-01Z' + (:id + 1) * interval '1 s';
 SELECT count(*), avg(v) FROM f_now WHERE device = :device;
 SQL
     chmod 644 "$HONE_WORK/foreground.sql"
@@ -157,7 +155,7 @@ SQL
 
 ## Beside moves
 
-\`pgbench -M prepared -c 4 -R $rate\`: an INSERT, an UPDATE, a read of an old row and a small aggregate on a table whose $partitions old partitions (150,000 rows each) the worker makes warm at the default throughput, against the same while it is paused. $rounds interleaved rounds of $seconds s each; latencies from the time at which a transaction was due to begin, each figure the median of the rounds. A move was in hand at the end of $(grep -c '^1' "$HONE_WORK/foreground.moving") of the $rounds rounds; $(sql "SELECT count(*) FROM hone.tier_log WHERE error IS NULL") partitions were moved.
+\`pgbench -M prepared -c 4 -R $rate\`: an INSERT, an UPDATE, a read of a row and a small aggregate in the newest partition (named; the INSERT through the table) of a table whose $partitions old ones (150,000 rows each) the worker makes warm at the default throughput, against the same while it is paused. $rounds interleaved rounds of $seconds s each; latencies from the time at which a transaction was due to begin, each figure the median of the rounds. A move was in hand at the end of $(grep -c '^1' "$HONE_WORK/foreground.moving") of the $rounds rounds; $(sql "SELECT count(*) FROM hone.tier_log WHERE error IS NULL") partitions were moved.
 
 | | median, µs | 99 %, µs | lowest and highest round | 99.9 %, µs |
 |---|---|---|---|---|
@@ -168,7 +166,7 @@ MD
     done
     printf '\n99 %% beside moves ÷ paused: %s (of each pair of rounds: %s).\n' \
         "$(ratio "$(awk '{ print $2 }' "$HONE_WORK/foreground_of.moving" | median)" "$(awk '{ print $2 }' "$HONE_WORK/foreground_of.still" | median)")" \
-        "$(paste -d' ' "$HONE_WORK/foreground_of.moving" "$HONE_WORK/foreground_of.still" | awk '{ printf "%s%.2f", NR > 1 ? ", " : "", $2 / $7 }')" >>"$report"
+        "$(paste -d' ' "$HONE_WORK/foreground_of.moving" "$HONE_WORK/foreground_of.still" | awk '{ printf "%s%.2f", (NR > 1 ? ", " : ""), $2 / $7 }')" >>"$report"
 }
 
 # --- idle --------------------------------------------------------------------------
@@ -179,9 +177,15 @@ idle() {
     sql "CREATE EXTENSION pg_hone" || exit 1
     hone_say "$partitions partitions"
     sql "CREATE TABLE i (at timestamptz NOT NULL, id bigint) PARTITION BY RANGE (at)"
-    seq 0 $((partitions - 1)) |
-        awk '{ printf "CREATE TABLE i_%d (at timestamptz NOT NULL, id bigint);\nALTER TABLE i ATTACH PARTITION i_%d FOR VALUES FROM (timestamptz '\''2000-01-01Z'\'' + interval '\''%d hours'\'') TO (timestamptz '\''2000-01-01Z'\'' + interval '\''%d hours'\'');\n", $1, $1, $1, $1 + 1 }' |
-        "$HONE_BIN/psql" -Xq -v ON_ERROR_STOP=1 -d postgres || exit 1
+    # two levels: a table with thousands of partitions takes minutes to make
+    seq 0 $(((partitions + 99) / 100 - 1)) | awk '
+        function bounds(from, to) { return sprintf("FOR VALUES FROM (timestamptz %s2000-01-01Z%s + interval %s%d hours%s) TO (timestamptz %s2000-01-01Z%s + interval %s%d hours%s);", q, q, q, from, q, q, q, q, to, q) }
+        BEGIN { q = "\047" }
+        {
+            printf "CREATE TABLE i_%d (at timestamptz NOT NULL, id bigint) PARTITION BY RANGE (at);\n", $1
+            for (n = $1 * 100; n < $1 * 100 + 100; n++) printf "CREATE TABLE i_%d_%d PARTITION OF i_%d %s\n", $1, n, $1, bounds(n, n + 1)
+            printf "ALTER TABLE i ATTACH PARTITION i_%d %s\n", $1, bounds($1 * 100, $1 * 100 + 100)
+        }' | "$HONE_BIN/psql" -Xq -v ON_ERROR_STOP=1 -d postgres || exit 1
     sql "VACUUM ANALYZE" && sql "SELECT hone.add_tier_policy('i', warm_after => interval '1000 years')" >/dev/null || exit 1
     # as often as it can look, at the locks of whoever calls
     "$HONE_BIN/psql" -XAtq -d postgres -f <(echo "SELECT count(*) FILTER (WHERE l.relation IN (SELECT inhrelid FROM pg_inherits)), count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE a.query LIKE 'CALL hone._run_worker%' AND a.state = 'active' AND l.relation IS NOT NULL HAVING count(*) > 0 \\watch 0.001") \
@@ -191,7 +195,7 @@ idle() {
 
 ## Nothing due
 
-\`CALL hone._run_worker()\` with $partitions partitions under a policy, none of them due: $(time_of "CALL hone._run_worker()") ms (median of five), in a session of its own the first time: $({ echo '\timing on'; echo 'CALL hone._run_worker();'; } | "$HONE_BIN/psql" -Xq -d postgres | sed -nE 's/^Time: ([0-9.]+) ms.*/\1/p') ms. Most locks on partitions that it was seen to hold: $(kill "$watcher"; wait "$watcher" 2>/dev/null; awk -F'|' 'NF == 2 { n++; if ($1 > most) most = $1 } END { printf "%d, in %d looks", most, n }' "$HONE_WORK/idle_locks").
+\`CALL hone._run_worker()\` with $partitions partitions, a hundred in each of a table's sub-partitioned ones, under a policy, none of them due: $(time_of "CALL hone._run_worker()") ms (median of five), in a session of its own the first time: $({ echo '\timing on'; echo 'CALL hone._run_worker();'; } | "$HONE_BIN/psql" -Xq -d postgres | sed -nE 's/^Time: ([0-9.]+) ms.*/\1/p') ms. Most locks on partitions that it was seen to hold: $(kill "$watcher"; wait "$watcher" 2>/dev/null; awk -F'|' 'NF == 2 { n++; if ($1 > most) most = $1 } END { printf "%d, in %d looks", most, n }' "$HONE_WORK/idle_locks").
 MD
 }
 
