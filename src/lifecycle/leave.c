@@ -292,7 +292,7 @@ snapshots_have_ended(int *waited_ms)
 	VirtualTransactionId *list;
 	int			count;
 
-	/* popping it gives up our own xmin, which a snapshot alone leaves behind */
+	/* only popping it lets go of our own xmin, which FINALIZE would wait for */
 	PushActiveSnapshot(GetLatestSnapshot());
 	xmin = GetActiveSnapshot()->xmin;
 	PopActiveSnapshot();

@@ -148,14 +148,14 @@ note_tier_found(Oid partition, const char *tier)
 }
 
 void
-hone_log_nothing(const HoneMoveRecord *record, bool found)
+hone_log_nothing(const HoneMoveRecord *record, const char *tier)
 {
 	HoneRole	saved;
 
 	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
 	rest_a_day(record);
-	if (found)
-		note_tier_found(record->partition, record->to_tier);
+	if (tier != NULL)
+		note_tier_found(record->partition, tier);
 	hone_restore_role(&saved);
 }
 

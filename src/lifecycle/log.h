@@ -41,10 +41,10 @@ extern void hone_log_move(const HoneMoveRecord *record);
 
 /*
  * Note that there was nothing to move: the worker leaves the partition alone
- * for a day, as it does after each move. found: it is in that tier. Like
- * above.
+ * for a day, as it does after each move. tier: where it was found to be, or
+ * NULL. Like above.
  */
-extern void hone_log_nothing(const HoneMoveRecord *record, bool found);
+extern void hone_log_nothing(const HoneMoveRecord *record, const char *tier);
 
 /*
  * The same for a partition that was made ahead (record->error NULL), or for its

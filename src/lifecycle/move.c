@@ -364,7 +364,7 @@ note_outcome(const HoneMove *move, const HoneMoveRecord *record,
 		if (outcome != HONE_MOVE_SKIPPED)
 			hone_log_move(record);
 		else if (move->by_policy)
-			hone_log_nothing(record, moved);
+			hone_log_nothing(record, moved ? record->to_tier : NULL);
 		hone_procedure_commit();
 	}
 	PG_CATCH();

@@ -188,7 +188,8 @@ hone_run_tier_policies(PG_FUNCTION_ARGS)
 				 errhint("The view hone.tier_log has the errors.")));
 	else
 		ereport(NOTICE,
-				(errmsg("%d partitions moved", result.moved)));
+				(errmsg_plural("%d partition moved", "%d partitions moved",
+							   result.moved, result.moved)));
 	PG_RETURN_VOID();
 }
 
