@@ -237,9 +237,9 @@ hone_toplevel_run(Oid dbid, Oid userid, const char *sql, int lock_timeout_ms,
 	}
 
 	/*
-	 * DETACH ... FINALIZE waits for all older snapshots, and would for that of
-	 * the caller's last look into the catalogs. Popping one that is active is
-	 * what gives up the xmin of all that are not in use any more.
+	 * DETACH ... FINALIZE waits for all older snapshots, and would for that
+	 * of the caller's last look into the catalogs. Popping one that is active
+	 * is what gives up the xmin of all that are not in use any more.
 	 */
 	PushActiveSnapshot(GetLatestSnapshot());
 	PopActiveSnapshot();
