@@ -25,6 +25,26 @@ FROM hone.partitions WHERE parent IN ('m'::regclass, 'd'::regclass, 't'::regclas
 SELECT partition, from_tier, to_tier, due FROM hone.tier_plan
 WHERE parent IN ('m'::regclass, 'd'::regclass, 't'::regclass) ORDER BY partition::text;
 
+-- What was read lately stays where it is, but for being dropped; what was read
+-- earlier goes.
+CREATE TABLE k (day date NOT NULL, v int) PARTITION BY RANGE (day);
+CREATE TABLE k_1 PARTITION OF k FOR VALUES FROM ('2020-01-01') TO ('2020-02-01');
+CREATE TABLE k_2 PARTITION OF k FOR VALUES FROM ('2020-02-01') TO ('2020-03-01');
+CREATE TABLE k_3 PARTITION OF k FOR VALUES FROM ('2019-01-01') TO ('2019-02-01');
+ALTER TABLE k_1 SET (autovacuum_enabled = off);
+SELECT hone.add_tier_policy('k', warm_after => interval '9000 years', keep_while_read => interval '1 week');
+INSERT INTO hone._tier_state (partition, last_read) VALUES ('k_1'::regclass, now() - interval '1 day'), ('k_2'::regclass, now() - interval '8 days'),
+    ('k_3'::regclass, now()) ON CONFLICT (partition) DO UPDATE SET last_read = excluded.last_read;
+SELECT partition, to_tier, due, kept_while_read FROM hone.tier_plan WHERE parent = 'k'::regclass ORDER BY 1;
+BEGIN;
+SELECT hone.alter_tier_policy('k', warm_after => interval '1 day');
+SELECT partition, to_tier, due, kept_while_read FROM hone.tier_plan WHERE parent = 'k'::regclass ORDER BY 1;
+SELECT partition::regclass, wanted FROM hone._tier_candidates WHERE parent = 'k'::regclass ORDER BY 1;
+UPDATE hone._tier_policy SET drop_after = interval '2 days', allow_drop_without_archive = true WHERE parent = 'k'::regclass;
+SELECT partition, to_tier, due, kept_while_read FROM hone.tier_plan WHERE parent = 'k'::regclass ORDER BY 1;
+ROLLBACK;
+DROP TABLE k;
+
 -- Several levels: leaves age by the bounds of all levels over that column.
 CREATE TABLE n (ts date NOT NULL, k int) PARTITION BY RANGE (ts);
 CREATE TABLE n_2020 PARTITION OF n FOR VALUES FROM ('2020-01-01') TO ('2021-01-01') PARTITION BY LIST (k);
