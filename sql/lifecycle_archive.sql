@@ -151,6 +151,13 @@ DELETE FROM hone._archive WHERE name = :'lost';
 SELECT hone.restore_archive(:'lost');
 SELECT differ();
 SELECT hone._archive_remove(:'lost');
+-- Read into shared buffers, where the extension for that is there.
+CALL hone.move_partition('m_4', 'archive');
+SELECT try(format('SELECT hone.restore_archive(%L, prewarm => true)', name)) FROM hone.archives WHERE partition = 'la.m_4' AND restored_at IS NULL;
+CREATE EXTENSION pg_prewarm;
+SELECT hone.restore_archive(name, prewarm => true) FROM hone.archives WHERE partition = 'la.m_4' AND restored_at IS NULL;
+DROP EXTENSION pg_prewarm;
+SELECT differ();
 -- The parent is gone: a table of its own.
 DROP TABLE w, d, m;
 SELECT hone.restore_archive(name) FROM hone.archives WHERE partition = 'la.m_2' AND restored_at IS NULL;

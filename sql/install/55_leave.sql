@@ -22,8 +22,8 @@ WHERE a.dropped_at IS NOT NULL;
 COMMENT ON VIEW hone.archives IS 'Partitions whose rows are in a file now: hone.restore_archive(name) brings one back';
 GRANT SELECT ON hone.archives TO PUBLIC;
 
-CREATE FUNCTION hone.restore_archive(name text) RETURNS regclass
+CREATE FUNCTION hone.restore_archive(name text, prewarm boolean DEFAULT false) RETURNS regclass
 LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'hone_restore_archive';
-COMMENT ON FUNCTION hone.restore_archive(text) IS
-    'Bring an archive back: its rows, verified, in a partition as it was, or a table of its own where the parent is gone; the policy leaves it where it is until it is moved by hand';
+COMMENT ON FUNCTION hone.restore_archive(text, boolean) IS
+    'Bring an archive back: its rows, verified, in a partition as it was, or a table of its own where the parent is gone; the policy leaves it where it is until it is moved by hand; prewarm: read it and its indexes into shared buffers, by the extension pg_prewarm';

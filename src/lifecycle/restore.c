@@ -274,7 +274,38 @@ note_restored(const Archive *archive, Oid relid)
 }
 
 /*
- * hone.restore_archive(name)
+ * Into shared buffers, by pg_prewarm; its indexes last, so that they stay. With
+ * all arguments, for which no other function can stand.
+ */
+static void
+prewarm(Oid relid)
+{
+	Oid			types[] = {OIDOID};
+	Datum		values[1];
+	char	   *function;
+
+	if (SPI_execute("SELECT pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_extension e"
+					" JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace"
+					" WHERE e.extname OPERATOR(pg_catalog.=) 'pg_prewarm'", true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look for pg_prewarm");
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension pg_prewarm is not installed"),
+				 errhint("CREATE EXTENSION pg_prewarm, or restore without prewarm => true.")));
+	function = column_text(1);
+	values[0] = ObjectIdGetDatum(relid);
+	if (SPI_execute_with_args(psprintf("SELECT %s.pg_prewarm(x.relation::pg_catalog.regclass, 'buffer'::pg_catalog.text,"
+									   " 'main'::pg_catalog.text, NULL::bigint, NULL::bigint) FROM"
+									   " (SELECT $1 AS relation, 0 AS n UNION ALL"
+									   "  SELECT i.indexrelid, 1 FROM pg_catalog.pg_index i WHERE i.indrelid OPERATOR(pg_catalog.=) $1"
+									   "  ORDER BY 2) x", function),
+							  1, types, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not prewarm");
+}
+
+/*
+ * hone.restore_archive(name, prewarm)
  */
 Datum
 hone_restore_archive(PG_FUNCTION_ARGS)
@@ -313,6 +344,12 @@ hone_restore_archive(PG_FUNCTION_ARGS)
 	}
 	relid = get_relname_relid(manifest.table, get_namespace_oid(manifest.schema, false));
 	note_restored(&archive, relid);
+	if (PG_GETARG_BOOL(1))
+	{
+		hone_become_owner(relid, &saved);
+		prewarm(relid);
+		hone_restore_role(&saved);
+	}
 	SPI_finish();
 	PG_RETURN_OID(relid);
 }
