@@ -113,13 +113,17 @@ sql "INSERT INTO hone._tier_state (partition, retry_at) SELECT oid, 'infinity' F
 targets=("1 DETACH" "2 DETACH" "1 DROP TABLE" "2 DROP TABLE" "1 drop of an object" "4 drop of an object" "1 _tier_leaving (" "2 _tier_leaving ("
     "3 _tier_leaving (" "1 INTO hone._archive" "1 UPDATE hone._archive" "1 FROM hone._tier_leaving WHERE" "1 INTO hone._tier_log" "1 INTO hone._tier_state AS"
     "1 UPDATE hone._tier_state" "1 FROM hone._archive a WHERE a.dropped_at" "1 DELETE FROM hone._archive")
+named=${#targets[@]}
 for number in $(seq 3 22); do targets+=("$number before commit" "$number after commit"); done
 for number in 20 30 40 50 60 70; do targets+=("$number"); done
 kinds=(kill error kill fatal server)
 wrong="" hit="" count=0
 for round in $(seq 0 $((faults - 1))); do
-    # steps that have no divisor in common with the numbers of what they go through
-    target=${targets[round * 10 % ${#targets[@]}]}
+    # first what has a name; then in steps that have no divisor in common with the
+    # number of the rest
+    turn=$((round % ${#targets[@]}))
+    [ "$turn" -lt "$named" ] || turn=$((named + turn * 9 % (${#targets[@]} - named)))
+    target=${targets[turn]}
     sql "UPDATE hone._tier_state SET retry_at = NULL WHERE retry_at < 'infinity' OR partition IN (SELECT oid FROM pg_class WHERE relname ~ '^[abcdw]_$((round + 1))\$')" >/dev/null
     arm "${target%% *}" "${kinds[(round + round / ${#targets[@]}) % ${#kinds[@]}]}" "$([ "${target#* }" = "$target" ] || echo "${target#* }")"
     wait_done || continue
