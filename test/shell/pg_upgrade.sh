@@ -94,7 +94,7 @@ rows=$(rows_of t)
 succeeds "compress again" sql "CALL hone.compress('t')"
 is "rows of old and new batches" "$(rows_of t)" "$rows"
 sql "INSERT INTO m SELECT timestamptz '2020-01-15 00:00Z', i FROM generate_series(1, 5000) i;
-     UPDATE hone._tier_state SET retry_at = NULL"
+     UPDATE hone._tier_state SET retry_at = NULL, rest_until = NULL"
 moved=$(rows_of m)
 succeeds "the worker goes on" wait_until 60 "SELECT plain_rows = 0 FROM hone.partitions WHERE partition = 'm_1'::regclass"
 is "rows that came late" "$(rows_of m)" "$moved"
