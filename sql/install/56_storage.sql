@@ -23,7 +23,7 @@ INSERT INTO hone.tier_prices (tier, usd_per_gb_month, note, is_default) VALUES
 -- A dump has only rows that somebody changed; restored, they meet the defaults
 -- that CREATE EXTENSION has just made.
 CREATE FUNCTION hone._tier_prices_changed() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
