@@ -4,7 +4,7 @@
 # last restart the worker ends the moves by itself, and what comes back from the
 # archives are the rows that were there.
 #
-#   HONE_KILLS=N   rounds (8)
+#   HONE_KILLS=N   rounds (5)
 set -u
 . "$(dirname "$0")/../lib/prepare.sh"
 . "$HONE_ROOT/test/lib/rows.sh"
@@ -31,7 +31,7 @@ counted() {
                     WHERE NOT c.relispartition OR i.inhdetachpending")
     sql "SELECT (SELECT count(*) FROM m) + $detached + (SELECT coalesce(sum(rows), 0) FROM hone.archives)"
 }
-for round in $(seq "${HONE_KILLS:-8}"); do
+for round in $(seq "${HONE_KILLS:-5}"); do
     sleep "$(awk "BEGIN { srand($RANDOM); print 0.2 + 1.3 * rand() }")"
     hone_kill "$HONE_DATA"
     hone_start "$HONE_DATA" "$options" || exit 1

@@ -3,12 +3,12 @@
 # tablespace, beside writers: every committed change is there once, with
 # checksums, and with wal_level = minimal.
 #
-#   HONE_KILLS=N    how often (6)
+#   HONE_KILLS=N    how often (4)
 set -u
 . "$(dirname "$0")/../lib/prepare.sh"
 . "$HONE_ROOT/test/lib/rows.sh"
 hone_prepare
-rounds=${HONE_KILLS:-6}
+rounds=${HONE_KILLS:-4}
 rows=60000
 
 make_tables() {

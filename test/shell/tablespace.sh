@@ -4,7 +4,7 @@
 # reader that stays delays the move and nobody else, DDL of others comes in
 # between, and a move that fails leaves no files.
 #
-#   HONE_MOVE_SECONDS=N   how long others read and write meanwhile (20)
+#   HONE_MOVE_SECONDS=N   how long others read and write meanwhile (12)
 #
 # Runs alone: so that nobody waits for want of a processor.
 set -u
@@ -83,7 +83,7 @@ SELECT 1 / (count(*) = 11)::int FROM p WHERE kind = '$kind' AND id BETWEEN :id A
 SQL
 done
 chmod -R a+rX "$scripts"
-"$HONE_BIN/pgbench" -n -c 4 -j 2 -T ${HONE_MOVE_SECONDS:-20} -l --log-prefix="$HONE_WORK/latency" -f "$scripts/heap.sql" -f "$scripts/tiered.sql" \
+"$HONE_BIN/pgbench" -n -c 4 -j 2 -T ${HONE_MOVE_SECONDS:-12} -l --log-prefix="$HONE_WORK/latency" -f "$scripts/heap.sql" -f "$scripts/tiered.sql" \
     -f "$scripts/read_heap.sql" -f "$scripts/read_tiered.sql" postgres >"$HONE_WORK/pgbench.log" 2>&1 &
 load=$!
 moves=0 gave_up=0
