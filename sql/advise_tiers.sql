@@ -3,6 +3,7 @@ ALTER SYSTEM SET hone.worker = off;
 SELECT pg_reload_conf();
 CREATE SCHEMA atier;
 SET search_path = atier;
+SET TimeZone = 'UTC';
 SET client_min_messages = warning;
 SET hone.track = none;
 CREATE VIEW r AS

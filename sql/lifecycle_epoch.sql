@@ -1,5 +1,7 @@
 -- Keys that are no dates: integers, UUIDs and texts with an epoch.
 SET client_min_messages = warning;
+-- The worker is to leave them alone.
+SELECT hone.pause_worker();
 CREATE SCHEMA le;
 SET search_path = le;
 SET TimeZone = 'America/St_Johns';
@@ -54,3 +56,4 @@ SELECT s, try(format('SELECT hone.add_tier_policy(%L, ''1 day'', epoch => %L)', 
 FROM unnest(ARRAY['x ', 'x minutes', 'x uuidv7', 'y s', 'z s', 'w ms', 'w uuidv7', 'x S', 'x s']) WITH ORDINALITY q(s, n) ORDER BY n;
 SELECT try('SELECT hone.alter_tier_policy(''x'', reset => ''{epoch}'')');
 DROP SCHEMA le CASCADE;
+SELECT hone.resume_worker();

@@ -5,6 +5,7 @@
 #   bash test/run.sh shell crash    only scripts whose path contains one of
 #                                   these; 'regress' is make installcheck
 #   HONE_JOBS=1 bash test/run.sh    one script after the other, not two at a time
+#   HONE_SCRIPT_SECONDS=N           a script that takes longer has failed (420)
 #
 # Nothing has to be installed before, no server is touched but private ones.
 set -u
@@ -13,6 +14,7 @@ cd "$HONE_ROOT" || exit 1
 only=("$@")
 jobs=${HONE_JOBS:-$(($(nproc) < 2 ? 1 : 2))}
 [[ $jobs =~ ^[1-9][0-9]?$ ]] || { echo "HONE_JOBS is not a number of scripts: $jobs" >&2; exit 1; }
+limit=${HONE_SCRIPT_SECONDS:-420}
 passed=0 failed=0 skipped=0
 # scripts whose output is printed, and lines of the one after them
 shown=0 lines=0
@@ -50,11 +52,18 @@ choose() {
 
 # run_one N PLACE: with a temporary directory that is its own and then goes
 run_one() {
-    local begin=$SECONDS
+    local begin=$SECONDS status
     mkdir "$2/work"
     chmod 755 "$2/work"
-    HONE_WORK=$2/work bash "${scripts[$1]}" </dev/null >"$queue/$1.log" 2>&1
-    echo "$? $((SECONDS - begin))" >"$queue/$1.status.new"
+    HONE_WORK=$2/work timeout -k 30 "$limit" bash "${scripts[$1]}" </dev/null >"$queue/$1.log" 2>&1 &
+    running=$!
+    wait "$running"
+    status=$?
+    # a signal, which the script gets too, ends only the wait
+    while kill -0 "$running" 2>/dev/null; do wait "$running"; status=$?; done
+    running=
+    if [ "$status" = 124 ]; then echo "not ok - ${scripts[$1]} has not ended after $limit seconds" >>"$queue/$1.log"; fi
+    echo "$status $((SECONDS - begin))" >"$queue/$1.status.new"
     rm -rf "$2/work"
     mv "$queue/$1.status.new" "$queue/$1.status"
 }
@@ -62,8 +71,8 @@ run_one() {
 # work NUMBER FIRST END: one of the workers, with a PostgreSQL of its own, since
 # a script may change what is installed there. It takes what none has taken.
 work() {
-    local place=$HONE_WORK/$1 n stopped=
-    trap 'stopped=yes' TERM
+    local place=$HONE_WORK/$1 n stopped= running=
+    trap 'stopped=yes; [ -z "$running" ] || kill -TERM "$running"' TERM
     if [ ! -e "$place" ]; then
         mkdir "$place"
         chmod 755 "$place"

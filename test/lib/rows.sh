@@ -16,6 +16,20 @@ wait_until() {
     done
 }
 
+# halt PID: stops a server process where it keeps none from writing. Where it
+# may hold a lock that every other process needs, it goes on for a moment.
+halt() {
+    local tries
+    for ((tries = 0; tries < 20; tries++)); do
+        kill -STOP "$1" || return 1
+        if timeout 3 "$HONE_BIN/psql" -XAtq -d "${HONE_DB:-postgres}" \
+            -c "CREATE TABLE halt_probe AS SELECT 1 AS one; DROP TABLE halt_probe" >/dev/null 2>&1; then return 0; fi
+        kill -CONT "$1"
+        sleep 0.05
+    done
+    return 1
+}
+
 # A table with every kind of column the store treats in its own way: numbers
 # that grow, repeat and jump, short decimals, nulls, long and repeating texts,
 # a column that was dropped and one that was added with a default.

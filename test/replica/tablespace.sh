@@ -102,8 +102,11 @@ like "a move fails" "$(cat "$HONE_WORK/fail.log")" "could not lock table"
 for how in pg_cancel_backend pg_terminate_backend; do
     PGAPPNAME=move sql "CALL hone._set_tablespace('h', 'cold')" >"$HONE_WORK/fail.log" 2>&1 &
     mover=$!
-    sleep 1.5
-    caught_up
+    for _ in $(seq 100); do
+        caught_up
+        [ "$(files_of "$standby_data")" = 0 ] || break
+        sleep 0.1
+    done
     isnt "a copy is made on the standby too" "$(files_of "$standby_data")" 0
     is "a move holds back no row's removal" "$(sql "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'move' AND (backend_xid IS NOT NULL OR backend_xmin IS NOT NULL)")" 0
     sql "SELECT $how(pid) FROM pg_stat_activity WHERE application_name = 'move'" >/dev/null

@@ -21,7 +21,7 @@ set_to() {
     done
     # whoever connects after the postmaster has read it has it
     sql "SELECT pg_reload_conf()" >/dev/null
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
+    for _ in $(seq 100); do
         sleep 0.1
         [ "$(sql "SHOW test.mark" 2>/dev/null)" = "$mark" ] && break
     done
@@ -101,9 +101,9 @@ bomb() { head -c 100000000 /dev/zero | zstd -q >"$1"; }
 damaged "a hundred megabytes of zeros" XX001 "$base.*(more than was written|another)" bomb "$base"
 damaged "missing" 58P01 "$base" rm "$base"
 damaged "a directory" 42809 "$base.*regular" sh -c "rm $base && mkdir $base"
-damaged "a symbolic link" 42809 "$base.*regular" sh -c "mv $base /tmp/\$\$.zst && ln -s /tmp/\$\$.zst $base"
+damaged "a symbolic link" 42809 "$base.*regular" sh -c "mv $base $place/aside.zst && ln -s $place/aside.zst $base"
 damaged "a pipe" 42809 "$base.*regular" sh -c "rm $base && mkfifo $base"
-rm -f /tmp/[0-9]*.zst
+rm -f "$place/aside.zst"
 damaged "manifest missing" 58P01 "$base.json" rm "$base.json"
 damaged "manifest empty" XX001 "$base.json" truncate -s 0 "$base.json"
 damaged "manifest truncated" XX001 "$base.json" truncate -s -3 "$base.json"

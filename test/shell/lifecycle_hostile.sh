@@ -59,7 +59,7 @@ phase() {
 sql "TRUNCATE e.seen"
 worker_until() {
     sql "SELECT hone.resume_worker()" >/dev/null
-    wait_until 30 "$1" || echo "# it did not come: $(sql "SELECT partition_name, error FROM hone.tier_log WHERE error IS NOT NULL")"
+    wait_until 30 "$1" || not_ok "the worker does what is due" "$(sql "SELECT partition_name, error FROM hone.tier_log WHERE error IS NOT NULL")"
     sql "SELECT hone.pause_worker()" >/dev/null
 }
 evil "SELECT hone.add_tier_policy('e.m', warm_after => '1 day')" >/dev/null || exit 1

@@ -105,7 +105,7 @@ succeeds "a table that nobody uses is rewritten" wait_until 30 "$rewriting"
 is "others read meanwhile" "$(sql "SELECT count(*) FROM g WHERE id <= 1000")" 1000
 # stopped for a moment, so that it cannot be done before the writer waits
 worker=$(sql "SELECT pid FROM hone.compress_progress")
-kill -STOP "$worker"
+halt "$worker" || not_ok "the rewrite is halted"
 sql "SET lock_timeout = '60s'; UPDATE g SET n = -7 WHERE id = 5; SELECT 'changed'" >"$HONE_WORK/writer.log" 2>&1 &
 writer=$!
 wait_until 20 "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'g'::regclass AND NOT granted)"

@@ -54,7 +54,7 @@ mover=$(sql "SELECT pid FROM hone.tier_progress")
 asleep=f
 for _ in $(seq 300); do
     [ "$(sql "SELECT waiting = 'throttle' FROM hone.tier_progress WHERE pid = $mover")" = t ] || { sleep 0.05; continue; }
-    kill -STOP "$mover"
+    halt "$mover" || break
     asleep=$(sql "SELECT waiting = 'throttle' FROM hone.tier_progress WHERE pid = $mover")
     [ "$asleep" != t ] || break
     kill -CONT "$mover"
