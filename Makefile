@@ -11,6 +11,7 @@ PGFILEDESC = "pg_hone - query and data-lifecycle tuning"
 COMMON_OBJS = \
 	src/common/catalog.o \
 	src/common/observer.o \
+	src/common/own_tables.o \
 	src/common/owner.o \
 	src/common/procedure.o \
 	src/common/savefile.o \

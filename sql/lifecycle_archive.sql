@@ -111,6 +111,23 @@ SELECT hone.restore_archive(name) FROM hone.archives WHERE partition = 'la.m_3' 
 DELETE FROM m WHERE k = -1;
 SELECT differ();
 DROP TABLE refers;
+-- Rows that are deleted while it waits, detached, are in no archive, even where VACUUM took their pages away.
+CREATE TABLE v (ts timestamptz NOT NULL, k int, pad text) PARTITION BY RANGE (ts);
+CREATE TABLE v_1 PARTITION OF v FOR VALUES FROM ('2020-01-01') TO ('2020-02-01') WITH (autovacuum_enabled = off);
+INSERT INTO v SELECT '2020-01-02', g, repeat('x', 700) FROM generate_series(1, 3000) g;
+CREATE VIEW shows AS SELECT count(*) FROM v_1;
+SELECT hone.add_tier_policy('v', archive_after => '1 day');
+CALL hone.run_tier_policies();
+DELETE FROM v_1 WHERE k > 100;
+VACUUM v_1;
+SELECT relispartition, pg_relation_size('v_1') < 200000 AS shorter FROM pg_class WHERE oid = 'v_1'::regclass;
+DROP VIEW shows;
+UPDATE hone._tier_state SET retry_at = NULL WHERE partition = 'v_1'::regclass;
+CALL hone.run_tier_policies();
+SELECT to_regclass('v_1'), rows FROM hone.archives WHERE partition = 'la.v_1' AND restored_at IS NULL;
+SELECT hone.restore_archive(name) FROM hone.archives WHERE partition = 'la.v_1' AND restored_at IS NULL;
+SELECT count(*), max(k) FROM v;
+DROP TABLE v;
 
 -- A default partition: detached under the lock timeout. Several levels: the leaf goes.
 CREATE TABLE d (day date NOT NULL, k int, v text) PARTITION BY RANGE (day);
@@ -124,6 +141,14 @@ CALL hone.run_tier_policies();
 SELECT parent, partition, rows FROM hone.archives WHERE parent ~ '^d' ORDER BY partition;
 SELECT hone.restore_archive(name) FROM hone.archives WHERE parent ~ '^d' ORDER BY partition;
 SELECT tableoid::regclass, count(*) FROM d GROUP BY 1 ORDER BY 1;
+-- Its range is that of the policy's key, also where its own parent has another.
+CREATE TABLE o (day date NOT NULL, k int) PARTITION BY RANGE (day);
+CREATE TABLE o_1 PARTITION OF o FOR VALUES FROM ('2020-01-01') TO ('2020-02-01') PARTITION BY RANGE (k);
+CREATE TABLE o_1_a PARTITION OF o_1 FOR VALUES FROM (0) TO (10);
+SELECT hone.add_tier_policy('o', archive_after => '1 day');
+CALL hone.run_tier_policies();
+SELECT parent, partition, range_start AT TIME ZONE 'UTC' AS range_start, range_end AT TIME ZONE 'UTC' AS range_end FROM hone.archives WHERE partition = 'la.o_1_a';
+DROP TABLE o;
 -- Archives go when drop_after has passed.
 CALL hone.move_partition('d_1_a', 'archive');
 SELECT hone.alter_tier_policy('d', drop_after => '2 days');

@@ -317,6 +317,20 @@ SELECT hone.add_tier_policy('p', premake => 2, partition_interval => '1 month');
 SELECT parent, partition ~ '^lpm.p_p[0-9]{6}01$' AS name, range_start - date_trunc('month', now()) < interval '65 days' AS soon,
     range_end = range_start + interval '1 month' AS month, reason, retry_at, last_error
 FROM hone.premake_plan ORDER BY range_start;
+-- what failed is forgotten when the policy is another
+INSERT INTO hone._tier_state (partition, failures, retry_at, last_error) VALUES ('p'::regclass, 3, now() + interval '1 day', 'it failed');
+SELECT DISTINCT retry_at > now() AS rests, last_error FROM hone.premake_plan WHERE parent = 'p'::regclass;
+SELECT hone.alter_tier_policy('p', premake => 3);
+SELECT DISTINCT retry_at, last_error FROM hone.premake_plan WHERE parent = 'p'::regclass;
+ROLLBACK;
+-- A table that is itself a partition has no gaps outside its own bounds.
+BEGIN;
+CREATE TABLE own (d date NOT NULL) PARTITION BY RANGE (d);
+CREATE TABLE own_9000 PARTITION OF own FOR VALUES FROM ('9000-01-01') TO ('9001-01-01') PARTITION BY RANGE (d);
+CREATE TABLE own_9000_03 PARTITION OF own_9000 FOR VALUES FROM ('9000-03-01') TO ('9000-04-01');
+CREATE TABLE own_9000_06 PARTITION OF own_9000 FOR VALUES FROM ('9000-06-01') TO ('9000-07-01');
+SELECT hone.add_tier_policy('own_9000', warm_after => '9000 years');
+SELECT parent, range_start AT TIME ZONE 'UTC' AS range_start, range_end AT TIME ZONE 'UTC' AS range_end, reason FROM hone.tier_gaps ORDER BY range_start;
 ROLLBACK;
 BEGIN;
 CREATE TABLE p_next PARTITION OF p FOR VALUES FROM ('9000-02-01') TO ('9000-03-01');

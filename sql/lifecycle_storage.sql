@@ -84,8 +84,8 @@ ROLLBACK;
 -- Archives count, and cost their own price; what expired is gone, what was
 -- restored is only a file.
 BEGIN;
-INSERT INTO hone._archive (name, policy, parent, partition_oid, partition_name, range_start, range_end, rows, raw_bytes, bytes, heap_bytes, sha256, manifest_sha256, dropped_at)
-VALUES ('a', 'm', 'm', 1, 'lt.m_0', now() - interval '400 days', now() - interval '370 days', 1000, 1, 1048576, 10485760, '', '', now());
+INSERT INTO hone._archive (name, policy, parent, partition_name, range_start, range_end, rows, raw_bytes, bytes, heap_bytes, sha256, manifest_sha256, dropped_at)
+VALUES ('a', 'm', 'm', 'lt.m_0', now() - interval '400 days', now() - interval '370 days', 1000, 1, 1048576, 10485760, '', '', now());
 SELECT tier, partitions, rows, bytes, bytes_if_hot, cost_per_month, cost_if_hot, saving_per_month FROM r WHERE tier = 'archive';
 SELECT partitions FROM r WHERE tier = 'all';
 SELECT bytes_in_year AS before FROM r WHERE tier = 'all' \gset

@@ -76,7 +76,6 @@ CREATE TABLE hone._archive (
     policy regclass,
     parent regclass,
     parent_name text,
-    partition_oid oid NOT NULL,
     partition_name text NOT NULL,
     bound text,
     range_start timestamptz,
@@ -225,6 +224,14 @@ FROM hone._tier_policy p
 WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = p.parent AND c.relkind = 'p' AND c.relnamespace <> 'hone'::pg_catalog.regnamespace);
 COMMENT ON VIEW hone.tier_policies IS 'Tables whose partitions are moved on their own, and when';
 
+-- Errors can quote data.
+CREATE FUNCTION hone._for_readers(message text, relation oid)
+RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE WHEN message IS NULL OR pg_catalog.has_table_privilege(relation, 'SELECT')
+                 OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') THEN message
+            ELSE '<insufficient privilege>' END;
+COMMENT ON FUNCTION hone._for_readers(text, oid) IS 'Internal: a message about a table, for those only who may read it, or all statistics';
+
 CREATE FUNCTION hone._tier_wanted(warm_at timestamptz, cold_at timestamptz, archive_at timestamptz, drop_at timestamptz, allow_drop boolean)
 RETURNS integer LANGUAGE sql STABLE PARALLEL SAFE
 RETURN CASE WHEN allow_drop AND drop_at <= pg_catalog.now() THEN 4
@@ -278,15 +285,20 @@ LEFT JOIN hone._tier_state t ON t.partition = c.oid
 WHERE c.relispartition AND c.relkind = 'r' AND c.relpersistence <> 't' AND r.parent IS NOT NULL;
 COMMENT ON VIEW hone._tier_age IS 'Leaf partitions by time and when they are due';
 
+CREATE VIEW hone._policy_leaf AS
+SELECT l.policy, l.partition, l.range_start, l.range_end
+FROM hone._tier_leaves(
+    (SELECT pg_catalog.array_agg(y.parent::oid ORDER BY y.parent) FROM hone._tier_policy y),
+    (SELECT pg_catalog.array_agg(y.epoch ORDER BY y.parent) FROM hone._tier_policy y)) l;
+COMMENT ON VIEW hone._policy_leaf IS 'Leaf partitions under policies, all at once';
+
 -- Partitions that have reached their tier are there again after a rest, for
 -- rows that came late.
 CREATE VIEW hone._tier_candidates AS
 SELECT a.policy AS parent, a.partition, w.wanted, a.range_end,
     t.retry_at <= pg_catalog.now() IS NOT FALSE AS may_retry
 FROM hone._tier_policy p
-JOIN hone._tier_leaves(
-    (SELECT pg_catalog.array_agg(y.parent::oid ORDER BY y.parent) FROM hone._tier_policy y),
-    (SELECT pg_catalog.array_agg(y.epoch ORDER BY y.parent) FROM hone._tier_policy y)) a ON a.policy = p.parent
+JOIN hone._policy_leaf a ON a.policy = p.parent
 LEFT JOIN hone._tier_state t ON t.partition = a.partition
 CROSS JOIN LATERAL (
     SELECT hone._tier_wanted(hone._tier_due_at(a.range_end, p.warm_after), hone._tier_due_at(a.range_end, p.cold_after),
@@ -297,8 +309,6 @@ WHERE a.range_end <= pg_catalog.now() AND t.held IS NOT TRUE AND w.wanted > 0
          OR t.rest_until <= pg_catalog.now() IS NOT FALSE);
 COMMENT ON VIEW hone._tier_candidates IS 'Partitions that may have to be moved now, from the catalogs only; what the worker looks at';
 
--- Errors can quote data, so they are shown to those only who may read the
--- table.
 CREATE VIEW hone._tier_leaf AS
 SELECT a.parent,
     a.partition,
@@ -324,10 +334,7 @@ SELECT a.parent,
     a.moved_at,
     a.held,
     a.kept,
-    CASE WHEN a.last_error IS NULL
-              OR pg_catalog.has_table_privilege(a.partition, 'SELECT')
-              OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') THEN a.last_error
-         ELSE '<insufficient privilege>' END AS last_error,
+    hone._for_readers(a.last_error, a.partition) AS last_error,
     a.own
 FROM hone._tier_age a
 LEFT JOIN LATERAL (
@@ -397,32 +404,32 @@ WHERE (l.to_tier IS NOT NULL OR f.refold)
     AND (NOT l.own OR pg_catalog.pg_total_relation_size(l.partition) > 131072);
 COMMENT ON VIEW hone._tier_due IS 'What the policies will move, also of pg_hone''s own tables';
 
+-- Detached, or half-way, by a move that has to drop them still.
+CREATE VIEW hone._tier_detached AS
+SELECT l.partition, l.parent, l.to_tier, l.since, t.retry_at
+FROM hone._tier_leaving l
+JOIN pg_catalog.pg_class c ON c.oid = l.partition
+LEFT JOIN pg_catalog.pg_inherits i ON i.inhrelid = l.partition
+LEFT JOIN hone._tier_state t ON t.partition = l.partition
+WHERE l.detaching AND (NOT c.relispartition OR i.inhdetachpending);
+COMMENT ON VIEW hone._tier_detached IS 'Partitions that are on their way out, and attached no more';
+
 CREATE VIEW hone.tier_plan AS
 SELECT p.parent, p.partition, p.from_tier, p.to_tier, p.due_at, p.retry_at, p.due,
     p.kept AS kept_while_read,
     pg_catalog.pg_total_relation_size(p.partition) AS bytes
 FROM hone._tier_due p WHERE NOT p.own
 UNION ALL
-SELECT l.parent::regclass, l.partition::regclass, 'detached', l.to_tier, l.since, t.retry_at, true, false,
-    pg_catalog.pg_total_relation_size(l.partition)
-FROM hone._tier_leaving l
-JOIN pg_catalog.pg_class c ON c.oid = l.partition
-LEFT JOIN pg_catalog.pg_inherits i ON i.inhrelid = l.partition
-LEFT JOIN hone._tier_state t ON t.partition = l.partition
-WHERE l.detaching AND (NOT c.relispartition OR i.inhdetachpending);
+SELECT d.parent::regclass, d.partition::regclass, 'detached', d.to_tier, d.since, d.retry_at, true, false,
+    pg_catalog.pg_total_relation_size(d.partition)
+FROM hone._tier_detached d;
 COMMENT ON VIEW hone.tier_plan IS 'What the policies will move, when, and how many bytes that are; detached ones have to be dropped still';
 
 CREATE VIEW hone.tier_log AS
 SELECT l.id, l.started_at, l.duration, l.partition, l.partition_name, l.to_tier, l.by_worker,
     l.rows, l.bytes_before, l.bytes_after, l.sqlstate,
-    CASE WHEN l.error IS NULL
-              OR pg_catalog.has_table_privilege(l.partition::oid, 'SELECT')
-              OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') THEN l.error
-         ELSE '<insufficient privilege>' END AS error,
-    CASE WHEN l.note IS NULL
-              OR pg_catalog.has_table_privilege(l.partition::oid, 'SELECT')
-              OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') THEN l.note
-         ELSE '<insufficient privilege>' END AS note
+    hone._for_readers(l.error, l.partition::oid) AS error,
+    hone._for_readers(l.note, l.partition::oid) AS note
 FROM hone._tier_log l;
 COMMENT ON VIEW hone.tier_log IS 'Every move of a partition, done or failed, with its duration and the bytes before and after';
 

@@ -30,10 +30,7 @@ COMMENT ON FUNCTION hone._premake_gaps(regclass, text, timestamptz) IS
 
 CREATE VIEW hone.premake_plan AS
 SELECT p.parent, r.partition, r.range_start, r.range_end, r.reason, s.retry_at,
-    CASE WHEN s.last_error IS NULL
-              OR pg_catalog.has_table_privilege(p.parent::oid, 'SELECT')
-              OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') THEN s.last_error
-         ELSE '<insufficient privilege>' END AS last_error
+    hone._for_readers(s.last_error, p.parent::oid) AS last_error
 FROM hone.tier_policies p
 CROSS JOIN LATERAL hone._premake_plan(p.parent, p.premake, p.partition_interval, p.epoch) r
 LEFT JOIN hone._tier_state s ON s.partition = p.parent

@@ -270,7 +270,9 @@ static void (*const looks[]) (MemoryContext context, List **made) =
 	look_at_connections,
 		look_at_idle,
 		look_at_cache,
-		hone_storage_look,
+		hone_storage_look_cold,
+		hone_storage_look_hot,
+		hone_storage_look_partition,
 };
 
 static void

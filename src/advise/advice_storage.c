@@ -65,8 +65,9 @@ keep_text(HoneDatabaseAdvice *one, int row, int column)
 static void
 look_at_view(MemoryContext context, List **made, HoneFindingKind kind, const char *view)
 {
-	int			rows = hone_made_select(psprintf("SELECT relation::bigint, severity, calls, first_seen, last_seen, summary, fix, no_fix, "
-												 "substring(evidence::text FROM '^.(.*).$') FROM " HONE_SCHEMA ".%s", view));
+	int			rows = !hone_detectors ? 0 :
+	hone_made_select(psprintf("SELECT relation::bigint, severity, calls, first_seen, last_seen, summary, fix, no_fix, "
+							  "substring(evidence::text FROM '^.(.*).$') FROM " HONE_SCHEMA ".%s", view));
 
 	for (int i = 0; i < rows; i++)
 	{
@@ -85,11 +86,19 @@ look_at_view(MemoryContext context, List **made, HoneFindingKind kind, const cha
 }
 
 void
-hone_storage_look(MemoryContext context, List **made)
+hone_storage_look_cold(MemoryContext context, List **made)
 {
-	if (!hone_detectors)
-		return;
 	look_at_view(context, made, HONE_FINDING_COLD, "_cold_but_read");
+}
+
+void
+hone_storage_look_hot(MemoryContext context, List **made)
+{
 	look_at_view(context, made, HONE_FINDING_HOT, "_hot_but_idle");
+}
+
+void
+hone_storage_look_partition(MemoryContext context, List **made)
+{
 	look_at_view(context, made, HONE_FINDING_PARTITION, "_partition_candidate");
 }

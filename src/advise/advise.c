@@ -166,7 +166,7 @@ advise_finished(const HoneRecord *record)
 {
 	const HoneCallKeys *keys = NULL;
 
-	if (record->sqlstate != 0)
+	if (record->sqlstate != 0 || record->in_abort)
 		hone_weights_failed(record);
 	if (!is_watching() || record->kind != HONE_RECORD_EXEC ||
 		record->sqlstate != 0 || record->in_abort || !is_ready())
@@ -198,7 +198,8 @@ advise_receiving(const HoneRecord *record, QueryDesc *query_desc, DestReceiver *
 
 	if (likely(!suspect && !hone_any_stars) || !is_watching() || !is_ready())
 		return dest;
-	dest = hone_star_receive(record, query_desc, dest, depth);
+	if (hone_any_stars)
+		dest = hone_star_receive(record, query_desc, dest, depth);
 	return suspect ? hone_provenance_receive(record, query_desc, dest, depth) : dest;
 }
 

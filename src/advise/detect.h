@@ -202,7 +202,10 @@ extern void hone_star_analyzed(ParseState *pstate, Query *query);
 extern void hone_star_finished(const HoneRecord *record);
 extern void hone_star_flush(void);
 
-/* A run of a SELECT begins: the receiver that its rows are to go to. */
+/*
+ * A run of a SELECT begins, where there are stars: the receiver that its rows
+ * are to go to.
+ */
 extern DestReceiver *hone_star_receive(const HoneRecord *record,
 									   QueryDesc *query_desc, DestReceiver *dest,
 									   int depth);
@@ -220,7 +223,7 @@ extern DestReceiver *hone_weights_receive(const HoneRecord *record,
 										  QueryDesc *query_desc,
 										  DestReceiver *dest, int depth);
 
-/* A call failed: nothing of it counts. */
+/* A call failed, or was given up: nothing of it counts. */
 extern void hone_weights_failed(const HoneRecord *record);
 
 /*

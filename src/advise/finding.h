@@ -100,7 +100,6 @@ typedef struct HoneColumnWeight
 	int32		attnum;
 	Oid			relid;			/* table or view column that it is, or
 								 * InvalidOid */
-	uint32		unused;
 	int64		rows;			/* that were looked at */
 	int64		bytes;			/* of their values, as sent: not compressed */
 	int64		outside;		/* of these, in values stored out of line */

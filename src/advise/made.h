@@ -28,6 +28,8 @@ extern HoneDatabaseAdvice *hone_made_advice(MemoryContext context, List **made,
 
 /* ---- advice_storage.c ---- */
 extern void hone_storage_init(void);
-extern void hone_storage_look(MemoryContext context, List **made);
+extern void hone_storage_look_cold(MemoryContext context, List **made);
+extern void hone_storage_look_hot(MemoryContext context, List **made);
+extern void hone_storage_look_partition(MemoryContext context, List **made);
 
 #endif							/* HONE_MADE_H */

@@ -364,9 +364,9 @@ star_count(const HoneRecord *record)
 		star_write(query, weights);
 }
 
-static pg_noinline DestReceiver *
-star_receive(const HoneRecord *record, QueryDesc *query_desc, DestReceiver *dest,
-			 int depth)
+DestReceiver *
+hone_star_receive(const HoneRecord *record, QueryDesc *query_desc, DestReceiver *dest,
+				  int depth)
 {
 	const StarQuery *query = star_find(record->queryid);
 
@@ -375,13 +375,6 @@ star_receive(const HoneRecord *record, QueryDesc *query_desc, DestReceiver *dest
 		!TimestampDifferenceExceeds(query->weighed, record->started, STAR_WEIGH_MS))
 		return dest;
 	return hone_weights_receive(record, query_desc, dest, depth);
-}
-
-DestReceiver *
-hone_star_receive(const HoneRecord *record, QueryDesc *query_desc, DestReceiver *dest,
-				  int depth)
-{
-	return hone_any_stars ? star_receive(record, query_desc, dest, depth) : dest;
 }
 
 void

@@ -120,7 +120,6 @@ begin_columns(const QueryDesc *query_desc)
 	int			n = 0;
 	ListCell   *lc;
 
-	memset(columns, 0, sizeof(columns));
 	foreach(lc, query_desc->plannedstmt->planTree->targetlist)
 	{
 		TargetEntry *target = lfirst_node(TargetEntry, lc);
@@ -129,6 +128,7 @@ begin_columns(const QueryDesc *query_desc)
 			continue;
 		if (n == WEIGHED_COLUMNS)
 			break;
+		memset(&columns[n], 0, sizeof(HoneColumnWeight));
 		columns[n].relid = target->resorigtbl;
 		columns[n].attnum = target->resorigcol;
 		columns[n].column = n + 1;

@@ -325,15 +325,6 @@ extern RelFileLocator hone_compat_new_locator(Relation rel, Oid tablespace);
 #define PG_IO_ALIGN_SIZE	4096
 #endif
 
-/* 16 replaced the checks of privileges on single object kinds by one. */
-#if PG_VERSION_NUM >= 160000
-#define HONE_TABLESPACE_ACLCHECK(tablespace) \
-	object_aclcheck(TableSpaceRelationId, (tablespace), GetUserId(), ACL_CREATE)
-#else
-#define HONE_TABLESPACE_ACLCHECK(tablespace) \
-	pg_tablespace_aclcheck((tablespace), GetUserId(), ACL_CREATE)
-#endif
-
 /* In files that only the server that wrote them may read: its major version. */
 #define HONE_SERVER_VERSION		(PG_VERSION_NUM / 10000)
 

@@ -85,7 +85,8 @@ bound_text(Oid relid)
 }
 
 void
-hone_archive_origin(Oid relid, const char *epoch, HoneArchiveOrigin *origin)
+hone_archive_origin(Oid relid, Oid parent, const char *epoch,
+					HoneArchiveOrigin *origin)
 {
 	int			level = hone_archive_pin_settings(HONE_ARCHIVE_MONETARY);
 	HoneTimeRange range;
@@ -94,7 +95,7 @@ hone_archive_origin(Oid relid, const char *epoch, HoneArchiveOrigin *origin)
 	origin->bound = bound_text(relid);
 	if (origin->bound != NULL)
 		origin->parent = hone_qualified_name(get_partition_parent(relid, true));
-	if (hone_partition_range(relid, InvalidOid, epoch, &range) && range.bounded)
+	if (hone_partition_range(relid, parent, epoch, &range) && range.bounded)
 	{
 		origin->ranged = true;
 		origin->range_start = range.start;
@@ -157,8 +158,8 @@ write_rows(WriteJob *job, HoneArchiveWriter *writer)
 	TableScanDesc scan = table_beginscan_strat(job->rel, job->snapshot, 0, NULL,
 											   true, false);
 	StringInfoData text;
-	int64		raw_bytes = 0;
-	int64		reported = 0;
+	int64		rows_reported = 0;
+	int64		raw_bytes = 0;	/* since the last report */
 
 	initStringInfo(&text);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
@@ -170,10 +171,11 @@ write_rows(WriteJob *job, HoneArchiveWriter *writer)
 			continue;
 		raw_bytes += text.len;
 		put_text(writer, &text);
-		if (job->progress && raw_bytes - reported >= PROGRESS_BYTES)
+		if (job->progress && raw_bytes >= PROGRESS_BYTES)
 		{
-			job->progress(file->rows, raw_bytes, job->arg);
-			reported = raw_bytes;
+			job->progress(file->rows - rows_reported, raw_bytes, job->arg);
+			rows_reported = file->rows;
+			raw_bytes = 0;
 		}
 	}
 	raw_bytes += text.len;
@@ -183,7 +185,7 @@ write_rows(WriteJob *job, HoneArchiveWriter *writer)
 	ExecDropSingleTupleTableSlot(slot);
 	pfree(text.data);
 	if (job->progress)
-		job->progress(file->rows, raw_bytes, job->arg);
+		job->progress(file->rows - rows_reported, raw_bytes, job->arg);
 }
 
 static void

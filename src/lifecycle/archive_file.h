@@ -32,16 +32,17 @@
 extern void hone_archive_check_level(int level);
 
 /*
- * Called each 256 kB of text or so while an archive is written, with what is
- * written so far. May sleep; may throw.
+ * Called each 256 kB of text or so while an archive is written, with what was
+ * written since the call before. May sleep; may throw.
  */
 typedef void (*HoneArchiveProgress) (int64 rows, int64 raw_bytes, void *arg);
 
 /*
  * Where a partition hangs now, from the catalogs; to be asked before it is
- * detached. epoch: its policy's, or NULL. Strings live in the current memory context.
+ * detached. parent, epoch: its policy's, or
+ * InvalidOid and NULL; see hone_partition_range. Strings live in the current memory context.
  */
-extern void hone_archive_origin(Oid relid, const char *epoch,
+extern void hone_archive_origin(Oid relid, Oid parent, const char *epoch,
 								HoneArchiveOrigin *origin);
 
 /*

@@ -68,7 +68,7 @@ hone_archive_write_table(PG_FUNCTION_ARGS)
 
 	hone_require_script();
 	rel = open_table(PG_GETARG_OID(0), AccessShareLock);
-	hone_archive_origin(RelationGetRelid(rel), NULL, &origin);
+	hone_archive_origin(RelationGetRelid(rel), InvalidOid, NULL, &origin);
 	hone_become_owner(RelationGetRelid(rel), &saved);
 	hone_archive_write(rel, GetActiveSnapshot(), &origin, PG_GETARG_INT32(1),
 					   NULL, NULL, &file);

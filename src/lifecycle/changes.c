@@ -12,7 +12,8 @@
  *
  * Both the main fork and the TOAST table are looked at, of a tiered table its
  * batches and tombstones with it. A rewrite or TRUNCATE gives the table other
- * files, ALTER TABLE other columns.
+ * files, ALTER TABLE other columns; and where VACUUM cuts off pages whose rows
+ * were deleted, it has fewer.
  *
  *-------------------------------------------------------------------------
  */
@@ -64,8 +65,9 @@ files_of(Relation rel)
 
 	if (OidIsValid(rel->rd_rel->reltoastrelid))
 		toast = relation_open(rel->rd_rel->reltoastrelid, AccessShareLock);
-	files = psprintf("%u %u %u", rel->rd_rel->relfilenode,
+	files = psprintf("%u %u %u %u %u", rel->rd_rel->relfilenode, RelationGetNumberOfBlocks(rel),
 					 toast ? toast->rd_rel->relfilenode : InvalidOid,
+					 toast ? RelationGetNumberOfBlocks(toast) : 0,
 					 hash_of_columns(RelationGetDescr(rel)));
 	if (toast)
 		relation_close(toast, NoLock);

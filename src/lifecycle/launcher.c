@@ -70,7 +70,7 @@ static uint32 absent_generation = 0;
 static List *waiting[HONE_MAX_TASKS];
 static MemoryContext round_context[HONE_MAX_TASKS];
 static TimestampTz next_round[HONE_MAX_TASKS];
-static uint32 rounds[HONE_MAX_TASKS];	/* begun before this one */
+static uint32 rounds[HONE_MAX_TASKS];	/* begun so far */
 static bool slots_exhausted = false;	/* reported already */
 
 /*
@@ -215,7 +215,7 @@ static bool
 start_worker(int slot, int task, Oid dbid)
 {
 	BackgroundWorker worker;
-	HoneWorkerOrder order = {.dbid = dbid,.task = task,.round = rounds[task]};
+	HoneWorkerOrder order = {.dbid = dbid,.task = task,.round = rounds[task] - 1};
 	MemoryContext old;
 	bool		started;
 
@@ -421,9 +421,11 @@ run_tasks(bool *any_waiting)
 		if (now >= next_round[i] && waiting[i] == NIL)
 		{
 			next_round[i] = after_interval(i, now);
-			rounds[i]++;
 			if (hone_worker_enabled)
+			{
 				begin_round(i);
+				rounds[i]++;
+			}
 		}
 		if (hone_worker_enabled)
 			start_workers(i);

@@ -67,7 +67,6 @@ typedef struct Leave
 	HoneLeaving noted;
 	bool		verified;		/* the archive was read back by this move */
 	const HoneTieredPace *pace; /* of writing it, or NULL */
-	int64		written;		/* bytes of text that were paused for */
 } Leave;
 
 /* ------------------------------------------------------------------------
@@ -80,12 +79,10 @@ static void
 archive_progress(int64 rows, int64 raw_bytes, void *arg)
 {
 	Leave	   *leave = arg;
-	int64		bytes = raw_bytes - leave->written;
 
-	leave->written = raw_bytes;
-	hone_progress_done(rows, 0, bytes);
+	hone_progress_done(rows, 0, raw_bytes);
 	if (leave->pace)
-		leave->pace->pause(bytes, true, NULL);
+		leave->pace->pause(raw_bytes, true, NULL);
 }
 
 /* Under the name that is noted. The caller holds the table. */
@@ -98,7 +95,7 @@ write_file(Leave *leave, Relation rel)
 	noted->mark.files = MemoryContextStrdup(hone_procedure_context(), noted->mark.files);
 	memset(&noted->file, 0, sizeof(noted->file));
 	noted->file.name = noted->archive;
-	leave->written = 0;
+	hone_progress_nothing_done();
 	hone_progress_phase(HONE_PHASE_ARCHIVING);
 	PushActiveSnapshot(GetLatestSnapshot());
 	hone_archive_write(rel, GetActiveSnapshot(), &noted->origin, HONE_ARCHIVE_LEVEL,
@@ -214,20 +211,18 @@ static void
 archive_step(Leave *leave)
 {
 	HoneMove   *move = leave->move;
-	int64		heap_bytes;
 	HoneRole	saved;
 	Relation	rel;
 
 	if (is_archived(leave))
 		return;
-	heap_bytes = hone_bytes_when_hot(move->partition);
 	name_archive(leave);
 	hone_move_enter(move, &saved);
 	rel = open_partition(move->partition);
 	write_file(leave, rel);
 	relation_close(rel, NoLock);
 	hone_restore_role(&saved);
-	hone_leaving_note_archive(move, &leave->noted, heap_bytes);
+	hone_leaving_note_archive(move, &leave->noted);
 	hone_leaving_note(move, &leave->noted);
 	hone_procedure_commit();
 }
@@ -292,11 +287,10 @@ snapshots_have_ended(int *waited_ms)
 	VirtualTransactionId *list;
 	int			count;
 
-	/* only popping it lets go of our own xmin, which FINALIZE would wait for */
+	/* only popping it lets go of our own xmin */
 	PushActiveSnapshot(GetLatestSnapshot());
 	xmin = GetActiveSnapshot()->xmin;
 	PopActiveSnapshot();
-	InvalidateCatalogSnapshot();
 	found = GetCurrentVirtualXIDs(xmin, true, false, PROC_IS_AUTOVACUUM | PROC_IN_VACUUM, &count);
 	list = palloc0((count + 1) * sizeof(VirtualTransactionId));
 	memcpy(list, found, count * sizeof(VirtualTransactionId));
@@ -400,7 +394,6 @@ try_to_detach(Leave *leave, Attachment state, int *waited_ms, int *sqlstate, boo
 		note_detaching(leave, true);
 	if (!move->by_worker)
 		hone_require_owner(parent, move->caller);
-	InvalidateCatalogSnapshot();
 	return hone_toplevel_run(MyDatabaseId, hone_relation_owner(parent), way.command,
 							 Max(hone_lock_timeout, 1), way.patience_ms, sqlstate);
 }
@@ -528,7 +521,6 @@ static void
 archive_locked(Leave *leave, HoneRole *saved)
 {
 	HoneMove   *move = leave->move;
-	int64		heap_bytes;
 	Relation	rel;
 
 	hone_restore_role(saved);
@@ -539,8 +531,7 @@ archive_locked(Leave *leave, HoneRole *saved)
 	write_file(leave, rel);
 	table_close(rel, NoLock);
 	hone_restore_role(saved);
-	heap_bytes = hone_bytes_when_hot(move->partition);
-	hone_leaving_note_archive(move, &leave->noted, heap_bytes);
+	hone_leaving_note_archive(move, &leave->noted);
 	hone_move_enter(move, saved);
 }
 
@@ -590,7 +581,7 @@ look_where_it_hangs(Leave *leave, const HonePolicy *policy)
 	HoneArchiveOrigin origin;
 	MemoryContext old = MemoryContextSwitchTo(hone_procedure_context());
 
-	hone_archive_origin(leave->move->partition, policy->epoch, &origin);
+	hone_archive_origin(leave->move->partition, policy->parent, policy->epoch, &origin);
 	MemoryContextSwitchTo(old);
 	if (parent != noted->parent || !same_text(origin.bound, noted->origin.bound))
 		noted->written = false;
@@ -604,14 +595,9 @@ look_where_it_hangs(Leave *leave, const HonePolicy *policy)
 static void
 require_consent(const Leave *leave)
 {
-	HonePolicy	policy = {0};
-	HoneRole	saved;
-	bool		found;
+	HonePolicy	policy;
 
-	hone_become_owner(hone_relation_oid("_tier_policy"), &saved);
-	found = hone_policy_read(leave->noted.policy, &policy);
-	hone_restore_role(&saved);
-	if (!found || policy.drop_after == NULL || !policy.allow_drop_without_archive)
+	if (!hone_policy_read(leave->noted.policy, &policy) || policy.drop_after == NULL || !policy.allow_drop_without_archive)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("partition \"%s\" is not dropped: its tier policy does not say so any more",

@@ -12,8 +12,6 @@
 #ifndef HONE_LIFECYCLE_LEAVING_H
 #define HONE_LIFECYCLE_LEAVING_H
 
-#include "nodes/pg_list.h"
-
 #include "lifecycle/archive_file.h"
 #include "lifecycle/changes.h"
 #include "lifecycle/move.h"
@@ -36,23 +34,16 @@ extern void hone_leaving_read(Oid partition, HoneLeaving *leaving);
 /* An archive that was noted before, under another name, is of no use then. */
 extern void hone_leaving_note(const HoneMove *move, const HoneLeaving *leaving);
 
-/* The archive is written; heap_bytes: what its rows took hot, with indexes. */
-extern void hone_leaving_note_archive(const HoneMove *move,
-									  const HoneLeaving *leaving, int64 heap_bytes);
+/* The archive is written. */
+extern void hone_leaving_note_archive(const HoneMove *move, const HoneLeaving *leaving);
 
 /* In the transaction that drops the partition: the archive counts. */
 extern void hone_leaving_note_dropped(Oid partition, const HoneLeaving *leaving);
 
-/* What a table took hot, with indexes: as it is now, or as tiered/ remembers. */
-extern int64 hone_bytes_when_hot(Oid partition);
-
 /*
- * Partitions that are detached already, or half-way, and have to be dropped
- * still, as a list of OIDs in the procedure's memory context.
+ * Where a partition goes that is detached already, or half-way; false if it is
+ * none (any more).
  */
-extern List *hone_leaving_partitions(void);
-
-/* For such a one: where it goes; false if it is none (any more). */
 extern bool hone_leaving_tier(Oid partition, HoneTier *to);
 
 /*

@@ -11,6 +11,7 @@
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
+#include "storage/proc.h"
 #include "storage/shmem.h"
 #include "utils/guc.h"
 
@@ -125,6 +126,18 @@ hone_lifecycle_init(void)
 	hone_database_has_tasks = hone_launcher_forget;
 	if (!IsBinaryUpgrade)
 		register_launcher();
+}
+
+void
+hone_limit_lock_waits(void)
+{
+	char		timeout[32];
+
+	if (LockTimeout > 0 && LockTimeout <= hone_lock_timeout)
+		return;
+	snprintf(timeout, sizeof(timeout), "%d", hone_lock_timeout);
+	(void) set_config_option("lock_timeout", timeout, PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 void

@@ -17,25 +17,11 @@
 #include "utils/timestamp.h"
 
 #include "lifecycle/log.h"
-#include "common/owner.h"
+#include "common/own_tables.h"
 #include "lifecycle/shared.h"
 
 #define KEPT_MOVES	10000
 #define MAX_REST	3600
-
-/*
- * Run one statement on the extension's tables; 'expected' is its SPI result.
- */
-static void
-run(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls,
-	int expected)
-{
-	int			result = SPI_execute_with_args(sql, nargs, types, values,
-											   nulls, false, 0);
-
-	if (result != expected)
-		elog(ERROR, "unexpected SPI result %d", result);
-}
 
 static void
 write_log(const HoneMoveRecord *record)
@@ -69,13 +55,13 @@ write_log(const HoneMoveRecord *record)
 		nulls[10] = 'n';
 	else
 		values[10] = CStringGetTextDatum(record->note);
-	run("INSERT INTO hone._tier_log (started_at, duration, partition, partition_name,"
-		" to_tier, by_worker, rows, bytes_before, bytes_after, sqlstate, error, note)"
-		" VALUES ($1, clock_timestamp() - $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-		11, types, values, nulls, SPI_OK_INSERT);
-	run("DELETE FROM hone._tier_log WHERE id <="
-		" (SELECT max(id) FROM hone._tier_log) - " CppAsString2(KEPT_MOVES),
-		0, NULL, NULL, NULL, SPI_OK_DELETE);
+	hone_own_run("INSERT INTO hone._tier_log (started_at, duration, partition, partition_name,"
+				 " to_tier, by_worker, rows, bytes_before, bytes_after, sqlstate, error, note)"
+				 " VALUES ($1, clock_timestamp() - $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+				 11, types, values, nulls);
+	hone_own_run("DELETE FROM hone._tier_log WHERE id <="
+				 " (SELECT max(id) FROM hone._tier_log) - " CppAsString2(KEPT_MOVES),
+				 0, NULL, NULL, NULL);
 }
 
 static void
@@ -87,12 +73,12 @@ note_failure(const HoneMoveRecord *record)
 	values[0] = ObjectIdGetDatum(record->partition);
 	values[1] = CStringGetTextDatum(record->error);
 	values[2] = Int32GetDatum(hone_naptime);
-	run("INSERT INTO hone._tier_state AS s (partition, failures, last_error, retry_at)"
-		" VALUES ($1, 1, $2, clock_timestamp() + make_interval(secs => $3))"
-		" ON CONFLICT (partition) DO UPDATE SET failures = s.failures + 1, last_error = $2,"
-		" retry_at = clock_timestamp() + make_interval(secs =>"
-		"  least($3 * power(2, least(s.failures, 20)), greatest($3, " CppAsString2(MAX_REST) ")))",
-		3, types, values, NULL, SPI_OK_INSERT);
+	hone_own_run("INSERT INTO hone._tier_state AS s (partition, failures, last_error, retry_at)"
+				 " VALUES ($1, 1, $2, clock_timestamp() + make_interval(secs => $3))"
+				 " ON CONFLICT (partition) DO UPDATE SET failures = s.failures + 1, last_error = $2,"
+				 " retry_at = clock_timestamp() + make_interval(secs =>"
+				 "  least($3 * power(2, least(s.failures, 20)), greatest($3, " CppAsString2(MAX_REST) ")))",
+				 3, types, values, NULL);
 }
 
 /*
@@ -104,16 +90,14 @@ rest_a_day(const HoneMoveRecord *record)
 {
 	Oid			types[] = {OIDOID, INT4OID};
 	Datum		values[2];
-	char		nulls[2] = {' ', record->wanted < 0 ? 'n' : ' '};
 
 	values[0] = ObjectIdGetDatum(record->partition);
 	values[1] = Int32GetDatum(record->wanted);
-	run("INSERT INTO hone._tier_state AS s (partition, rest_until, rest_for)"
-		" VALUES ($1, clock_timestamp() + interval '1 day',"
-		"  coalesce($2, (SELECT wanted FROM hone._tier_age WHERE partition = $1)))"
-		" ON CONFLICT (partition) DO UPDATE SET failures = 0, last_error = NULL,"
-		" retry_at = NULL, rest_until = excluded.rest_until, rest_for = excluded.rest_for",
-		2, types, values, nulls, SPI_OK_INSERT);
+	hone_own_run("INSERT INTO hone._tier_state AS s (partition, rest_until, rest_for)"
+				 " VALUES ($1, clock_timestamp() + interval '1 day', $2)"
+				 " ON CONFLICT (partition) DO UPDATE SET failures = 0, last_error = NULL,"
+				 " retry_at = NULL, rest_until = excluded.rest_until, rest_for = excluded.rest_for",
+				 2, types, values, NULL);
 }
 
 /* In which tier it is; what was restored is the policy's again. Behind the rest. */
@@ -125,10 +109,10 @@ note_tier(const HoneMoveRecord *record)
 
 	values[0] = ObjectIdGetDatum(record->partition);
 	values[1] = CStringGetTextDatum(record->to_tier);
-	run("UPDATE hone._tier_state SET tier = nullif($2, 'hot'), moved_at = clock_timestamp(),"
-		" reads = 0, held = false, rest_until = CASE WHEN $2 <> 'hot' THEN rest_until END"
-		" WHERE partition = $1",
-		2, types, values, NULL, SPI_OK_UPDATE);
+	hone_own_run("UPDATE hone._tier_state SET tier = nullif($2, 'hot'), moved_at = clock_timestamp(),"
+				 " reads = 0, held = false, rest_until = CASE WHEN $2 <> 'hot' THEN rest_until END"
+				 " WHERE partition = $1",
+				 2, types, values, NULL);
 }
 
 /*
@@ -142,29 +126,22 @@ note_tier_found(Oid partition, const char *tier)
 
 	values[0] = ObjectIdGetDatum(partition);
 	values[1] = CStringGetTextDatum(tier);
-	run("UPDATE hone._tier_state SET tier = $2, moved_at = clock_timestamp(), reads = 0"
-		" WHERE partition = $1 AND tier IS DISTINCT FROM $2",
-		2, types, values, NULL, SPI_OK_UPDATE);
+	hone_own_run("UPDATE hone._tier_state SET tier = $2, moved_at = clock_timestamp(), reads = 0"
+				 " WHERE partition = $1 AND tier IS DISTINCT FROM $2",
+				 2, types, values, NULL);
 }
 
 void
 hone_log_nothing(const HoneMoveRecord *record, const char *tier)
 {
-	HoneRole	saved;
-
-	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
 	rest_a_day(record);
 	if (tier != NULL)
 		note_tier_found(record->partition, tier);
-	hone_restore_role(&saved);
 }
 
 void
 hone_log_move(const HoneMoveRecord *record)
 {
-	HoneRole	saved;
-
-	hone_become_owner(hone_relation_oid("_tier_log"), &saved);
 	write_log(record);
 	if (record->error != NULL)
 		note_failure(record);
@@ -174,58 +151,44 @@ hone_log_move(const HoneMoveRecord *record)
 		rest_a_day(record);
 		note_tier(record);
 	}
-	hone_restore_role(&saved);
 }
 
 void
 hone_log_premake(const HoneMoveRecord *record, Oid parent)
 {
-	Oid			types[] = {OIDOID};
-	Datum		values[1];
-	HoneRole	saved;
-
-	values[0] = ObjectIdGetDatum(parent);
-	hone_become_owner(hone_relation_oid("_tier_log"), &saved);
 	write_log(record);
 	if (record->error != NULL)
 		note_failure(record);
 	else
-		run("UPDATE hone._tier_state SET failures = 0, last_error = NULL, retry_at = NULL"
-			" WHERE partition = $1 AND failures > 0",
-			1, types, values, NULL, SPI_OK_UPDATE);
-	hone_restore_role(&saved);
+		hone_own_run_oid("UPDATE hone._tier_state SET failures = 0, last_error = NULL, retry_at = NULL"
+						 " WHERE partition = $1 AND failures > 0", parent);
 }
 
 void
 hone_refresh_state(void)
 {
-	HoneRole	saved;
-
-	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
-	run("DELETE FROM hone._tier_policy p"
-		" WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = p.parent)",
-		0, NULL, NULL, NULL, SPI_OK_DELETE);
-	run("DELETE FROM hone._tier_state s"
-		" WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = s.partition)",
-		0, NULL, NULL, NULL, SPI_OK_DELETE);
+	hone_own_run("DELETE FROM hone._tier_policy p"
+				 " WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = p.parent)",
+				 0, NULL, NULL, NULL);
+	hone_own_run("DELETE FROM hone._tier_state s"
+				 " WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = s.partition)",
+				 0, NULL, NULL, NULL);
 
 	/*
 	 * Rows that have not changed are not even locked: an idle nap writes
 	 * nothing.
 	 */
-	run("WITH counted AS ("
-		" SELECT a.partition, pg_stat_get_numscans(a.partition) + coalesce(i.scans, 0) AS scans"
-		" FROM hone._tier_leaves((SELECT array_agg(y.parent::oid ORDER BY y.parent) FROM hone._tier_policy y),"
-		"  (SELECT array_agg(y.epoch ORDER BY y.parent) FROM hone._tier_policy y)) a"
-		" LEFT JOIN (SELECT x.indrelid, sum(pg_stat_get_numscans(x.indexrelid)) AS scans"
-		"  FROM pg_index x GROUP BY x.indrelid) i ON i.indrelid = a.partition)"
-		" INSERT INTO hone._tier_state AS s (partition, scans)"
-		" SELECT c.partition, c.scans FROM counted c"
-		" LEFT JOIN hone._tier_state o USING (partition)"
-		" WHERE o.scans IS DISTINCT FROM c.scans"
-		" ON CONFLICT (partition) DO UPDATE SET scans = excluded.scans,"
-		"  reads = s.reads + greatest(excluded.scans - s.scans, 0),"
-		"  last_read = CASE WHEN excluded.scans > s.scans THEN now() ELSE s.last_read END",
-		0, NULL, NULL, NULL, SPI_OK_INSERT);
-	hone_restore_role(&saved);
+	hone_own_run("WITH counted AS ("
+				 " SELECT a.partition, pg_stat_get_numscans(a.partition) + coalesce(i.scans, 0) AS scans"
+				 " FROM hone._policy_leaf a"
+				 " LEFT JOIN (SELECT x.indrelid, sum(pg_stat_get_numscans(x.indexrelid)) AS scans"
+				 "  FROM pg_index x GROUP BY x.indrelid) i ON i.indrelid = a.partition)"
+				 " INSERT INTO hone._tier_state AS s (partition, scans)"
+				 " SELECT c.partition, c.scans FROM counted c"
+				 " LEFT JOIN hone._tier_state o USING (partition)"
+				 " WHERE o.scans IS DISTINCT FROM c.scans"
+				 " ON CONFLICT (partition) DO UPDATE SET scans = excluded.scans,"
+				 "  reads = s.reads + greatest(excluded.scans - s.scans, 0),"
+				 "  last_read = CASE WHEN excluded.scans > s.scans THEN now() ELSE s.last_read END",
+				 0, NULL, NULL, NULL);
 }

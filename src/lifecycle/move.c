@@ -30,6 +30,7 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+#include "common/own_tables.h"
 #include "common/procedure.h"
 #include "lifecycle/bounds.h"
 #include "lifecycle/leave.h"
@@ -111,29 +112,12 @@ unlock_partition(Oid partition)
 	(void) LockRelease(&tag, ExclusiveLock, true);
 }
 
-/*
- * Until the current nesting level of settings ends, or an abort, wait for no
- * lock longer than hone.lock_timeout.
- */
-static void
-limit_lock_waits(void)
-{
-	char		timeout[32];
-
-	if (LockTimeout > 0 && LockTimeout <= hone_lock_timeout)
-		return;
-	snprintf(timeout, sizeof(timeout), "%d", hone_lock_timeout);
-	(void) set_config_option("lock_timeout", timeout, PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-}
-
 void
-hone_check_movable(Oid relid, Oid caller)
+hone_check_movable(Oid relid, Oid caller, HonePolicy *policy)
 {
 	char		kind = get_rel_relkind(relid);
 	char	   *name = get_rel_name(relid);
 	HoneTimeRange range;
-	HonePolicy	policy;
 
 	if (kind != '\0' && IsCatalogRelationOid(relid))
 		ereport(ERROR,
@@ -156,8 +140,8 @@ hone_check_movable(Oid relid, Oid caller)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("table \"%s\" is temporary", name),
 				 errhint("Only permanent partitions are moved.")));
-	hone_policy_of(relid, &policy);
-	if (!hone_partition_range(relid, policy.parent, policy.epoch, &range))
+	hone_policy_of(relid, policy);
+	if (!hone_partition_range(relid, policy->parent, policy->epoch, &range))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("partition \"%s\" is not one by time", name),
@@ -175,7 +159,7 @@ hone_move_enter(const HoneMove *move, HoneRole *saved)
 	if (!move->by_worker)
 		hone_require_owner(move->partition, move->caller);
 	hone_become_owner(move->partition, saved);
-	limit_lock_waits();
+	hone_limit_lock_waits();
 }
 
 static void
@@ -189,81 +173,32 @@ next_transaction(void *arg)
 }
 
 /*
- * Where does its policy want this partition by now? False if it is there.
+ * Where is this partition, and where does its policy want it by now? False if
+ * it is there, or has none. What is known of it is shown in hone.tier_progress.
  */
 static bool
-read_step(Oid partition, HoneTier *to, int *wanted)
+look_at(HoneMove *move, HoneMoveRecord *record)
 {
-	Oid			types[] = {OIDOID};
-	Datum		values[1];
-	HoneRole	saved;
-	char	   *tier = NULL;
-	bool		isnull;
+	int			level = NewGUCNestLevel();
+	bool		due = false;
 
-	values[0] = ObjectIdGetDatum(partition);
-	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
-	limit_lock_waits();
-	if (SPI_execute_with_args("SELECT a.wanted,"
-							  " (SELECT d.to_tier FROM hone._tier_due d"
-							  "  WHERE d.partition OPERATOR(pg_catalog.=) $1 AND d.due)"
-							  " FROM hone._tier_age a WHERE a.partition OPERATOR(pg_catalog.=) $1",
-							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read hone._tier_due");
-	if (SPI_processed > 0)
+	hone_limit_lock_waits();
+	if (hone_own_run_oid("SELECT l.parent, l.tier, l.wanted::bigint, d.to_tier FROM hone._tier_leaf l"
+						 " LEFT JOIN hone._tier_due d ON d.partition OPERATOR(pg_catalog.=) l.partition AND d.due"
+						 " WHERE l.partition OPERATOR(pg_catalog.=) $1", move->partition) > 0)
 	{
-		HeapTuple	row = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
+		char	   *to_tier = hone_result_text(0, 4);
 
-		*wanted = DatumGetInt32(SPI_getbinval(row, desc, 1, &isnull));
-		tier = SPI_getvalue(row, desc, 2);
+		record->wanted = (int) hone_result_integer(0, 3);
+		due = to_tier != NULL;
+		if (move->by_policy && due)
+			due = hone_tier_parse(to_tier, &move->to);
+		if (!move->by_policy || due)
+			hone_progress_begin_move(move->partition, hone_result_oid(0, 1),
+									 hone_result_text(0, 2), hone_tier_name(move->to));
 	}
-	hone_restore_role(&saved);
-	return tier != NULL && hone_tier_parse(tier, to);
-}
-
-/*
- * Show it in hone.tier_progress.
- */
-static void
-begin_progress(const HoneMove *move)
-{
-	Oid			types[] = {OIDOID};
-	Datum		values[1];
-	HoneRole	saved;
-
-	values[0] = ObjectIdGetDatum(move->partition);
-	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
-	limit_lock_waits();
-	if (SPI_execute_with_args("SELECT parent, tier FROM hone._tier_leaf"
-							  " WHERE partition OPERATOR(pg_catalog.=) $1",
-							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read hone._tier_leaf");
-	hone_restore_role(&saved);
-	if (SPI_processed > 0)
-	{
-		HeapTuple	row = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
-
-		hone_progress_begin_move(move->partition,
-								 DatumGetObjectId(SPI_getbinval(row, desc, 1, &isnull)),
-								 SPI_getvalue(row, desc, 2), hone_tier_name(move->to));
-	}
-}
-
-/* Into the cold tablespace. False: it is there. */
-static bool
-go_to_tablespace(MoveTransaction *transaction, const HonePolicy *policy)
-{
-	Oid			relid = transaction->move->partition;
-	Oid			tablespace = get_tablespace_oid(policy->cold_tablespace, false);
-	Oid			now = get_rel_tablespace(relid);
-
-	if (tablespace == (OidIsValid(now) ? now : MyDatabaseTableSpace))
-		return false;
-	hone_tiered_set_tablespace(relid, tablespace, hone_lock_timeout,
-							   next_transaction, transaction);
-	return true;
+	AtEOXact_GUC(false, level);
+	return due;
 }
 
 /*
@@ -275,22 +210,26 @@ do_move(HoneMove *move, HoneMoveRecord *record, HoneTieredResult *result)
 	MoveTransaction transaction = {.move = move};
 	HoneTieredOptions options = {0};
 	HonePolicy	policy;
+	bool		due;
 
 	lock_partition(move->partition);
-	if (move->leaving ? !hone_leaving_tier(move->partition, &move->to) :
-		move->by_policy && !read_step(move->partition, &move->to, &record->wanted))
+	if (move->leaving)
+		due = hone_leaving_tier(move->partition, &move->to);
+	else
+		due = look_at(move, record) || !move->by_policy;
+	if (!due)
 	{
 		unlock_partition(move->partition);
 		return false;
 	}
 	record->to_tier = hone_tier_name(move->to);
-	if (!move->leaving)
+	if (move->leaving)
+		hone_policy_of(move->partition, &policy);
+	else
 		hone_check_movable(move->partition,
-						   move->by_worker ? GetUserId() : move->caller);
-	hone_policy_of(move->partition, &policy);
+						   move->by_worker ? GetUserId() : move->caller, &policy);
 	options.level = move->to == HONE_TIER_COLD ? policy.cold_level : policy.warm_level;
 	options.pace = move->by_worker ? hone_pace_begin() : NULL;
-	begin_progress(move);
 	if (move->to >= HONE_TIER_ARCHIVE)
 	{
 		hone_leave(move, &policy, options.pace, record);
@@ -306,7 +245,9 @@ do_move(HoneMove *move, HoneMoveRecord *record, HoneTieredResult *result)
 		hone_tiered_compress(move->partition, &options, hone_lock_timeout,
 							 next_transaction, &transaction, result);
 		if (move->to == HONE_TIER_COLD && policy.cold_tablespace != NULL)
-			record->rewritten = go_to_tablespace(&transaction, &policy);
+			record->rewritten = hone_tiered_set_tablespace(move->partition,
+														   get_tablespace_oid(policy.cold_tablespace, false),
+														   hone_lock_timeout, next_transaction, &transaction);
 	}
 	else
 		hone_tiered_decompress(move->partition, hone_lock_timeout,
@@ -392,7 +333,6 @@ hone_move(HoneMove *move)
 	record.partition = move->partition;
 	record.name = name;
 	record.to_tier = hone_tier_name(move->to);
-	record.wanted = -1;
 	record.by_worker = move->by_worker;
 	record.started = GetCurrentTimestamp();
 	move->error = NULL;

@@ -10,6 +10,7 @@
 
 #include "common/hone.h"
 #include "common/owner.h"
+#include "lifecycle/policy.h"
 
 typedef enum HoneTier
 {
@@ -53,8 +54,9 @@ extern void hone_move_enter(const HoneMove *move, HoneRole *saved);
 
 /*
  * Raise an error unless relid is a partition by time that 'caller' may move.
+ * *policy is that of it, see hone_policy_of.
  */
-extern void hone_check_movable(Oid relid, Oid caller);
+extern void hone_check_movable(Oid relid, Oid caller, HonePolicy *policy);
 
 /*
  * Move it, log it, commit. Must be called between hone_procedure_begin and

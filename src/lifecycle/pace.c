@@ -33,7 +33,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "common/owner.h"
+#include "common/own_tables.h"
 #include "lifecycle/pace.h"
 #include "lifecycle/replicas.h"
 #include "lifecycle/shared.h"
@@ -292,36 +292,18 @@ hone_pace_stopped(void)
  */
 
 /*
- * Run one statement on the table, as its owner.
- */
-static void
-change_state(const char *sql, int nargs, Oid *types, Datum *values, int expected)
-{
-	HoneRole	saved;
-
-	SPI_connect();
-	hone_become_owner(hone_relation_oid("_worker_state"), &saved);
-	if (SPI_execute_with_args(sql, nargs, types, values, NULL, false, 0) != expected)
-		elog(ERROR, "could not write hone._worker_state");
-	hone_restore_role(&saved);
-	SPI_finish();
-}
-
-/*
  * hone.pause_worker()
  */
 Datum
 hone_pause_worker(PG_FUNCTION_ARGS)
 {
-	Oid			types[] = {TEXTOID};
-	Datum		values[1];
-
 	hone_require_script();
 	PreventCommandIfReadOnly("hone.pause_worker");
 	PreventCommandDuringRecovery("hone.pause_worker");
-	values[0] = CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
-	change_state("INSERT INTO hone._worker_state (paused_by) VALUES ($1)"
-				 " ON CONFLICT DO NOTHING", 1, types, values, SPI_OK_INSERT);
+	SPI_connect();
+	hone_own_run_text("INSERT INTO hone._worker_state (paused_by) VALUES ($1) ON CONFLICT DO NOTHING",
+					  GetUserNameFromId(GetUserId(), false));
+	SPI_finish();
 	PG_RETURN_VOID();
 }
 
@@ -334,6 +316,8 @@ hone_resume_worker(PG_FUNCTION_ARGS)
 	hone_require_script();
 	PreventCommandIfReadOnly("hone.resume_worker");
 	PreventCommandDuringRecovery("hone.resume_worker");
-	change_state("DELETE FROM hone._worker_state", 0, NULL, NULL, SPI_OK_DELETE);
+	SPI_connect();
+	hone_own_run("DELETE FROM hone._worker_state", 0, NULL, NULL, NULL);
+	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -26,6 +26,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "common/own_tables.h"
 #include "common/owner.h"
 #include "lifecycle/policy.h"
 #include "lifecycle/shared.h"
@@ -73,18 +74,12 @@ static const PolicyColumn columns[] = {
  * ------------------------------------------------------------------------
  */
 
-static Datum
-column_value(int number, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number, isnull);
-}
-
 /* Copies into 'context', since SPI's memory goes. */
 static Interval *
 interval_column(int number, MemoryContext context)
 {
 	bool		isnull;
-	Datum		value = column_value(number, &isnull);
+	Datum		value = hone_result_value(0, number, &isnull);
 	Interval   *copy;
 
 	if (isnull)
@@ -97,7 +92,7 @@ interval_column(int number, MemoryContext context)
 static char *
 text_column(int number, MemoryContext context)
 {
-	char	   *text = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number);
+	char	   *text = hone_result_text(0, number);
 
 	return text ? MemoryContextStrdup(context, text) : NULL;
 }
@@ -107,28 +102,22 @@ number_column(int number)
 {
 	bool		isnull;
 
-	return DatumGetInt32(column_value(number, &isnull));
+	return DatumGetInt32(hone_result_value(0, number, &isnull));
 }
 
 bool
 hone_policy_read(Oid parent, HonePolicy *policy)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Oid			types[] = {OIDOID};
-	Datum		values[1];
 	bool		isnull;
 	bool		found;
 
 	memset(policy, 0, sizeof(*policy));
-	values[0] = ObjectIdGetDatum(parent);
 	SPI_connect();
-	if (SPI_execute_with_args("SELECT warm_after, cold_after, archive_after, drop_after, warm_level, cold_level,"
-							  " cold_tablespace, premake, partition_interval, keep_while_read, epoch,"
-							  " allow_drop_without_archive FROM hone._tier_policy"
-							  " WHERE parent OPERATOR(pg_catalog.=) $1",
-							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the tier policy");
-	found = SPI_processed > 0;
+	found = hone_own_run_oid("SELECT warm_after, cold_after, archive_after, drop_after, warm_level, cold_level,"
+							 " cold_tablespace, premake, partition_interval, keep_while_read, epoch,"
+							 " allow_drop_without_archive FROM hone._tier_policy"
+							 " WHERE parent OPERATOR(pg_catalog.=) $1", parent) > 0;
 	if (found)
 	{
 		policy->parent = parent;
@@ -143,7 +132,7 @@ hone_policy_read(Oid parent, HonePolicy *policy)
 		policy->partition_interval = interval_column(9, context);
 		policy->keep_while_read = interval_column(10, context);
 		policy->epoch = text_column(11, context);
-		policy->allow_drop_without_archive = DatumGetBool(column_value(12, &isnull));
+		policy->allow_drop_without_archive = DatumGetBool(hone_result_value(0, 12, &isnull));
 	}
 	SPI_finish();
 	return found;
@@ -153,19 +142,13 @@ void
 hone_policy_of(Oid partition, HonePolicy *policy)
 {
 	HonePolicy	none = {.warm_level = DEFAULT_WARM_LEVEL,.cold_level = DEFAULT_COLD_LEVEL};
-	HoneRole	saved;
 	ListCell   *lc;
 
-	hone_become_owner(hone_relation_oid("_tier_policy"), &saved);
 	foreach(lc, get_partition_ancestors(partition))
 	{
 		if (hone_policy_read(lfirst_oid(lc), policy))
-		{
-			hone_restore_role(&saved);
 			return;
-		}
 	}
-	hone_restore_role(&saved);
 	*policy = none;
 }
 
@@ -194,37 +177,24 @@ given_values(FunctionCallInfo fcinfo, int *which, Oid *types, Datum *values)
 	return n;
 }
 
-/* What failed or rested under an earlier policy is due again at once. */
-static void
-reset_state(Oid parent)
-{
-	Oid			types[] = {OIDOID};
-	Datum		values[1];
-
-	values[0] = ObjectIdGetDatum(parent);
-	if (SPI_execute_with_args("UPDATE hone._tier_state SET failures = 0, retry_at = NULL, rest_until = NULL"
-							  " WHERE (retry_at IS NOT NULL OR rest_until IS NOT NULL) AND partition IN"
-							  " (SELECT a.partition FROM hone._tier_age a WHERE a.parent OPERATOR(pg_catalog.=) $1)",
-							  1, types, values, NULL, false, 0) != SPI_OK_UPDATE)
-		elog(ERROR, "could not reset the state of partitions");
-}
-
-/* Run as the owner of the extension's table; returns the number of rows. */
+/*
+ * Returns the number of rows. What failed or rested under an earlier policy is
+ * due again at once, partitions ahead too.
+ */
 static uint64
 write_policy(Oid parent, const char *sql, int nvalues, Oid *types, Datum *values)
 {
-	HoneRole	saved;
 	uint64		written;
 
-	hone_become_owner(hone_relation_oid("_tier_policy"), &saved);
 	SPI_connect();
-	if (SPI_execute_with_args(sql, nvalues, types, values, NULL, false, 0) < 0)
-		elog(ERROR, "could not write the tier policy");
-	written = SPI_processed;
+	written = hone_own_run(sql, nvalues, types, values, NULL);
 	if (written > 0)
-		reset_state(parent);
+		hone_own_run_oid("UPDATE hone._tier_state SET failures = 0, retry_at = NULL, rest_until = NULL"
+						 " WHERE (retry_at IS NOT NULL OR rest_until IS NOT NULL)"
+						 " AND (partition OPERATOR(pg_catalog.=) $1 OR partition IN"
+						 "  (SELECT l.partition FROM hone._policy_leaf l WHERE l.policy OPERATOR(pg_catalog.=) $1))",
+						 parent);
 	SPI_finish();
-	hone_restore_role(&saved);
 	return written;
 }
 
@@ -349,10 +319,8 @@ finish_policy(FunctionCallInfo fcinfo, Relation rel)
 	HonePolicy	policy;
 	HoneRole	saved;
 
-	hone_become_owner(hone_relation_oid("_tier_policy"), &saved);
 	if (!hone_policy_read(RelationGetRelid(rel), &policy))
 		elog(ERROR, "the tier policy is not there");
-	hone_restore_role(&saved);
 	hone_policy_check_parent(rel, policy.epoch);
 	hone_policy_check(&policy, GetUserId());
 	if (!PG_ARGISNULL(ORDER_ARGUMENT))
@@ -419,10 +387,7 @@ hone_alter_tier_policy(PG_FUNCTION_ARGS)
 Datum
 hone_remove_tier_policy(PG_FUNCTION_ARGS)
 {
-	Oid			types[1] = {REGCLASSOID};
-	Datum		values[1];
 	Oid			parent;
-	HoneRole	saved;
 	uint64		deleted;
 
 	hone_require_script();
@@ -434,15 +399,9 @@ hone_remove_tier_policy(PG_FUNCTION_ARGS)
 	parent = PG_GETARG_OID(0);
 	hone_require_owner(parent, GetUserId());
 
-	values[0] = ObjectIdGetDatum(parent);
-	hone_become_owner(hone_relation_oid("_tier_policy"), &saved);
 	SPI_connect();
-	if (SPI_execute_with_args("DELETE FROM hone._tier_policy WHERE parent = $1",
-							  1, types, values, NULL, false, 0) != SPI_OK_DELETE)
-		elog(ERROR, "could not delete the tier policy");
-	deleted = SPI_processed;
+	deleted = hone_own_run_oid("DELETE FROM hone._tier_policy WHERE parent OPERATOR(pg_catalog.=) $1", parent);
 	SPI_finish();
-	hone_restore_role(&saved);
 
 	if (deleted == 0)
 	{

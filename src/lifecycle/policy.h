@@ -27,19 +27,19 @@ typedef struct HonePolicy
 	int			premake;		/* partitions ahead of now */
 	Interval   *partition_interval; /* their length */
 	Interval   *keep_while_read;
-	char	   *epoch;			/* see hone_epoch_check */
+	char	   *epoch;			/* see hone_time_key */
 	bool		allow_drop_without_archive;
 } HonePolicy;
 
 /*
  * Read the policy of a table into the current memory context; false if it has
- * none. Uses SPI, as the current role, which must be able to read the table.
+ * none.
  */
 extern bool hone_policy_read(Oid parent, HonePolicy *policy);
 
 /*
- * The policy of the nearest table above a partition that has one, read as the
- * owner of pg_hone's tables; else one that says nothing, of no parent.
+ * The policy of the nearest table above a partition that has one; else one that
+ * says nothing, of no parent.
  */
 extern void hone_policy_of(Oid partition, HonePolicy *policy);
 

@@ -116,7 +116,7 @@ hone_policy_check_parent(Relation rel, const char *epoch)
  * An interval to wait: above zero in every part that is set, and finite.
  */
 static void
-check_wait(const char *parameter, Interval *wait)
+check_wait(const char *parameter, const char *meaning, Interval *wait)
 {
 	Interval	zero = {0};
 	Interval	most = {0};
@@ -128,20 +128,19 @@ check_wait(const char *parameter, Interval *wait)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must be greater than zero", parameter),
-				 errhint("It is the time to wait after a partition's upper bound, for example %s => interval '30 days'.", parameter)));
+				 errhint("It is %s, for example %s => interval '30 days'.", meaning, parameter)));
 	if (wait->month < 0 || wait->day < 0 || wait->time < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must not mix positive and negative parts", parameter),
-				 errhint("It is the time to wait after a partition's upper bound, for example %s => interval '30 days'.", parameter)));
+				 errhint("It is %s, for example %s => interval '30 days'.", meaning, parameter)));
 	if (DatumGetBool(DirectFunctionCall2(interval_gt, value,
 										 IntervalPGetDatum(&most))))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must not exceed %d years", parameter, HONE_MAX_WAIT_YEARS),
-				 errhint("To keep partitions hot for good, set no policy.")));
+				 errhint("What is not to be done at all is left out.")));
 }
-
 
 /* Each of the times is later than the one before. */
 static void
@@ -163,7 +162,7 @@ check_times(const HonePolicy *policy)
 	{
 		if (times[i].wait == NULL)
 			continue;
-		check_wait(times[i].name, times[i].wait);
+		check_wait(times[i].name, "the time to wait after a partition's upper bound", times[i].wait);
 		if (last >= 0 &&
 			DatumGetBool(DirectFunctionCall2(interval_le, IntervalPGetDatum(times[i].wait),
 											 IntervalPGetDatum(times[last].wait))))
@@ -195,7 +194,6 @@ static void
 check_tablespace(const HonePolicy *policy)
 {
 	Oid			tablespace;
-	HeapTuple	tuple;
 	Oid			owner;
 
 	if (policy->cold_tablespace == NULL)
@@ -211,11 +209,7 @@ check_tablespace(const HonePolicy *policy)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("only shared relations can be placed in tablespace \"%s\"", policy->cold_tablespace),
 				 errhint("Name another tablespace.")));
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(policy->parent));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", policy->parent);
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
+	owner = hone_relation_owner(policy->parent);
 	if (tablespace != MyDatabaseTableSpace &&
 		!hone_may_create_in_tablespace(tablespace, owner))
 		ereport(ERROR,
@@ -262,10 +256,10 @@ hone_policy_check(const HonePolicy *policy, Oid caller)
 	check_number("cold_level", policy->cold_level, COLD_LEVEL, LEVELS);
 	check_number("premake", policy->premake, 0, MOST_PREMAKE);
 	if (policy->partition_interval != NULL)
-		check_wait("partition_interval", policy->partition_interval);
+		check_wait("partition_interval", "how long each partition is", policy->partition_interval);
 	hone_premake_check(policy);
 	if (policy->keep_while_read != NULL)
-		check_wait("keep_while_read", policy->keep_while_read);
+		check_wait("keep_while_read", "how long what was read stays in its tier", policy->keep_while_read);
 	check_tablespace(policy);
 	check_archive(policy, caller);
 }

@@ -25,6 +25,7 @@
 #include "utils/lsyscache.h"
 
 #include "common/owner.h"
+#include "common/own_tables.h"
 #include "common/procedure.h"
 #include "lifecycle/log.h"
 #include "lifecycle/premake.h"
@@ -377,26 +378,20 @@ static List *
 due_parents(bool by_worker)
 {
 	MemoryContext old;
-	HoneRole	saved;
 	List	   *due = NIL;
 
 	if (!OidIsValid(hone_relation_oid("_tier_state")))
 		return NIL;
-	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
-	if (SPI_execute(by_worker
-					? "SELECT p.parent::oid FROM hone._tier_policy p LEFT JOIN hone._tier_state s ON s.partition = p.parent"
-					" WHERE p.premake > 0 AND s.retry_at <= now() IS NOT FALSE"
-					"  AND NOT EXISTS (SELECT FROM hone._worker_state) ORDER BY 1"
-					: "SELECT p.parent::oid FROM hone._tier_policy p WHERE p.premake > 0 ORDER BY 1",
-					false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the tier policies");
-	hone_restore_role(&saved);
-
+	hone_own_run(by_worker
+				 ? "SELECT p.parent::oid FROM hone._tier_policy p LEFT JOIN hone._tier_state s ON s.partition = p.parent"
+				 " WHERE p.premake > 0 AND s.retry_at <= now() IS NOT FALSE"
+				 "  AND NOT EXISTS (SELECT FROM hone._worker_state) ORDER BY 1"
+				 : "SELECT p.parent::oid FROM hone._tier_policy p WHERE p.premake > 0 ORDER BY 1",
+				 0, NULL, NULL, NULL);
 	old = MemoryContextSwitchTo(hone_procedure_context());
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		bool		isnull;
-		Oid			relid = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+		Oid			relid = hone_result_oid(i, 1);
 
 		if (by_worker ? OidIsValid(hone_relation_owner(relid)) : hone_is_owner(relid, GetUserId()))
 			due = lappend_oid(due, relid);
@@ -411,13 +406,8 @@ static bool
 read_order(Oid parent, HonePremakeOrder *order)
 {
 	HonePolicy	policy;
-	HoneRole	saved;
-	bool		found;
 
-	hone_become_owner(hone_relation_oid("_tier_policy"), &saved);
-	found = hone_policy_read(parent, &policy);
-	hone_restore_role(&saved);
-	if (!found || policy.premake <= 0)
+	if (!hone_policy_read(parent, &policy) || policy.premake <= 0)
 		return false;
 	order->parent = parent;
 	order->premake = policy.premake;

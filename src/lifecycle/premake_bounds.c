@@ -507,18 +507,24 @@ static void
 own_limits(const HonePremakePlan *plan, TimestampTz *floor, TimestampTz *limit)
 {
 	HoneTimeRange own;
-	AttrNumber	column;
-	Oid			type;
-	char	   *key;
+	Oid			top = InvalidOid;	/* that has the same key */
+	ListCell   *lc;
 
 	*floor = DT_NOBEGIN;
 	*limit = DT_NOEND;
-	if (!get_rel_relispartition(plan->parent) ||
-		!hone_partition_range(plan->parent, InvalidOid, plan->epoch, &own) || !own.bounded ||
-		hone_time_key(own.parent, plan->epoch, &column, &type) != HONE_KEY_OK)
-		return;
-	key = get_attname(own.parent, column, true);
-	if (key == NULL || strcmp(key, plan->key) != 0)
+	foreach(lc, get_partition_ancestors(plan->parent))
+	{
+		AttrNumber	column;
+		Oid			type;
+		char	   *key;
+
+		if (hone_time_key(lfirst_oid(lc), plan->epoch, &column, &type) != HONE_KEY_OK)
+			continue;
+		key = get_attname(lfirst_oid(lc), column, true);
+		if (key != NULL && strcmp(key, plan->key) == 0)
+			top = lfirst_oid(lc);
+	}
+	if (!OidIsValid(top) || !hone_partition_range(plan->parent, top, plan->epoch, &own) || !own.bounded)
 		return;
 	*floor = own.start;
 	*limit = own.end;
@@ -609,7 +615,9 @@ hone_premake_gaps(Oid parent, const char *epoch, TimestampTz now, Oid *default_p
 {
 	HonePremakePlan plan = {.parent = parent,.epoch = epoch};
 	List	   *gaps = NIL;
-	TimestampTz from = now;
+	TimestampTz floor;
+	TimestampTz limit;
+	TimestampTz from;
 	bool		first = true;
 	ListCell   *lc;
 
@@ -617,6 +625,10 @@ hone_premake_gaps(Oid parent, const char *epoch, TimestampTz now, Oid *default_p
 	if (!read_table(&plan))
 		return NIL;
 	*default_partition = plan.default_partition;
+	own_limits(&plan, &floor, &limit);
+	if (now >= limit)
+		return NIL;
+	from = now = Max(now, floor);
 	foreach(lc, plan.children)
 	{
 		HoneChildRange *child = lfirst(lc);
@@ -643,7 +655,7 @@ hone_premake_gaps(Oid parent, const char *epoch, TimestampTz now, Oid *default_p
 		HonePremakeRange *gap = palloc0(sizeof(HonePremakeRange));
 
 		gap->start = from;
-		gap->end = DT_NOEND;
+		gap->end = limit;
 		gap->reason = HONE_PREMAKE_CURRENT;
 		gaps = lappend(gaps, gap);
 	}
@@ -653,16 +665,14 @@ hone_premake_gaps(Oid parent, const char *epoch, TimestampTz now, Oid *default_p
 void
 hone_premake_check(const HonePolicy *policy)
 {
-	HonePremakeOrder order = {.parent = policy->parent,.premake = policy->premake,
-	.interval = policy->partition_interval,.epoch = policy->epoch,.now = GetCurrentTimestamp()};
-	HonePremakePlan *plan;
+	HonePremakePlan plan = {.parent = policy->parent,.epoch = policy->epoch};
 
 	if (policy->premake == 0 && policy->partition_interval == NULL)
 		return;
-	plan = hone_premake_plan(&order);
-	if (plan->problem != NULL && plan->sqlstate != ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE)
+	/* that its type does not go further is no fault of the policy */
+	if (!read_table(&plan) || !find_step(&plan, policy->partition_interval))
 		ereport(ERROR,
-				(errcode(plan->sqlstate),
-				 errmsg("%s", plan->problem),
-				 errhint("%s", plan->hint)));
+				(errcode(plan.sqlstate),
+				 errmsg("%s", plan.problem),
+				 errhint("%s", plan.hint)));
 }

@@ -67,16 +67,11 @@ hone_premake_settings(void)
 		{"row_security", "on"},
 		{"client_min_messages", "warning"},
 	};
-	char		timeout[32];
 
 	for (int i = 0; i < lengthof(settings); i++)
 		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	if (LockTimeout > 0 && LockTimeout <= hone_lock_timeout)
-		return;
-	snprintf(timeout, sizeof(timeout), "%d", hone_lock_timeout);
-	(void) set_config_option("lock_timeout", timeout, PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	hone_limit_lock_waits();
 }
 
 /* ------------------------------------------------------------------------

@@ -28,6 +28,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "common/own_tables.h"
 #include "common/owner.h"
 #include "lifecycle/archive_file.h"
 
@@ -43,21 +44,6 @@ typedef struct Archive
 	Oid			owner;			/* of the partition; InvalidOid: gone */
 	HoneArchiveFile file;
 } Archive;
-
-static char *
-column_text(int column)
-{
-	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
-}
-
-static int64
-column_integer(int column)
-{
-	bool		isnull;
-	Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
-
-	return isnull ? 0 : DatumGetInt64(value);
-}
 
 /*
  * One that hone.archives does not have (any more), as after DROP EXTENSION: its
@@ -80,7 +66,7 @@ read_unlisted(Archive *archive)
 	archive->file.name = archive->name;
 	archive->bound = manifest.origin.bound;
 	values[0] = CStringGetTextDatum(manifest.origin.parent ? manifest.origin.parent : "");
-	if (SPI_execute_with_args("SELECT c.oid::bigint FROM pg_catalog.pg_class c"
+	if (SPI_execute_with_args("SELECT c.oid FROM pg_catalog.pg_class c"
 							  " WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(nullif($1, ''))::oid"
 							  " AND c.relkind OPERATOR(pg_catalog.=) 'p'",
 							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
@@ -91,54 +77,44 @@ read_unlisted(Archive *archive)
 				 errmsg("archive \"%s\" is not one of hone.archives, and its table %s does not exist",
 						archive->name, manifest.origin.parent ? manifest.origin.parent : ""),
 				 errhint("Make the table first, or load the file with zstd and psql as its manifest says.")));
-	archive->parent = (Oid) column_integer(1);
+	archive->parent = hone_result_oid(0, 1);
 }
 
 static void
 read_archive(char *name, Archive *archive)
 {
-	Oid			types[] = {TEXTOID};
-	Datum		values[1];
-	HoneRole	saved;
-
 	memset(archive, 0, sizeof(*archive));
 	archive->name = name;
-	values[0] = CStringGetTextDatum(name);
-	hone_become_owner(hone_relation_oid("_archive"), &saved);
-	if (SPI_execute_with_args("SELECT c.oid::bigint, a.parent_name, a.bound, a.rows, a.raw_bytes, a.bytes, a.sha256,"
-							  " a.manifest_sha256, a.restored_at, a.expired_at, r.oid::bigint"
-							  " FROM hone._archive a LEFT JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.parent"
-							  "  AND c.relkind OPERATOR(pg_catalog.=) 'p'"
-							  " LEFT JOIN pg_catalog.pg_roles r ON r.rolname OPERATOR(pg_catalog.=) a.owner"
-							  " WHERE a.name OPERATOR(pg_catalog.=) $1 AND a.dropped_at IS NOT NULL FOR UPDATE OF a",
-							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read hone._archive");
-	hone_restore_role(&saved);
-	if (SPI_processed == 0)
+	if (hone_own_run_text("SELECT c.oid, a.parent_name, a.bound, a.rows, a.raw_bytes, a.bytes, a.sha256,"
+						  " a.manifest_sha256, a.restored_at, a.expired_at, r.oid"
+						  " FROM hone._archive a LEFT JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.parent"
+						  "  AND c.relkind OPERATOR(pg_catalog.=) 'p'"
+						  " LEFT JOIN pg_catalog.pg_roles r ON r.rolname OPERATOR(pg_catalog.=) a.owner"
+						  " WHERE a.name OPERATOR(pg_catalog.=) $1 AND a.dropped_at IS NOT NULL FOR UPDATE OF a", name) == 0)
 	{
 		read_unlisted(archive);
 		return;
 	}
-	if (column_text(9) != NULL)
+	if (hone_result_text(0, 9) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("archive \"%s\" was restored at %s", name, column_text(9)),
+				 errmsg("archive \"%s\" was restored at %s", name, hone_result_text(0, 9)),
 				 errhint("Its rows are in the table again.")));
-	if (column_text(10) != NULL)
+	if (hone_result_text(0, 10) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("archive \"%s\" expired at %s", name, column_text(10)),
+				 errmsg("archive \"%s\" expired at %s", name, hone_result_text(0, 10)),
 				 errhint("drop_after of its tier policy had passed, and it was removed.")));
-	archive->parent = (Oid) column_integer(1);
-	archive->parent_name = column_text(2);
-	archive->bound = column_text(3);
-	archive->owner = (Oid) column_integer(11);
+	archive->parent = hone_result_oid(0, 1);
+	archive->parent_name = hone_result_text(0, 2);
+	archive->bound = hone_result_text(0, 3);
+	archive->owner = hone_result_oid(0, 11);
 	archive->file.name = name;
-	archive->file.rows = column_integer(4);
-	archive->file.raw_bytes = column_integer(5);
-	archive->file.bytes = column_integer(6);
-	strlcpy(archive->file.sha256, column_text(7), sizeof(archive->file.sha256));
-	strlcpy(archive->file.manifest_sha256, column_text(8), sizeof(archive->file.manifest_sha256));
+	archive->file.rows = hone_result_integer(0, 4);
+	archive->file.raw_bytes = hone_result_integer(0, 5);
+	archive->file.bytes = hone_result_integer(0, 6);
+	strlcpy(archive->file.sha256, hone_result_text(0, 7), sizeof(archive->file.sha256));
+	strlcpy(archive->file.manifest_sha256, hone_result_text(0, 8), sizeof(archive->file.manifest_sha256));
 }
 
 static void
@@ -258,19 +234,13 @@ note_restored(const Archive *archive, Oid relid)
 {
 	Oid			types[] = {TEXTOID, OIDOID};
 	Datum		values[2];
-	HoneRole	saved;
 
 	values[0] = CStringGetTextDatum(archive->name);
 	values[1] = ObjectIdGetDatum(relid);
-	hone_become_owner(hone_relation_oid("_archive"), &saved);
-	if (SPI_execute_with_args("UPDATE hone._archive SET restored_at = pg_catalog.now()"
-							  " WHERE name OPERATOR(pg_catalog.=) $1",
-							  1, types, values, NULL, false, 0) != SPI_OK_UPDATE ||
-		SPI_execute_with_args("INSERT INTO hone._tier_state (partition, held) VALUES ($2, true)"
-							  " ON CONFLICT (partition) DO UPDATE SET held = true, tier = NULL",
-							  2, types, values, NULL, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not write down that an archive was restored");
-	hone_restore_role(&saved);
+	hone_own_run("UPDATE hone._archive SET restored_at = pg_catalog.now()"
+				 " WHERE name OPERATOR(pg_catalog.=) $1", 1, types, values, NULL);
+	hone_own_run("INSERT INTO hone._tier_state (partition, held) VALUES ($2, true)"
+				 " ON CONFLICT (partition) DO UPDATE SET held = true, tier = NULL", 2, types, values, NULL);
 }
 
 /*
@@ -293,7 +263,7 @@ prewarm(Oid relid)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("extension pg_prewarm is not installed"),
 				 errhint("CREATE EXTENSION pg_prewarm, or restore without prewarm => true.")));
-	function = column_text(1);
+	function = hone_result_text(0, 1);
 	values[0] = ObjectIdGetDatum(relid);
 	if (SPI_execute_with_args(psprintf("SELECT %s.pg_prewarm(x.relation::pg_catalog.regclass, 'buffer'::pg_catalog.text,"
 									   " 'main'::pg_catalog.text, NULL::bigint, NULL::bigint) FROM"

@@ -17,12 +17,13 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "common/own_tables.h"
+#include "common/owner.h"
 #include "common/procedure.h"
 #include "lifecycle/leaving.h"
 #include "lifecycle/move.h"
-#include "lifecycle/policy.h"
-#include "common/owner.h"
 #include "lifecycle/pace.h"
+#include "lifecycle/policy.h"
 #include "lifecycle/premake.h"
 #include "lifecycle/run.h"
 #include "lifecycle/shared.h"
@@ -31,45 +32,45 @@ PG_FUNCTION_INFO_V1(hone_move_partition);
 PG_FUNCTION_INFO_V1(hone_run_tier_policies);
 
 /*
- * Partitions that may be due, the longest overdue first, as a list of OIDs in
- * the procedure's memory context. It asks the catalogs only, as the owner of
- * pg_hone's tables, so that one locked partition does not hold up the others;
- * hone_move looks closer. Partitions of pg_hone's own are the worker's.
+ * The partitions that a query finds, the caller's only if it is not the worker's.
  */
 static List *
-due_partitions(bool by_worker)
+find_partitions(const char *sql, bool by_worker)
 {
 	MemoryContext old;
-	List	   *due = NIL;
-	HoneRole	saved;
+	List	   *found = NIL;
 
 	/* The extension may have been dropped meanwhile. */
 	if (!OidIsValid(hone_relation_oid("_tier_state")))
 		return NIL;
-	hone_become_owner(hone_relation_oid("_tier_state"), &saved);
-	if (SPI_execute(by_worker
-					? "SELECT partition FROM hone._tier_candidates WHERE may_retry ORDER BY range_end, 1"
-					: "SELECT partition FROM hone._tier_candidates WHERE NOT EXISTS"
-					" (SELECT FROM pg_catalog.pg_class c WHERE c.oid = parent"
-					"  AND c.relnamespace = 'hone'::pg_catalog.regnamespace) ORDER BY range_end, 1",
-					false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read hone._tier_candidates");
-	hone_restore_role(&saved);
-
 	old = MemoryContextSwitchTo(hone_procedure_context());
+	hone_own_run(sql, 0, NULL, NULL, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		bool		isnull;
-		Oid			relid = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i],
-														   SPI_tuptable->tupdesc,
-														   1, &isnull));
+		Oid			relid = hone_result_oid(i, 1);
 
 		if (by_worker || hone_is_owner(relid, GetUserId()))
-			due = lappend_oid(due, relid);
+			found = lappend_oid(found, relid);
 	}
 	SPI_freetuptable(SPI_tuptable);
 	MemoryContextSwitchTo(old);
-	return due;
+	return found;
+}
+
+/*
+ * Partitions that may be due, the longest overdue first. It asks the catalogs
+ * only, so that one locked partition does not hold up the others; hone_move
+ * looks closer. Partitions of pg_hone's own are the worker's.
+ */
+static List *
+due_partitions(bool by_worker)
+{
+	return find_partitions(by_worker
+						   ? "SELECT partition FROM hone._tier_candidates WHERE may_retry ORDER BY range_end, 1"
+						   : "SELECT partition FROM hone._tier_candidates WHERE NOT EXISTS"
+						   " (SELECT FROM pg_catalog.pg_class c WHERE c.oid = parent"
+						   "  AND c.relnamespace = 'hone'::pg_catalog.regnamespace) ORDER BY range_end, 1",
+						   by_worker);
 }
 
 static void
@@ -126,22 +127,13 @@ run_moves(List *partitions, bool leaving, bool by_worker, HoneRunResult *result)
 	}
 }
 
-/* Those of the caller's that an earlier try left half-way. */
+/* Those that are detached already, or half-way, and have to be dropped still. */
 static List *
 leaving_partitions(bool by_worker)
 {
-	List	   *all = hone_leaving_partitions();
-	List	   *own = NIL;
-	MemoryContext old = MemoryContextSwitchTo(hone_procedure_context());
-	ListCell   *lc;
-
-	foreach(lc, all)
-	{
-		if (by_worker || hone_is_owner(lfirst_oid(lc), GetUserId()))
-			own = lappend_oid(own, lfirst_oid(lc));
-	}
-	MemoryContextSwitchTo(old);
-	return own;
+	return find_partitions("SELECT partition FROM hone._tier_detached"
+						   " WHERE (retry_at OPERATOR(pg_catalog.<=) pg_catalog.now()) IS NOT FALSE"
+						   " ORDER BY since, 1", by_worker);
 }
 
 void
@@ -221,6 +213,7 @@ Datum
 hone_move_partition(PG_FUNCTION_ARGS)
 {
 	HoneMove	move = {.caller = GetUserId()};
+	HonePolicy	policy;
 
 	hone_require_script();
 	PreventCommandIfReadOnly("hone.move_partition");
@@ -232,7 +225,7 @@ hone_move_partition(PG_FUNCTION_ARGS)
 				 errhint("Name one of the partitions in hone.partitions.")));
 	move.partition = PG_GETARG_OID(0);
 	move.to = parse_tier(fcinfo);
-	hone_check_movable(move.partition, move.caller);
+	hone_check_movable(move.partition, move.caller, &policy);
 	if (move.to == HONE_TIER_ARCHIVE)
 		hone_check_may_archive(move.caller);
 

@@ -64,6 +64,12 @@ extern bool hone_worker_enabled;
 extern int	hone_lock_timeout;
 
 /*
+ * Until the current nesting level of settings ends, or an abort, wait for no
+ * lock longer than hone.lock_timeout.
+ */
+extern void hone_limit_lock_waits(void);
+
+/*
  * Let the launcher forget which databases lack the extension, so that this
  * one is visited at the next nap. Does nothing when not preloaded.
  */

@@ -48,7 +48,6 @@ typedef struct Run
 {
 	HoneCopy   *copy;
 	ForkNumber	fork;
-	BufferAccessStrategy strategy;
 	char	   *memory;
 	int			npages;
 	BlockNumber blocks[RUN_PAGES];
@@ -113,7 +112,6 @@ begin_run(Run *run, HoneCopy *copy, ForkNumber fork)
 {
 	run->copy = copy;
 	run->fork = fork;
-	run->strategy = GetAccessStrategy(BAS_BULKREAD);
 	run->memory = palloc(RUN_PAGES * BLCKSZ + PG_IO_ALIGN_SIZE);
 	run->npages = 0;
 	for (int i = 0; i < RUN_PAGES; i++)
@@ -155,7 +153,6 @@ static void
 end_run(Run *run)
 {
 	write_run(run);
-	FreeAccessStrategy(run->strategy);
 	pfree(run->memory);
 }
 
@@ -176,7 +173,7 @@ take_page(Run *run, Relation rel, BlockNumber block)
 	page = run->pages[run->npages];
 	buffer = ReadBufferExtended(rel, run->fork, block,
 								run->fork == MAIN_FORKNUM ? RBM_NORMAL : RBM_ZERO_ON_ERROR,
-								run->strategy);
+								run->copy->strategy);
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	memcpy(page, BufferGetPage(buffer), BLCKSZ);
 	UnlockReleaseBuffer(buffer);
@@ -201,6 +198,7 @@ hone_copy_begin(Relation rel, Oid tablespace)
 	copy->room = 1024;
 	copy->changed = palloc0(copy->room / 8);
 	copy->all_visible = palloc0(copy->room / 8);
+	copy->strategy = GetAccessStrategy(BAS_BULKREAD);
 	copy->to = hone_compat_new_locator(rel, tablespace);
 	RelationCreateStorage(copy->to, rel->rd_rel->relpersistence, true);
 	return copy;
@@ -219,6 +217,7 @@ hone_copy_discard(HoneCopy *copy)
 	FreeFakeRelcacheEntry(fake);
 	pfree(copy->changed);
 	pfree(copy->all_visible);
+	FreeAccessStrategy(copy->strategy);
 	pfree(copy);
 }
 

@@ -12,6 +12,8 @@
 #include "storage/block.h"
 #include "utils/relcache.h"
 
+#include "storage/bufmgr.h"
+
 #include "common/hone.h"
 
 typedef struct HoneCopy
@@ -30,6 +32,8 @@ typedef struct HoneCopy
 	BlockNumber nchanged;
 	uint8	   *changed;		/* since it was copied */
 	uint8	   *all_visible;	/* is marked so in the copy */
+
+	BufferAccessStrategy strategy;	/* for reading the original */
 } HoneCopy;
 
 /*

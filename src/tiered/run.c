@@ -86,8 +86,8 @@ typedef HoneStepResult (*StepFunction) (HoneFoldState *state);
  * ------------------------------------------------------------------------
  */
 
-static void
-next_step(HoneTieredNextTransaction next_transaction, void *arg)
+void
+hone_next_step(HoneTieredNextTransaction next_transaction, void *arg)
 {
 	next_transaction(arg);
 	(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
@@ -220,7 +220,7 @@ run_steps(HoneFoldState *state, StepFunction step,
 	{
 		HoneStepResult result;
 
-		next_step(next_transaction, arg);
+		hone_next_step(next_transaction, arg);
 		adapt_to_time_held(state);
 		keep_pace(state, arg);
 		result = run_step(state, step);
@@ -233,7 +233,7 @@ run_steps(HoneFoldState *state, StepFunction step,
 		if (++attempts >= MAX_ATTEMPTS)
 			report_locked(state->relid, result);
 		hone_progress_lock_wait();
-		next_step(next_transaction, arg);
+		hone_next_step(next_transaction, arg);
 		state->locked = false;
 		keep_pace(state, arg);
 		pg_usleep(Min(state->lock_timeout_ms, RETRY_PAUSE_MS) * 1000L);
@@ -414,7 +414,7 @@ give_space_back(HoneFoldState *state, HoneTieredNextTransaction next_transaction
 	{
 		run_steps(state, hone_compact_plan_step, next_transaction, arg);
 		run_steps(state, hone_recompress_step, next_transaction, arg);
-		next_step(next_transaction, arg);
+		hone_next_step(next_transaction, arg);
 		hone_progress_phase(HONE_PHASE_SPACE);
 		if (state->rewritten > rewritten)
 			error = vacuum(state);
@@ -505,10 +505,10 @@ static bool
 rewrite(HoneFoldState *state, HoneTieredNextTransaction next_transaction,
 		void *arg)
 {
-	next_step(next_transaction, arg);
+	hone_next_step(next_transaction, arg);
 	if (run_step(state, hone_rewrite_sort_step) == HONE_STEP_LAST)
 		return false;
-	next_step(next_transaction, arg);
+	hone_next_step(next_transaction, arg);
 	keep_pace(state, arg);
 	return run_step(state, hone_rewrite_step) == HONE_STEP_MORE;
 }
@@ -518,7 +518,7 @@ compress(HoneFoldState *state, bool open,
 		 HoneTieredNextTransaction next_transaction, void *arg,
 		 HoneTieredResult *result)
 {
-	next_step(next_transaction, arg);
+	hone_next_step(next_transaction, arg);
 	keep_pace(state, arg);
 	read_order(state);
 	if (!open && hone_compress_rewrite)
@@ -529,7 +529,7 @@ compress(HoneFoldState *state, bool open,
 	run_steps(state, hone_recompress_plan_step, next_transaction, arg);
 	run_steps(state, hone_recompress_step, next_transaction, arg);
 	run_steps(state, forget_moves_step, next_transaction, arg);
-	next_step(next_transaction, arg);
+	hone_next_step(next_transaction, arg);
 	keep_pace(state, arg);
 	if (state->rows > 0 || state->rewritten > 0)
 		give_space_back(state, next_transaction, arg, result);
@@ -575,7 +575,7 @@ decompress(HoneFoldState *state, HoneTieredNextTransaction next_transaction,
 		   void *arg, HoneTieredResult *result)
 {
 	run_steps(state, unfold_all_step, next_transaction, arg);
-	next_step(next_transaction, arg);
+	hone_next_step(next_transaction, arg);
 	hone_progress_phase(HONE_PHASE_SPACE);
 	if (state->batches > 0)
 		result->vacuum_error = vacuum(state);

@@ -12,6 +12,12 @@
 
 #include "tiered/tiered.h"
 
+/*
+ * The next transaction of a run: its commit waits for no disk and no replica,
+ * and it cannot fail to serialize.
+ */
+extern void hone_next_step(HoneTieredNextTransaction next_transaction, void *arg);
+
 /* Raise an error unless rel can be decompressed; a table that is none too. */
 extern void hone_tiered_check_decompressible(Relation rel);
 

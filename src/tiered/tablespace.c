@@ -62,8 +62,8 @@
 
 #include "tiered/am.h"
 #include "tiered/copy.h"
+#include "tiered/run.h"
 #include "tiered/switch.h"
-#include "tiered/tablespace.h"
 #include "tiered/tiered.h"
 #include "tiered/wal_changes.h"
 
@@ -159,7 +159,6 @@ static void
 check_tablespace(Oid tablespace)
 {
 	char	   *name = get_tablespace_name(tablespace);
-	AclResult	result;
 
 	if (name == NULL)
 		ereport(ERROR,
@@ -171,13 +170,13 @@ check_tablespace(Oid tablespace)
 				 errmsg("only shared relations can be placed in pg_global tablespace")));
 	if (tablespace == MyDatabaseTableSpace)
 		return;
-	result = HONE_TABLESPACE_ACLCHECK(tablespace);
-	if (result != ACLCHECK_OK)
-		aclcheck_error(result, OBJECT_TABLESPACE, name);
+	if (!hone_may_create_in_tablespace(tablespace, GetUserId()))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLESPACE, name);
 }
 
-void
-hone_check_tablespace_move(Relation rel, Oid tablespace)
+/* Raise an error unless the current role may move rel there. */
+static void
+check_move(Relation rel, Oid tablespace)
 {
 	check_relation(rel);
 	check_tablespace(tablespace);
@@ -271,7 +270,7 @@ hold(Move *move)
 	if (hone_try_lock(move->relid, ShareUpdateExclusiveLock, move->lock_timeout_ms))
 	{
 		move->rels = list_make1(hone_reopen(move->relid, NoLock));
-		hone_check_tablespace_move(linitial(move->rels), move->tablespace);
+		check_move(linitial(move->rels), move->tablespace);
 		held = hold_parts(move);
 		if (!held)
 			let_go(move);
@@ -631,7 +630,7 @@ move_files(Move *move)
 		}
 		else
 			follow(move);		/* before the server removes it */
-		if (++attempts > 0 && out_of_patience(move, attempts))
+		if (out_of_patience(move, ++attempts))
 			report_locked(move->relid);
 		pause_between_tries(move->lock_timeout_ms);
 	}
@@ -716,19 +715,6 @@ move_unlogged(Move *move)
 }
 
 /*
- * As for the steps of compressing: locks must not be held for a replica.
- */
-static void
-next_step(HoneTieredNextTransaction next_transaction, void *arg)
-{
-	next_transaction(arg);
-	(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
-	XactIsoLevel = XACT_READ_COMMITTED;
-	CHECK_FOR_INTERRUPTS();
-}
-
-/*
  * Where all of it is, or what cannot be copied by way of the WAL.
  */
 static void
@@ -737,7 +723,7 @@ look_at(Move *move, bool *nothing_to_do, bool *logged)
 	Relation	rel = relation_open(move->relid, AccessShareLock);
 	ListCell   *lc;
 
-	hone_check_tablespace_move(rel, move->tablespace);
+	check_move(rel, move->tablespace);
 	*logged = rel->rd_rel->relpersistence == RELPERSISTENCE_PERMANENT;
 	*nothing_to_do = is_there(rel, move->tablespace);
 	foreach(lc, RelationGetIndexList(rel))
@@ -750,7 +736,7 @@ look_at(Move *move, bool *nothing_to_do, bool *logged)
 	relation_close(rel, AccessShareLock);
 }
 
-void
+bool
 hone_tiered_set_tablespace(Oid relid, Oid tablespace, int lock_timeout_ms,
 						   HoneTieredNextTransaction next_transaction, void *arg)
 {
@@ -762,8 +748,8 @@ hone_tiered_set_tablespace(Oid relid, Oid tablespace, int lock_timeout_ms,
 
 	look_at(&move, &nothing_to_do, &logged);
 	if (nothing_to_do)
-		return;
-	next_step(next_transaction, arg);
+		return false;
+	hone_next_step(next_transaction, arg);
 	if (logged)
 		move_logged(&move);
 	else
@@ -772,9 +758,10 @@ hone_tiered_set_tablespace(Oid relid, Oid tablespace, int lock_timeout_ms,
 		{
 			if (attempts >= MAX_ATTEMPTS)
 				report_locked(relid);
-			next_step(next_transaction, arg);
+			hone_next_step(next_transaction, arg);
 			pause_between_tries(lock_timeout_ms);
 		}
 	}
 	next_transaction(arg);
+	return true;
 }

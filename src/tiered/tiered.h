@@ -94,14 +94,15 @@ extern int64 hone_total_size(Oid relid);
 /*
  * Move one table or leaf partition, its TOAST table and all its indexes to
  * another tablespace, which may be the database's own. Others read and write
- * it meanwhile. Must be called, and returns, as hone_tiered_compress.
+ * it meanwhile. Must be called, and returns, as hone_tiered_compress. False:
+ * all of it is there.
  *
  * Errors: 42809 wrong kind of relation or a system table, 42501 not owner, or
  * may not create there, 42704 no such tablespace, 22023 pg_global, 0A000
  * temporary table or another access method, 55P03 lock not available: then
  * all of it stays where it is.
  */
-extern void hone_tiered_set_tablespace(Oid relid, Oid tablespace, int lock_timeout_ms,
+extern bool hone_tiered_set_tablespace(Oid relid, Oid tablespace, int lock_timeout_ms,
 									   HoneTieredNextTransaction next_transaction,
 									   void *arg);
 

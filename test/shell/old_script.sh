@@ -119,6 +119,7 @@ _hot_but_idle
 _known_size
 _partition_candidate
 _partition_candidate_column
+_tier_detached
 archives
 premake_plan
 slo_report
