@@ -143,3 +143,29 @@ DROP ROLE ob_other;
 DROP TABLE ob, ob_heap, ob_chosen, ob_many, ob_p;
 DROP FUNCTION ob_state, ob_first, ob_runs;
 DROP TYPE ob_shade;
+
+-- Numbers and times are sorted in another way than the rest; in the same order,
+-- with nulls and values at the ends. As many are out of order as the list shows: none.
+CREATE SCHEMA obn;
+CREATE TABLE obn.source AS
+SELECT (i % 5 - 2)::int2 AS a, (ARRAY[-2147483648, 0, 2147483647, NULL, -1, 7])[1 + i % 6] AS b,
+    (ARRAY[-9223372036854775808, 9223372036854775807, 0, NULL, -5])[1 + i % 5] AS c,
+    (ARRAY['-infinity', '4713-01-01 BC', '2000-01-01', NULL, '2024-02-29', 'infinity'])[1 + i % 6]::date AS d,
+    (ARRAY['-infinity', '1999-12-31 23:59:59.999999', '2000-01-01', NULL, 'infinity'])[1 + i % 5]::timestamp AS e,
+    (ARRAY['-infinity', '1999-12-31 23:59:59.999999Z', '2000-01-01Z', NULL, 'infinity'])[1 + i % 5]::timestamptz AS f,
+    (ARRAY['x', 'y', NULL])[1 + i % 3] AS g, hashint4(i) AS id
+FROM generate_series(1, 3000) i;
+CREATE TABLE obn.result (keys text, differs bigint);
+\set ECHO none
+SELECT 'CREATE TABLE obn.t AS TABLE obn.source', format('CALL hone.compress(''obn.t'', order_by => %L)', keys),
+    format('INSERT INTO obn.result SELECT %1$L, count(*) FROM (SELECT row_number() OVER () AS n, * FROM obn.t) x
+        JOIN (SELECT row_number() OVER (ORDER BY %1$s) AS n, * FROM obn.source) y USING (n) WHERE x.%2$s IS DISTINCT FROM y.%2$s OR x.%3$s IS DISTINCT FROM y.%3$s',
+        keys, one, coalesce(other, one)),
+    'DROP TABLE obn.t'
+FROM unnest('{a,b,c,d,e,f,g}'::text[]) one, unnest('{"", " DESC", " NULLS FIRST", " DESC NULLS LAST"}'::text[]) how, unnest('{NULL,b,e,g}'::text[]) other,
+    concat(one, how, ', ' || other || ' DESC') keys
+WHERE one IS DISTINCT FROM other \gexec
+\set ECHO all
+SELECT count(*), sum(differs) FROM obn.result;
+SELECT * FROM obn.result WHERE differs > 0;
+DROP SCHEMA obn CASCADE;

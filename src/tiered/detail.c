@@ -170,14 +170,12 @@ is_dense(const HoneColumnDetail *column, int nrows)
 		(uint64) column->max - (uint64) column->min < (uint64) nrows + nrows / 4;
 }
 
-static int
-compare_hashes(const void *a, const void *b)
-{
-	uint64		left = *(const uint64 *) a;
-	uint64		right = *(const uint64 *) b;
-
-	return left < right ? -1 : left > right;
-}
+#define ST_SORT sort_hashes
+#define ST_ELEMENT_TYPE uint64
+#define ST_COMPARE(a, b) (*(a) < *(b) ? -1 : *(a) > *(b))
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 /*
  * Hash the values; returns how many different ones there are.
@@ -198,7 +196,7 @@ hash_values(HoneColumnDetail *column, int nrows, const Datum *values,
 				DatumGetUInt64(FunctionCall2Coll(&function, column->collation,
 												 values[row], UInt64GetDatum(0)));
 	}
-	qsort(hashes, nhashes, sizeof(uint64), compare_hashes);
+	sort_hashes(hashes, nhashes);
 	for (int i = 0; i < nhashes; i++)
 	{
 		if (i == 0 || hashes[i] != hashes[i - 1])

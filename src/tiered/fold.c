@@ -135,6 +135,8 @@ typedef struct Collection
 {
 	HoneBatchBuilder *builder;
 	HonePlainRow *rows;
+	int		   *ranks;			/* of rows of a sorted window, in it; or NULL */
+	int			nranks;
 	int			limit;			/* rows */
 	int64		raw_limit;		/* bytes */
 	int64		chunks;			/* of their values stored out of line */
@@ -239,12 +241,19 @@ collect_as_they_lie(HoneFoldState *state, Relation rel, Snapshot snapshot,
 	heap_endscan(scan);
 }
 
-static int
-compare_tids(const void *a, const void *b)
+/* A row of the sorted window that is to be read. */
+typedef struct WantedRow
 {
-	return ItemPointerCompare(unconstify(ItemPointerData *, (const ItemPointerData *) a),
-							  unconstify(ItemPointerData *, (const ItemPointerData *) b));
-}
+	uint64		place;			/* block and offset */
+	int			rank;
+} WantedRow;
+
+#define ST_SORT sort_wanted
+#define ST_ELEMENT_TYPE WantedRow
+#define ST_COMPARE(a, b) ((a)->place < (b)->place ? -1 : (a)->place > (b)->place)
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 /*
  * The next n rows of the sorted window, read in the order of their TIDs.
@@ -255,25 +264,37 @@ static bool
 collect_from_window(HoneFoldState *state, Relation rel, Snapshot snapshot,
 					Collection *collection, int n)
 {
-	ItemPointerData *tids = palloc(n * sizeof(ItemPointerData));
+	const ItemPointerData *tids = &state->window[state->next_row];
+	WantedRow  *wanted = palloc(n * sizeof(WantedRow));
 	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsBufferHeapTuple);
 	bool		fits = true;
 
-	memcpy(tids, &state->window[state->next_row], n * sizeof(ItemPointerData));
-	qsort(tids, n, sizeof(ItemPointerData), compare_tids);
+	collection->ranks = palloc(n * sizeof(int));
+	collection->nranks = n;
+	for (int i = 0; i < n; i++)
+	{
+		wanted[i].place = (uint64) ItemPointerGetBlockNumber(&tids[i]) << 16 | ItemPointerGetOffsetNumber(&tids[i]);
+		wanted[i].rank = i;
+	}
+	sort_wanted(wanted, n);
 	for (int i = 0; i < n && fits; i++)
 	{
+		ItemPointerData tid = tids[wanted[i].rank];
+
 		CHECK_FOR_INTERRUPTS();
-		if (ItemPointerGetBlockNumber(&tids[i]) >= nblocks ||
-			!GetHeapamTableAmRoutine()->tuple_fetch_row_version(rel, &tids[i], snapshot, slot))
+		if (ItemPointerGetBlockNumber(&tid) >= nblocks ||
+			!GetHeapamTableAmRoutine()->tuple_fetch_row_version(rel, &tid, snapshot, slot))
 			continue;
 		fits = collection->builder->nrows == 0 || !is_full(collection);
 		if (fits && !is_left_out(state, slot))
+		{
+			collection->ranks[collection->builder->nrows] = wanted[i].rank;
 			add_row(collection, slot);
+		}
 	}
 	ExecDropSingleTupleTableSlot(slot);
-	pfree(tids);
+	pfree(wanted);
 	return fits;
 }
 
@@ -283,8 +304,8 @@ encode(HoneFoldState *state, Relation rel, Collection *collection)
 	HoneBatchBuilder *builder = collection->builder;
 	HonePrepared *prepared = hone_prepared_create(state->context, rel);
 
-	if (state->order != NULL)
-		hone_sort_builder(builder, state->order);
+	if (collection->ranks != NULL)
+		hone_rank_builder(builder, collection->ranks, collection->nranks);
 	hone_prepared_encode(prepared, builder, state->level);
 	hone_progress_work(prepared->entry.raw_bytes);
 	prepared->nrows = builder->nrows;
@@ -299,6 +320,7 @@ begin_collection(const HoneFoldState *state, Collection *collection,
 {
 	collection->builder = hone_builder_create(rel);
 	collection->rows = palloc(limit * sizeof(HonePlainRow));
+	collection->ranks = NULL;
 	collection->limit = limit;
 	collection->raw_limit = is_rewrite(state) ?
 		REWRITE_RAW_BYTES : HONE_BATCH_RAW_BYTES;

@@ -60,4 +60,7 @@ extern ItemPointerData *hone_sort_window(Relation rel, Snapshot snapshot,
 /* Bring the rows of a builder into the order. */
 extern void hone_sort_builder(HoneBatchBuilder *builder, const HoneOrder *order);
 
+/* The same, where row i is known to be number ranks[i], below nranks and one each. */
+extern void hone_rank_builder(HoneBatchBuilder *builder, const int *ranks, int nranks);
+
 #endif							/* HONE_TIERED_ORDER_H */
