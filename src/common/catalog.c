@@ -7,11 +7,13 @@
  */
 #include "postgres.h"
 
-#include "catalog/dependency.h"
 #include "access/htup_details.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_extension.h"
 #include "commands/extension.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -41,6 +43,18 @@ Oid
 hone_extension_oid(void)
 {
 	return get_extension_oid(HONE_EXTENSION, true);
+}
+
+bool
+hone_hold_extension(void)
+{
+	Oid			oid = hone_extension_oid();
+
+	if (!OidIsValid(oid))
+		return false;
+	/* what DROP EXTENSION locks first */
+	LockDatabaseObject(ExtensionRelationId, oid, 0, AccessShareLock);
+	return hone_extension_oid() == oid;
 }
 
 Oid

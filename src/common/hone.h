@@ -49,6 +49,12 @@ extern const char *hone_library_version(void);
 /* OID of the installed extension in this database, or InvalidOid. */
 extern Oid	hone_extension_oid(void);
 
+/*
+ * Keep DROP EXTENSION from coming before the end of this transaction, at most
+ * for lock_timeout; false: the extension is not here (any more).
+ */
+extern bool hone_hold_extension(void);
+
 /* OID of the extension's schema in this database, or InvalidOid. */
 extern Oid	hone_schema_oid(void);
 

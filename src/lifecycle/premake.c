@@ -380,7 +380,7 @@ due_parents(bool by_worker)
 	MemoryContext old;
 	List	   *due = NIL;
 
-	if (!OidIsValid(hone_relation_oid("_tier_state")))
+	if (!hone_hold_extension())
 		return NIL;
 	hone_own_run(by_worker
 				 ? "SELECT p.parent::oid FROM hone._tier_policy p LEFT JOIN hone._tier_state s ON s.partition = p.parent"

@@ -41,7 +41,7 @@ find_partitions(const char *sql, bool by_worker)
 	List	   *found = NIL;
 
 	/* The extension may have been dropped meanwhile. */
-	if (!OidIsValid(hone_relation_oid("_tier_state")))
+	if (!hone_hold_extension())
 		return NIL;
 	old = MemoryContextSwitchTo(hone_procedure_context());
 	hone_own_run(sql, 0, NULL, NULL, NULL);
@@ -143,7 +143,7 @@ hone_run_due(bool by_worker, HoneRunResult *result)
 
 	memset(result, 0, sizeof(*result));
 	/* The extension may have been dropped meanwhile. */
-	if (!OidIsValid(hone_relation_oid("_tier_leaving")))
+	if (!hone_hold_extension())
 		return;
 	result->made = hone_premake_due(by_worker, &result->failed);
 	partitions = leaving_partitions(by_worker);

@@ -475,7 +475,7 @@ step(void (*work) (void), const char *what)
 	volatile bool done = false;
 
 	/* The extension may have been dropped meanwhile. */
-	if (!OidIsValid(hone_relation_oid("history")))
+	if (!hone_hold_extension())
 		return false;
 	PG_TRY();
 	{

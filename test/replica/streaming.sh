@@ -38,8 +38,10 @@ is "standby, heap" "$(on "$standby" rows_of t)" "$wanted"
 on "$primary" sql "CREATE TABLE young (id int, long text); INSERT INTO young SELECT generate_series(1, 100)" || exit 1
 caught_up
 coproc READER { PGHOST=$standby "$HONE_BIN/psql" -XAtq -v VERBOSITY=sqlstate -d postgres 2>&1; }
+# of its own: bash closes the coprocess's when that ends, with what it said last
+exec {said}<&"${READER[0]}"
 echo "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) > 0 FROM t; SELECT pg_sleep(0);" >&"${READER[1]}"
-read -r answer <&"${READER[0]}"
+read -r answer <&"$said"
 on "$primary" sql "INSERT INTO young SELECT generate_series(101, 200)" || exit 1
 file=$(on "$primary" sql "SELECT pg_relation_filenode('young')")
 
@@ -51,7 +53,7 @@ on "$primary" sql "CALL hone.compress('young')" || exit 1
 is "the primary has rewritten it" "$(on "$primary" sql "SELECT pg_relation_filenode('young') <> $file")" t
 caught_up
 echo "SELECT count(*) FROM young; ROLLBACK; SELECT 'end';" >&"${READER[1]}"
-answer=$(while read -r line <&"${READER[0]}" && [ "$line" != end ]; do [ -z "$line" ] || echo "$line"; done)
+answer=$(while read -r line <&"$said" && [ "$line" != end ]; do [ -z "$line" ] || echo "$line"; done)
 like "an older snapshot of the standby ends, or reads what it saw" "$answer" "40001|57P01|25P02|server closed|^100$"
 is "a new one reads all" "$(on "$standby" sql "SELECT count(*), max(length(long)) FROM young")" "201|6400"
 on "$primary" sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%older%' AND pid <> pg_backend_pid()" >/dev/null
