@@ -92,6 +92,12 @@ ADVISE_OBJS = \
 	src/advise/window.o \
 	src/advise/writes.o
 
+INDEX_OBJS = \
+	src/index/estimate.o \
+	src/index/functions.o \
+	src/index/hypothetical.o \
+	src/index/parse.o
+
 TIERED_OBJS = \
 	src/tiered/am.o \
 	src/tiered/analyze.o \
@@ -184,7 +190,7 @@ BATCH_OBJS = \
 	src/batch/target.o
 
 OBJS = src/pg_hone.o $(COMMON_OBJS) $(STATS_OBJS) $(CAPTURE_OBJS) \
-	$(ADVISE_OBJS) $(TIERED_OBJS) $(LIFECYCLE_OBJS) $(BATCH_OBJS)
+	$(INDEX_OBJS) $(ADVISE_OBJS) $(TIERED_OBJS) $(LIFECYCLE_OBJS) $(BATCH_OBJS)
 
 # The install script is these fragments, in this order.
 SQL_FRAGMENTS = \
@@ -192,6 +198,7 @@ SQL_FRAGMENTS = \
 	sql/install/10_pause.sql \
 	sql/install/20_stats.sql sql/install/25_history.sql \
 	sql/install/30_advise.sql \
+	sql/install/35_index.sql \
 	sql/install/40_tiered.sql \
 	sql/install/50_lifecycle.sql \
 	sql/install/51_premake.sql \
@@ -236,6 +243,9 @@ ADVISE_REGRESS = \
 	advise_privacy \
 	advise_hostile \
 	advise_switches
+INDEX_REGRESS = \
+	index_hypothetical \
+	index_size
 TIERED_REGRESS = \
 	tiered_codec \
 	tiered_analyze \
@@ -268,7 +278,7 @@ BATCH_REGRESS = \
 	batch_delete \
 	batch_bad_input
 
-REGRESS = setup $(STATS_REGRESS) $(ADVISE_REGRESS) $(TIERED_REGRESS) \
+REGRESS = setup $(STATS_REGRESS) $(ADVISE_REGRESS) $(INDEX_REGRESS) $(TIERED_REGRESS) \
 	$(LIFECYCLE_REGRESS) $(BATCH_REGRESS)
 
 # test/specs/*.spec, with their expected output in test/expected.

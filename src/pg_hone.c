@@ -19,6 +19,7 @@
 #include "batch/batch.h"
 #include "capture/capture.h"
 #include "common/hone.h"
+#include "index/index.h"
 #include "lifecycle/lifecycle.h"
 #include "stats/stats.h"
 #include "tiered/tiered.h"
@@ -36,6 +37,7 @@ _PG_init(void)
 	hone_tiered_init();
 	hone_stats_init();
 	hone_capture_init();
+	hone_index_init();
 	hone_lifecycle_init();
 	hone_advise_init();
 	hone_batch_init();

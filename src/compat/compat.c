@@ -18,9 +18,11 @@
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
+#include "commands/explain.h"
 #include "commands/vacuum.h"
 #include "executor/executor.h"
 #include "storage/bufmgr.h"
+#include "tcop/tcopprot.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
@@ -174,4 +176,29 @@ hone_compat_new_locator(Relation rel, Oid tablespace)
 	locator.relNode = GetNewRelFileNode(tablespace, NULL, rel->rd_rel->relpersistence);
 #endif
 	return locator;
+}
+
+void
+hone_compat_explain_one_query(Query *query, int cursor_options, IntoClause *into,
+							  struct ExplainState *es, const char *text,
+							  ParamListInfo params, QueryEnvironment *environment)
+{
+#if PG_VERSION_NUM >= 170000
+	standard_ExplainOneQuery(query, cursor_options, into, es, text, params, environment);
+#else
+	instr_time	start;
+	instr_time	duration;
+	BufferUsage before = pgBufferUsage;
+	BufferUsage usage = {0};
+	PlannedStmt *plan;
+
+	INSTR_TIME_SET_CURRENT(start);
+	plan = pg_plan_query(query, text, cursor_options, params);
+	INSTR_TIME_SET_CURRENT(duration);
+	INSTR_TIME_SUBTRACT(duration, start);
+	if (es->buffers)
+		BufferUsageAccumDiff(&usage, &pgBufferUsage, &before);
+	ExplainOnePlan(plan, into, es, text, params, environment, &duration,
+				   es->buffers ? &usage : NULL);
+#endif
 }

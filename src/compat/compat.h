@@ -349,6 +349,23 @@ extern void hone_compat_forget_pages(int fd);
  */
 extern void hone_compat_freeze_setting(const char *name);
 
+/*
+ * Plan a query and print its plan, as EXPLAIN does where no hook is. (17 has
+ * it as a function.)
+ */
+struct ExplainState;
+extern void hone_compat_explain_one_query(Query *query, int cursor_options,
+										  IntoClause *into, struct ExplainState *es,
+										  const char *text, ParamListInfo params,
+										  QueryEnvironment *environment);
+
+/* 16 explains statements with parameters of unknown values. */
+#if PG_VERSION_NUM >= 160000
+#define HONE_EXPLAIN_GENERIC	"(GENERIC_PLAN) "
+#else
+#define HONE_EXPLAIN_GENERIC	""
+#endif
+
 /* The server's version, as SHOW prints it. */
 extern const char *hone_compat_server_version(void);
 

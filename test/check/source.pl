@@ -16,7 +16,8 @@ my %ladder = (
     stats => [qw(common compat)],
     tiered => [qw(common compat)],
     capture => [qw(common compat)],
-    advise => [qw(capture stats common compat)],
+    index => [qw(common compat)],
+    advise => [qw(index capture stats common compat)],
     lifecycle => [qw(tiered common compat)],
     batch => [qw(common compat)],
 );
