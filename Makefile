@@ -70,6 +70,7 @@ ADVISE_OBJS = \
 	src/advise/evidence.o \
 	src/advise/finding.o \
 	src/advise/finding_save.o \
+	src/advise/index_trial.o \
 	src/advise/keys.o \
 	src/advise/loops.o \
 	src/advise/nodes.o \
@@ -233,7 +234,7 @@ ADVISE_REGRESS = \
 	advise_offset_walk \
 	advise_result \
 	advise_select_star \
-	advise_missing_index \
+	advise_missing_index advise_index_trial \
 	advise_conditions \
 	advise_lists advise_meaning \
 	advise_nodes \

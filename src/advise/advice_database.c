@@ -275,52 +275,38 @@ static void (*const looks[]) (MemoryContext context, List **made) =
 		hone_storage_look_partition,
 };
 
-static void
-look(int which, MemoryContext context, List **made)
+/* What look is to do. */
+typedef struct Look
 {
+	int			which;
+	MemoryContext context;
+	List	   *made;
+} Look;
+
+static void
+look(void *arg)
+{
+	Look	   *one = arg;
+
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		return;
-	looks[which] (context, made);
+	looks[one->which] (one->context, &one->made);
 	SPI_finish();
-}
-
-static void
-look_safely(int which, List **made)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
-	int			before = list_length(*made);
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		look(which, caller, made);
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		*made = list_truncate(*made, before);
-	}
-	PG_END_TRY();
-	RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
-	if (error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-		ReThrowError(error);
 }
 
 List *
 hone_advice_database(void)
 {
-	List	   *made = NIL;
+	Look		one = {.context = CurrentMemoryContext};
 
-	for (int i = 0; i < lengthof(looks); i++)
-		look_safely(i, &made);
-	return made;
+	for (one.which = 0; one.which < lengthof(looks); one.which++)
+	{
+		int			before = list_length(one.made);
+
+		if (hone_advice_try(look, &one) != NULL)
+			one.made = list_truncate(one.made, before);
+	}
+	return one.made;
 }

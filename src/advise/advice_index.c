@@ -17,8 +17,10 @@
 #include "catalog/pg_class.h"
 #include "commands/defrem.h"
 #include "utils/builtins.h"
+#include "utils/json.h"
 #include "utils/lsyscache.h"
 
+#include "advise/index_trial.h"
 #include "advise/recommend.h"
 
 #define INDEX_COLUMNS	4		/* at most */
@@ -178,6 +180,48 @@ add_evidence(const HoneFinding *finding, const HoneReader *reader,
 	hone_evidence_sample(advice, "sample", &finding->sample, reader);
 }
 
+/* Each candidate with its cost and size; the chosen one is in the fix. */
+static void
+add_trial(const HoneIndexTrial *trial, const HoneIndexCandidate *best, HoneAdvice *advice)
+{
+	StringInfoData json;
+	ListCell   *lc;
+
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '[');
+	foreach(lc, trial->candidates)
+	{
+		const HoneIndexCandidate *candidate = lfirst(lc);
+
+		appendStringInfo(&json, "%s{\"index\": ", json.len > 1 ? ", " : "");
+		escape_json(&json, candidate->text);
+		appendStringInfo(&json, ", \"kind\": \"%s\", \"used\": %s, \"cost\": %.2f, \"bytes\": %.0f}",
+						 candidate->what, candidate->used ? "true" : "false",
+						 candidate->cost, candidate->bytes);
+	}
+	appendStringInfoChar(&json, ']');
+	hone_evidence_number(advice, "planner_cost", trial->cost);
+	hone_evidence_number(advice, "planner_cost_with_index", best->cost);
+	hone_evidence_integer(advice, "index_bytes", (int64) best->bytes);
+	hone_evidence_integer(advice, "calls_tried", trial->calls);
+	hone_evidence_json(advice, "tried", json.data);
+}
+
+/* What hone_advice_try is to do. */
+typedef struct TrialWork
+{
+	HoneIndexTrial trial;
+	bool		known;
+} TrialWork;
+
+static void
+run_trial(void *arg)
+{
+	TrialWork  *work = arg;
+
+	work->known = hone_index_trial(&work->trial);
+}
+
 void
 hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 				  HoneAdvice *advice)
@@ -186,8 +230,11 @@ hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 	Oid			relid = hone_relation_topmost(original->key.relid);
 	bool		partitioned = get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE;
 	IndexPlan	plan;
+	TrialWork	work = {0};
+	HoneIndexCandidate *best = NULL;
 	List	   *equal = NIL;
-	char	   *columns;
+	ErrorData  *error;
+	const char *index;
 
 	memcpy(finding, original, sizeof(HoneFinding));
 	advice->drop = true;
@@ -202,15 +249,35 @@ hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 		equal = lappend_int(equal, plan.equal[i].attnum);
 	if (hone_relation_has_index(relid, equal, plan.range))
 		return;
-	advice->drop = false;
 
-	columns = column_list(relid, &plan);
+	/* where it can be planned again, the planner has to want it */
+	work.trial.finding = original;
+	work.trial.relid = relid;
+	work.trial.equal = equal;
+	work.trial.range = plan.range;
+	error = hone_advice_try(run_trial, &work);
+	if (error == NULL && work.known)
+	{
+		best = hone_index_trial_best(&work.trial);
+		if (best == NULL)
+			return;
+	}
+	advice->drop = false;
+	index = best != NULL ? best->text : psprintf("(%s)", column_list(relid, &plan));
 	hone_advice_set(advice, &advice->summary,
-					"sequential scans of %s read and throw away " INT64_FORMAT " rows each to keep " INT64_FORMAT ": no index on (%s)",
+					"sequential scans of %s read and throw away " INT64_FORMAT " rows each to keep " INT64_FORMAT ": no index on %s",
 					hone_qualified_name(relid), finding->rows / finding->times,
-					finding->rows_kept / finding->times, columns);
-	hone_advice_set(advice, &advice->fix, "CREATE INDEX %sON %s (%s)",
+					finding->rows_kept / finding->times, index);
+	hone_advice_set(advice, &advice->fix, "CREATE INDEX %sON %s %s",
 					partitioned ? "" : "CONCURRENTLY ",
-					hone_qualified_name(relid), columns);
+					hone_qualified_name(relid), index);
 	add_evidence(finding, reader, &plan, relid, advice);
+	if (best != NULL)
+	{
+		advice->saving_ms = finding->cost_ms * (1 - best->cost / work.trial.cost);
+		add_trial(&work.trial, best, advice);
+	}
+	else
+		hone_evidence_text(advice, "not_tried", error == NULL ? "the table has never been analyzed" :
+						   reader->constants ? error->message : "the statement could not be planned");
 }

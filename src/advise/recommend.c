@@ -7,8 +7,8 @@
  * a subtransaction that is rolled back whatever happens: a table dropped,
  * locked or altered in the meantime, or a statement that no longer parses,
  * costs that finding its fix (or its place in the list), never the reader's
- * query. Locks go with the subtransaction. Nothing that another session's
- * statement contains is executed.
+ * query. Locks go with the subtransaction. Of what another session's
+ * statement contains only what the planner evaluates is executed, as its role.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,6 +37,7 @@
 
 #include "advise/recommend.h"
 #include "common/sqltext.h"
+#include "stats/stats.h"
 
 #define RECOMMENDATION_COLUMNS	14
 #define HIGH_SAVING_MS			10000
@@ -165,13 +166,8 @@ is_cancel(const ErrorData *error)
 		strcmp(error->funcname, "ProcessInterrupts") == 0;
 }
 
-/*
- * Make the advice of one finding. Throws only what the reader asked for
- * himself (cancel) or what is beyond mending.
- */
-static void
-advise_safely(const HoneFinding *finding, const HoneReader *reader,
-			  HoneAdvice *advice)
+ErrorData *
+hone_advice_try(void (*work) (void *arg), void *arg)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -179,12 +175,9 @@ advise_safely(const HoneFinding *finding, const HoneReader *reader,
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);
-	if (MyBackendType == B_BG_WORKER)
-		enable_timeout_after(STATEMENT_TIMEOUT, WORKER_ADVICE_MS);
 	PG_TRY();
 	{
-		become_author(finding);
-		advice_kinds[finding->key.kind].advise(finding, reader, advice);
+		work(arg);
 	}
 	PG_CATCH();
 	{
@@ -193,16 +186,50 @@ advise_safely(const HoneFinding *finding, const HoneReader *reader,
 		FlushErrorState();
 	}
 	PG_END_TRY();
-	if (MyBackendType == B_BG_WORKER)
-		disable_timeout(STATEMENT_TIMEOUT, false);
 	RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(caller);
 	CurrentResourceOwner = owner;
+	if (error != NULL && is_cancel(error))
+		ReThrowError(error);
+	return error;
+}
+
+/* What advise_one is to do. */
+typedef struct AdviseOne
+{
+	const HoneFinding *finding;
+	const HoneReader *reader;
+	HoneAdvice *advice;
+} AdviseOne;
+
+static void
+advise_one(void *arg)
+{
+	AdviseOne  *one = arg;
+
+	become_author(one->finding);
+	advice_kinds[one->finding->key.kind].advise(one->finding, one->reader, one->advice);
+}
+
+/*
+ * Make the advice of one finding. Throws only what the reader asked for
+ * himself (cancel) or what is beyond mending.
+ */
+static void
+advise_safely(const HoneFinding *finding, const HoneReader *reader,
+			  HoneAdvice *advice)
+{
+	AdviseOne	one = {finding, reader, advice};
+	ErrorData  *error;
+
+	if (MyBackendType == B_BG_WORKER)
+		enable_timeout_after(STATEMENT_TIMEOUT, WORKER_ADVICE_MS);
+	error = hone_advice_try(advise_one, &one);
+	if (MyBackendType == B_BG_WORKER)
+		disable_timeout(STATEMENT_TIMEOUT, false);
 
 	if (error == NULL)
 		return;
-	if (is_cancel(error))
-		ReThrowError(error);
 	advice->fix = NULL;
 	if (advice->no_fix == NULL)
 		advice->no_fix = reader->constants ? pstrdup(error->message) :
@@ -406,6 +433,7 @@ return_recommendations(FunctionCallInfo fcinfo, bool untold)
 
 	hone_require_preload("hone.recommendations");
 	hone_advise_flush(false);
+	hone_stats_flush();
 	InitMaterializedSRF(fcinfo, 0);
 
 	hone_recommending = true;

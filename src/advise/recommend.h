@@ -38,6 +38,12 @@ typedef struct HoneAdvice
 	StringInfoData evidence;	/* members of a JSON object, with commas */
 } HoneAdvice;
 
+/*
+ * Do something in a subtransaction that is rolled back whatever happens; the
+ * error it ended with, or NULL. Throws only what the reader asked for (cancel).
+ */
+extern ErrorData *hone_advice_try(void (*work) (void *arg), void *arg);
+
 extern void hone_advice_loop(const HoneFinding *finding,
 							 const HoneReader *reader, HoneAdvice *advice);
 extern void hone_advice_offset(const HoneFinding *finding,

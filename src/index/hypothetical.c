@@ -19,6 +19,7 @@
 #include "access/table.h"
 #include "catalog/pg_am_d.h"
 #include "commands/explain.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/pathnodes.h"
 #include "optimizer/optimizer.h"
@@ -285,6 +286,88 @@ hone_plan_with(Query *query, const char *text, int cursor_options,
 	return plan;
 }
 
+static const HoneHypotheticalIndex *
+find(List *indexes, Oid oid)
+{
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		const HoneHypotheticalIndex *index = lfirst(lc);
+
+		if (index->oid == oid)
+			return index;
+	}
+	return NULL;
+}
+
+static bool any_uses(List *plans, List *indexes);
+
+static bool
+node_uses(Plan *plan, List *indexes)
+{
+	Oid			oid = InvalidOid;
+	List	   *children = NIL;
+
+	if (plan == NULL)
+		return false;
+	check_stack_depth();
+	switch (nodeTag(plan))
+	{
+		case T_IndexScan:
+			oid = ((IndexScan *) plan)->indexid;
+			break;
+		case T_IndexOnlyScan:
+			oid = ((IndexOnlyScan *) plan)->indexid;
+			break;
+		case T_BitmapIndexScan:
+			oid = ((BitmapIndexScan *) plan)->indexid;
+			break;
+		case T_BitmapAnd:
+			children = ((BitmapAnd *) plan)->bitmapplans;
+			break;
+		case T_BitmapOr:
+			children = ((BitmapOr *) plan)->bitmapplans;
+			break;
+		case T_Append:
+			children = ((Append *) plan)->appendplans;
+			break;
+		case T_MergeAppend:
+			children = ((MergeAppend *) plan)->mergeplans;
+			break;
+		case T_SubqueryScan:
+			children = list_make1(((SubqueryScan *) plan)->subplan);
+			break;
+		case T_CustomScan:
+			children = ((CustomScan *) plan)->custom_plans;
+			break;
+		default:
+			break;
+	}
+	return (OidIsValid(oid) && find(indexes, oid) != NULL) ||
+		any_uses(children, indexes) ||
+		node_uses(plan->lefttree, indexes) || node_uses(plan->righttree, indexes);
+}
+
+static bool
+any_uses(List *plans, List *indexes)
+{
+	ListCell   *lc;
+
+	foreach(lc, plans)
+	{
+		if (node_uses(lfirst(lc), indexes))
+			return true;
+	}
+	return false;
+}
+
+bool
+hone_plan_uses(PlannedStmt *plan, List *indexes)
+{
+	return node_uses(plan->planTree, indexes) || any_uses(plan->subplans, indexes);
+}
+
 static List *
 of_explain(void)
 {
@@ -311,21 +394,6 @@ explain_one_query(Query *query, int cursor_options, IntoClause *into,
 		show(before.indexes, before.to);
 	}
 	PG_END_TRY();
-}
-
-static const HoneHypotheticalIndex *
-find(List *indexes, Oid oid)
-{
-	ListCell   *lc;
-
-	foreach(lc, indexes)
-	{
-		const HoneHypotheticalIndex *index = lfirst(lc);
-
-		if (index->oid == oid)
-			return index;
-	}
-	return NULL;
 }
 
 static const char *

@@ -101,6 +101,9 @@ extern HoneIndexSize hone_index_size(const HoneHypotheticalIndex *index,
 extern PlannedStmt *hone_plan_with(Query *query, const char *text, int cursor_options,
 								   ParamListInfo params, List *indexes);
 
+/* Does the plan scan one of them? */
+extern bool hone_plan_uses(PlannedStmt *plan, List *indexes);
+
 /*
  * Indexes for EXPLAIN to plan with; NULL: the session's own. Returns what it
  * was, to be set back, also after an error.

@@ -1,0 +1,551 @@
+/*-------------------------------------------------------------------------
+ *
+ * index_trial.c
+ *	  Planning a statement with indexes that do not exist (index_trial.h).
+ *
+ * Nothing is executed, but what the planner executes itself: IMMUTABLE and
+ * STABLE functions, as the role that ran the statement and restricted
+ * (recommend.c). Locks are waited for no longer than LOCK_MS.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_am_d.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_operator_d.h"
+#include "catalog/pg_type_d.h"
+#include "commands/defrem.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/params.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/tlist.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteHandler.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "advise/index_trial.h"
+#include "advise/recommend.h"
+#include "advise/rewrite.h"
+#include "index/hypothetical.h"
+#include "stats/stats.h"
+
+#define LOCK_MS			"20"
+#define TRIED_CALLS		3		/* of which the values are used */
+#define KEY_COLUMNS		4		/* as many as an index is given */
+#define ENTRY_WIDTH		500		/* average bytes of a column that is indexed */
+#define INCLUDED		4		/* columns, and their bytes together */
+#define INCLUDED_WIDTH	100
+
+/*
+ * A later one must cost less; one of a higher rank clearly so, and by a part of
+ * the cost without any: half of next to nothing is not worth wider entries.
+ */
+#define LESS			0.95
+#define CLEARLY_LESS	0.8
+#define MATTERS			0.05
+
+/* What saves less than that of the cost is not worth an index. */
+#define WORTH_IT		0.9
+
+/* ------------------------------------------------------------------------
+ * The values of calls
+ * ------------------------------------------------------------------------
+ */
+
+/*
+ * Values whose type is not that of the parameter stay unknown.
+ */
+static ParamListInfo
+params_of(const HoneStatsCall *call)
+{
+	ParamListInfo params = makeParamList(call->nparams);
+
+	for (int i = 0; i < call->nparams; i++)
+	{
+		const HoneStatsValue *value = &call->params[i];
+		ParamExternData *param = &params->params[i];
+
+		param->value = value->value;
+		param->isnull = value->isnull;
+		param->pflags = PARAM_FLAG_CONST;
+		param->ptype = value->left_out ? InvalidOid : value->type;
+	}
+	return params;
+}
+
+/* A list of ParamListInfo, one of NULL where none is known. */
+static List *
+values_of_calls(Query *query, uint64 queryid, int *ncalls)
+{
+	List	   *calls = hone_rewrite_max_param(query) > 0 ? hone_stats_samples(queryid) : NIL;
+	List	   *values = NIL;
+	ListCell   *lc;
+
+	foreach(lc, calls)
+	{
+		HoneStatsCall *call = lfirst(lc);
+
+		if (call->nparams > 0 && list_length(values) < TRIED_CALLS)
+			values = lappend(values, params_of(call));
+	}
+	*ncalls = list_length(values);
+	return values != NIL ? values : list_make1(NULL);
+}
+
+/* ------------------------------------------------------------------------
+ * Candidates
+ * ------------------------------------------------------------------------
+ */
+
+/* The query that reads the table, and what it is there. */
+typedef struct Place
+{
+	Oid			relid;			/* itself, or the topmost */
+	Oid			leaf;
+	Query	   *query;
+	Index		rti;
+} Place;
+
+static bool
+find_place(Node *node, Place *place)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		Query	   *query = (Query *) node;
+		Index		rti = 0;
+		ListCell   *lc;
+
+		foreach(lc, query->rtable)
+		{
+			RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+			rti++;
+			if (rte->rtekind == RTE_RELATION && (rte->relid == place->relid || rte->relid == place->leaf))
+			{
+				place->query = query;
+				place->rti = rti;
+				return true;
+			}
+		}
+		return query_tree_walker(query, find_place, place, 0);
+	}
+	return expression_tree_walker(node, find_place, place);
+}
+
+/* Columns of the table by their names in the topmost one. */
+static AttrNumber
+attnum_in(const Place *place, AttrNumber attnum)
+{
+	RangeTblEntry *rte = rt_fetch(place->rti, place->query->rtable);
+	char	   *name = get_attname(rte->relid, attnum, true);
+
+	return name != NULL ? get_attnum(place->relid, name) : InvalidAttrNumber;
+}
+
+static bool
+can_be_key(Oid relid, AttrNumber attnum)
+{
+	return attnum > 0 && hone_relation_column_width(relid, attnum) <= ENTRY_WIDTH &&
+		OidIsValid(GetDefaultOpClass(get_atttype(relid, attnum), BTREE_AM_OID));
+}
+
+static char *
+name_in(Oid relid, AttrNumber attnum)
+{
+	return pstrdup(quote_identifier(get_attname(relid, attnum, false)));
+}
+
+/*
+ * The statement's order behind the columns that are compared for equality, of
+ * which it needs none. False where the order has other things than columns of
+ * the table.
+ */
+static bool
+append_order(const HoneIndexTrial *trial, const Place *place, int nflags, StringInfo out)
+{
+	int			n = list_length(trial->equal) + nflags;
+	bool		any = false;
+	ListCell   *lc;
+
+	foreach(lc, place->query->sortClause)
+	{
+		SortGroupClause *clause = lfirst_node(SortGroupClause, lc);
+		Node	   *key = get_sortgroupclause_expr(clause, place->query->targetList);
+		Var		   *var = (Var *) key;
+		AttrNumber	attnum;
+		Oid			opfamily;
+		Oid			type;
+		int16		strategy;
+
+		if (!IsA(key, Var) || var->varno != place->rti || var->varlevelsup != 0 ||
+			!get_ordering_op_properties(clause->sortop, &opfamily, &type, &strategy))
+			return false;
+		attnum = attnum_in(place, var->varattno);
+		if (!can_be_key(trial->relid, attnum))
+			return false;
+		if (list_member_int(trial->equal, attnum))
+			continue;
+		if (++n > KEY_COLUMNS)
+			return any;
+		appendStringInfo(out, "%s%s", out->len > 0 ? ", " : "", name_in(trial->relid, attnum));
+		if (strategy == BTGreaterStrategyNumber)
+			appendStringInfoString(out, clause->nulls_first ? " DESC" : " DESC NULLS LAST");
+		else if (clause->nulls_first)
+			appendStringInfoString(out, " NULLS FIRST");
+		any = true;
+	}
+	return any;
+}
+
+/* All columns of the table that the query has. */
+typedef struct Columns
+{
+	const Place *place;
+	int			up;				/* levels below its query */
+	Bitmapset  *columns;
+	bool		whole;			/* also the row itself, or system columns */
+} Columns;
+
+static bool
+find_columns(Node *node, Columns *columns)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+	{
+		Var		   *var = (Var *) node;
+
+		if (var->varno == columns->place->rti && var->varlevelsup == columns->up)
+		{
+			if (var->varattno <= 0)
+				columns->whole = true;
+			else
+				columns->columns = bms_add_member(columns->columns, var->varattno);
+		}
+		return false;
+	}
+	if (IsA(node, Query))
+	{
+		bool		found;
+
+		columns->up++;
+		found = query_tree_walker((Query *) node, find_columns, columns, 0);
+		columns->up--;
+		return found;
+	}
+	return expression_tree_walker(node, find_columns, columns);
+}
+
+/*
+ * What the query reads beside the keys, if that is little: then it need not
+ * read the table.
+ */
+static bool
+append_included(const HoneIndexTrial *trial, const Place *place, StringInfo out)
+{
+	Columns		columns = {.place = place};
+	int			width = 0;
+	int			n = 0;
+	int			column = -1;
+
+	if (place->query->commandType != CMD_SELECT || place->query->rowMarks != NIL)
+		return false;
+	(void) query_tree_walker(place->query, find_columns, &columns, 0);
+	if (columns.whole)
+		return false;
+	while ((column = bms_next_member(columns.columns, column)) >= 0)
+	{
+		AttrNumber	attnum = attnum_in(place, column);
+
+		if (attnum == InvalidAttrNumber)
+			return false;
+		if (list_member_int(trial->equal, attnum) || attnum == trial->range)
+			continue;
+		width += hone_relation_column_width(trial->relid, attnum);
+		if (++n > INCLUDED || width > INCLUDED_WIDTH)
+			return false;
+		appendStringInfo(out, "%s%s", out->len > 0 ? ", " : "", name_in(trial->relid, attnum));
+	}
+	return n > 0;
+}
+
+/* Conditions that need no value: flags, and IS [NOT] NULL. */
+typedef struct Conditions
+{
+	StringInfoData text;		/* joined by AND */
+	List	   *flags;			/* columns that are one of them */
+} Conditions;
+
+/*
+ * Such a one holds for each call, so an index may leave out the other rows.
+ */
+static void
+add_condition(const HoneIndexTrial *trial, const Place *place, Node *clause, Conditions *out)
+{
+	Node	   *argument = clause;
+	const char *before = "";
+	const char *after = "";
+	AttrNumber	attnum;
+
+	if (is_notclause(clause))
+	{
+		argument = (Node *) get_notclausearg((Expr *) clause);
+		before = "NOT ";
+	}
+	else if (IsA(clause, NullTest) && !((NullTest *) clause)->argisrow)
+	{
+		argument = (Node *) ((NullTest *) clause)->arg;
+		after = ((NullTest *) clause)->nulltesttype == IS_NULL ? " IS NULL" : " IS NOT NULL";
+	}
+	else if (IsA(clause, OpExpr) && list_length(((OpExpr *) clause)->args) == 2)
+	{
+		/* flag = true */
+		OpExpr	   *op = (OpExpr *) clause;
+		Node	   *value = lsecond(op->args);
+
+		if (op->opno != BooleanEqualOperator || !IsA(value, Const) || ((Const *) value)->constisnull)
+			return;
+		argument = linitial(op->args);
+		before = DatumGetBool(((Const *) value)->constvalue) ? "" : "NOT ";
+	}
+	if (!IsA(argument, Var) || ((Var *) argument)->varno != place->rti ||
+		((Var *) argument)->varlevelsup != 0 ||
+		(after[0] == '\0' && ((Var *) argument)->vartype != BOOLOID))
+		return;
+	attnum = attnum_in(place, ((Var *) argument)->varattno);
+	if (attnum <= 0)
+		return;
+	appendStringInfo(&out->text, "%s%s%s%s", out->text.len > 0 ? " AND " : "", before,
+					 name_in(trial->relid, attnum), after);
+	if (after[0] == '\0' && !list_member_int(trial->equal, attnum) && attnum != trial->range)
+		out->flags = list_append_unique_int(out->flags, attnum);
+}
+
+static void
+find_conditions(const HoneIndexTrial *trial, const Place *place, Conditions *out)
+{
+	List	   *clauses = make_ands_implicit((Expr *) place->query->jointree->quals);
+	ListCell   *lc;
+
+	initStringInfo(&out->text);
+	foreach(lc, clauses)
+		add_condition(trial, place, lfirst(lc), out);
+}
+
+static void
+add_candidate(HoneIndexTrial *trial, int rank, const char *what, const char *keys,
+			  const char *included, const char *condition)
+{
+	HoneIndexCandidate *candidate = palloc0(sizeof(HoneIndexCandidate));
+	StringInfoData text;
+
+	if (keys[0] == '\0')
+		return;
+	initStringInfo(&text);
+	appendStringInfo(&text, "(%s)", keys);
+	if (included[0] != '\0')
+		appendStringInfo(&text, " INCLUDE (%s)", included);
+	if (condition[0] != '\0')
+		appendStringInfo(&text, " WHERE %s", condition);
+	candidate->text = text.data;
+	candidate->what = what;
+	candidate->rank = rank;
+	trial->candidates = lappend(trial->candidates, candidate);
+}
+
+static void
+append_columns(Oid relid, List *columns, StringInfo out)
+{
+	ListCell   *lc;
+
+	foreach(lc, columns)
+		appendStringInfo(out, "%s%s", out->len > 0 ? ", " : "", name_in(relid, lfirst_int(lc)));
+}
+
+/*
+ * Keys are the columns compared for equality, these flags, and then the column
+ * compared otherwise or the order.
+ */
+static void
+add_candidates(HoneIndexTrial *trial, const Place *place, List *flags, const char *condition)
+{
+	StringInfoData ranged;
+	StringInfoData ordered;
+
+	initStringInfo(&ranged);
+	append_columns(trial->relid, trial->equal, &ranged);
+	append_columns(trial->relid, flags, &ranged);
+	initStringInfo(&ordered);
+	appendStringInfoString(&ordered, ranged.data);
+	if (trial->range != 0)
+		append_columns(trial->relid, list_make1_int(trial->range), &ranged);
+	add_candidate(trial, condition[0] != '\0', flags != NIL ? "flags" : condition[0] != '\0' ? "partial" : "plain",
+				  ranged.data, "", condition);
+	if (place->query != NULL && append_order(trial, place, list_length(flags), &ordered))
+		add_candidate(trial, condition[0] != '\0', flags != NIL ? "ordered, flags" : condition[0] != '\0' ? "ordered, partial" : "ordered",
+					  ordered.data, "", condition);
+}
+
+static void
+make_candidates(HoneIndexTrial *trial, const Place *place)
+{
+	Conditions	conditions = {0};
+	StringInfoData keys;
+	StringInfoData included;
+
+	add_candidates(trial, place, NIL, "");
+	if (place->query == NULL)
+		return;
+	find_conditions(trial, place, &conditions);
+	if (conditions.flags != NIL &&
+		list_length(trial->equal) + list_length(conditions.flags) + (trial->range != 0) <= KEY_COLUMNS)
+		add_candidates(trial, place, conditions.flags, "");
+	if (conditions.text.len > 0)
+		add_candidates(trial, place, NIL, conditions.text.data);
+
+	initStringInfo(&keys);
+	append_columns(trial->relid, trial->equal, &keys);
+	if (trial->range != 0)
+		append_columns(trial->relid, list_make1_int(trial->range), &keys);
+	initStringInfo(&included);
+	if (append_included(trial, place, &included))
+		add_candidate(trial, 1, "covering", keys.data, included.data, "");
+}
+
+/* ------------------------------------------------------------------------
+ * Planning
+ * ------------------------------------------------------------------------
+ */
+
+/*
+ * The query that returns the rows, after rules and row security.
+ */
+static Query *
+rewritten(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, QueryRewrite(query))
+	{
+		Query	   *one = lfirst_node(Query, lc);
+
+		if (one->canSetTag && one->commandType != CMD_UTILITY)
+			return one;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("a rule does something else instead")));
+}
+
+/* Mean cost over the calls; used: whether one of the indexes is. */
+static double
+plan_cost(Query *query, const char *text, List *values, List *indexes, bool *used)
+{
+	double		cost = 0;
+	ListCell   *lc;
+
+	*used = false;
+	foreach(lc, values)
+	{
+		PlannedStmt *plan;
+
+		CHECK_FOR_INTERRUPTS();
+		plan = hone_plan_with(copyObject(query), text, CURSOR_OPT_PARALLEL_OK, lfirst(lc), indexes);
+		cost += plan->planTree->total_cost;
+		*used |= hone_plan_uses(plan, indexes);
+	}
+	return cost / list_length(values);
+}
+
+static void
+try_candidate(HoneIndexTrial *trial, HoneIndexCandidate *candidate, Query *query, List *values)
+{
+	char	   *ddl = psprintf("CREATE INDEX ON %s %s", hone_qualified_name(trial->relid), candidate->text);
+	List	   *indexes = hone_hypothetical_parse(ddl);
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		HoneHypotheticalIndex *index = lfirst(lc);
+
+		candidate->bytes += (double) BLCKSZ *
+			hone_index_size(index, index->estimate.rows, index->estimate.pages).pages;
+	}
+	candidate->cost = plan_cost(query, trial->finding->sample.text, values, indexes, &candidate->used);
+}
+
+/* Has ANALYZE, or VACUUM, ever looked at it? */
+static bool
+has_statistics(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool		known = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		known = ((Form_pg_class) GETSTRUCT(tuple))->reltuples >= 0;
+		ReleaseSysCache(tuple);
+	}
+	return known;
+}
+
+bool
+hone_index_trial(HoneIndexTrial *trial)
+{
+	Place		place = {.relid = trial->relid,.leaf = trial->finding->key.relid};
+	Query	   *query;
+	List	   *values;
+	bool		used;
+	ListCell   *lc;
+
+	if (!has_statistics(trial->finding->key.relid))
+		return false;
+	(void) set_config_option("lock_timeout", LOCK_MS, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
+	query = hone_rewrite_parse_write(&trial->finding->sample);
+	values = values_of_calls(query, trial->finding->sample.queryid, &trial->calls);
+	query = rewritten(query);
+	(void) find_place((Node *) query, &place);
+	make_candidates(trial, &place);
+	trial->cost = plan_cost(query, trial->finding->sample.text, values, NIL, &used);
+	foreach(lc, trial->candidates)
+		try_candidate(trial, lfirst(lc), query, values);
+	return true;
+}
+
+static bool
+is_better(const HoneIndexTrial *trial, const HoneIndexCandidate *candidate,
+		  const HoneIndexCandidate *best)
+{
+	if (candidate->rank <= best->rank)
+		return candidate->cost < best->cost * LESS;
+	return candidate->cost < best->cost * CLEARLY_LESS &&
+		best->cost - candidate->cost > trial->cost * MATTERS;
+}
+
+HoneIndexCandidate *
+hone_index_trial_best(const HoneIndexTrial *trial)
+{
+	HoneIndexCandidate *best = NULL;
+	ListCell   *lc;
+
+	foreach(lc, trial->candidates)
+	{
+		HoneIndexCandidate *candidate = lfirst(lc);
+
+		if (!candidate->used || candidate->cost > trial->cost * WORTH_IT)
+			continue;
+		if (best == NULL || is_better(trial, candidate, best))
+			best = candidate;
+	}
+	return best;
+}

@@ -1,0 +1,55 @@
+/*-------------------------------------------------------------------------
+ *
+ * index_trial.h
+ *	  Which index would the planner use for a finding's statement?
+ *
+ * The statement is planned again with each candidate as a hypothetical index,
+ * and with the values that calls of it really had.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HONE_INDEX_TRIAL_H
+#define HONE_INDEX_TRIAL_H
+
+#include "nodes/pg_list.h"
+
+#include "advise/finding.h"
+
+/* One index that might help; all but 'text' is found out. */
+typedef struct HoneIndexCandidate
+{
+	const char *text;			/* what stands behind ON and the table */
+	const char *what;			/* in a word, for the evidence */
+	int			rank;			/* a dearer kind has to be clearly better */
+	bool		used;			/* the planner chose it for some call */
+	double		cost;			/* of the plans with it, mean of the calls */
+	double		bytes;			/* once built */
+} HoneIndexCandidate;
+
+typedef struct HoneIndexTrial
+{
+	/* in */
+	const HoneFinding *finding;
+	Oid			relid;			/* the table, or the topmost it is a part of */
+	List	   *equal;			/* columns compared with =, first ones first */
+	AttrNumber	range;			/* one compared otherwise, or 0 */
+
+	/* out */
+	List	   *candidates;		/* HoneIndexCandidates */
+	double		cost;			/* without any of them */
+	int			calls;			/* with how many calls' values; 0: none known */
+} HoneIndexTrial;
+
+/*
+ * Try candidates with the columns of the trial: the plain index, with the
+ * statement's order behind it, with the columns it reads included, and only for
+ * the rows that a condition without a value leaves. Throws what planning
+ * throws. To be called in a subtransaction (hone_advice_try), as the role that
+ * ran the statement. False: the planner cannot tell (no statistics).
+ */
+extern bool hone_index_trial(HoneIndexTrial *trial);
+
+/* The best of them, or NULL: the planner uses none. */
+extern HoneIndexCandidate *hone_index_trial_best(const HoneIndexTrial *trial);
+
+#endif							/* HONE_INDEX_TRIAL_H */
