@@ -65,6 +65,7 @@ ADVISE_OBJS = \
 	src/advise/advice_storage.o \
 	src/advise/advice_type.o \
 	src/advise/advise.o \
+	src/advise/apply.o \
 	src/advise/clause.o \
 	src/advise/conditions.o \
 	src/advise/evidence.o \
@@ -200,6 +201,7 @@ SQL_FRAGMENTS = \
 	sql/install/20_stats.sql sql/install/25_history.sql \
 	sql/install/30_advise.sql \
 	sql/install/35_index.sql \
+	sql/install/36_apply.sql \
 	sql/install/40_tiered.sql \
 	sql/install/50_lifecycle.sql \
 	sql/install/51_premake.sql \

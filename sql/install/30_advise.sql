@@ -19,6 +19,29 @@ COMMENT ON COLUMN hone.dismissed_recommendations.dismissed_by IS 'Role that dism
 COMMENT ON COLUMN hone.dismissed_recommendations.dismissed_at IS 'When it was dismissed last';
 SELECT pg_catalog.pg_extension_config_dump('hone.dismissed_recommendations', '');
 
+CREATE TABLE hone._applied (
+    id bigint PRIMARY KEY,
+    kind text NOT NULL,
+    relation regclass NOT NULL,
+    summary text NOT NULL,
+    queryids bigint[] NOT NULL,
+    fix text NOT NULL,
+    index text NOT NULL,
+    undo text,
+    requested_by oid NOT NULL,
+    requested_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    attempts integer NOT NULL DEFAULT 0,
+    started_at timestamptz,
+    retry_at timestamptz,
+    finished_at timestamptz,
+    error text,
+    sqlstate text,
+    before jsonb,
+    after jsonb,
+    measured_at timestamptz
+) USING heap;
+COMMENT ON TABLE hone._applied IS 'Internal: what hone.apply_recommendation has queued, and what became of it';
+
 CREATE FUNCTION hone._findings(OUT held integer, OUT room integer, OUT dropped bigint)
 RETURNS record
 AS 'MODULE_PATHNAME', 'hone_finding_usage_row'
@@ -50,7 +73,10 @@ SELECT r.id, r.kind, r.severity, r.relation, r.queryid, r.calls, r.cost_ms,
        r.saving_ms, r.summary, r.fix, r.evidence,
        CASE WHEN EXISTS (SELECT FROM hone.dismissed_recommendations AS d
                          WHERE d.id = r.id OR d.fingerprint = r.fingerprint)
-            THEN 'dismissed' ELSE 'open' END AS status,
+            THEN 'dismissed'
+            WHEN EXISTS (SELECT FROM hone._applied AS a
+                         WHERE a.id = r.id AND (a.finished_at IS NULL OR a.error IS NULL))
+            THEN 'applied' ELSE 'open' END AS status,
        r.first_seen, r.last_seen
 FROM hone._all_recommendations() AS r
 ORDER BY r.saving_ms DESC, r.id;
@@ -64,7 +90,7 @@ COMMENT ON COLUMN hone.recommendations.cost_ms IS 'Milliseconds that these execu
 COMMENT ON COLUMN hone.recommendations.saving_ms IS 'Part of cost_ms that the fix may save, an estimate';
 COMMENT ON COLUMN hone.recommendations.fix IS 'SQL to paste: a query that PREPAREs, DDL, or a setting; NULL where evidence says why (no_fix)';
 COMMENT ON COLUMN hone.recommendations.evidence IS 'What was measured. Constants are shown to those who may SELECT from the tables or are in pg_read_all_stats';
-COMMENT ON COLUMN hone.recommendations.status IS 'open or dismissed';
+COMMENT ON COLUMN hone.recommendations.status IS 'open, dismissed, or applied: hone.applied_recommendations has it';
 
 CREATE FUNCTION hone.analyze_workload()
 RETURNS SETOF hone.recommendations
@@ -75,7 +101,10 @@ AS $$
            r.saving_ms, r.summary, r.fix, r.evidence,
            CASE WHEN EXISTS (SELECT FROM hone.dismissed_recommendations AS d
                              WHERE d.id = r.id OR d.fingerprint = r.fingerprint)
-                THEN 'dismissed' ELSE 'open' END,
+                THEN 'dismissed'
+                WHEN EXISTS (SELECT FROM hone._applied AS a
+                             WHERE a.id = r.id AND (a.finished_at IS NULL OR a.error IS NULL))
+                THEN 'applied' ELSE 'open' END,
            r.first_seen, r.last_seen
     FROM hone._new_recommendations() AS r
     ORDER BY r.saving_ms DESC, r.id

@@ -289,5 +289,6 @@ hone_advise_init(void)
 		return;
 	hone_finding_init();
 	hone_task_register(&alert_task);
+	hone_task_register(&hone_apply_task);
 	hone_observer_register(&advise_observer);
 }

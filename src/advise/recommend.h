@@ -17,6 +17,7 @@
 
 #include "advise/detect.h"
 #include "advise/finding.h"
+#include "common/task.h"
 
 /* What the reader may see of one finding's statements. */
 typedef struct HoneReader
@@ -75,6 +76,11 @@ extern void hone_advice_memory(const HoneFinding *finding,
 							   const HoneReader *reader, HoneAdvice *advice);
 extern void hone_advice_statistics(const HoneFinding *finding,
 								   const HoneReader *reader, HoneAdvice *advice);
+
+/* ---- apply.c ---- */
+
+/* Does what hone.apply_recommendation() was called for. */
+extern const HoneTask hone_apply_task;
 
 /* ---- what no statement has, made when it is read (made.h) ---- */
 

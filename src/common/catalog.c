@@ -15,10 +15,13 @@
 #include "commands/extension.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 #include "common/hone.h"
+
+#define DEFAULT_LOCK_TIMEOUT_MS	100
 
 bool		hone_preloaded = false;
 
@@ -43,6 +46,17 @@ Oid
 hone_extension_oid(void)
 {
 	return get_extension_oid(HONE_EXTENSION, true);
+}
+
+int
+hone_lock_timeout_ms(void)
+{
+	const char *value = GetConfigOption("hone.lock_timeout", true, false);
+	int			timeout;
+
+	if (value == NULL || !parse_int(value, &timeout, GUC_UNIT_MS, NULL))
+		return DEFAULT_LOCK_TIMEOUT_MS;
+	return timeout;
 }
 
 bool

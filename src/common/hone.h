@@ -49,6 +49,9 @@ extern const char *hone_library_version(void);
 /* OID of the installed extension in this database, or InvalidOid. */
 extern Oid	hone_extension_oid(void);
 
+/* hone.lock_timeout, which lifecycle/ defines, or its default. */
+extern int	hone_lock_timeout_ms(void);
+
 /*
  * Keep DROP EXTENSION from coming before the end of this transaction, at most
  * for lock_timeout; false: the extension is not here (any more).

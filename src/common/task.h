@@ -42,4 +42,10 @@ extern void (*hone_database_has_tasks) (void);
 /* The install script runs: call it once this transaction has committed. */
 extern void hone_task_database_created(void);
 
+/* The launcher's: begin a round of the tasks of these numbers (bits) now. */
+extern void (*hone_tasks_wanted) (uint32 tasks);
+
+/* Call it for this task once this transaction has committed. */
+extern void hone_task_want(const HoneTask *task);
+
 #endif							/* HONE_TASK_H */

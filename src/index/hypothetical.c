@@ -272,7 +272,7 @@ hone_plan_with(Query *query, const char *text, int cursor_options,
 			   ParamListInfo params, List *indexes)
 {
 	Shown		before = show(indexes, query);
-	PlannedStmt *plan;
+	PlannedStmt *plan = NULL;
 
 	PG_TRY();
 	{

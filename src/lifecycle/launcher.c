@@ -382,6 +382,7 @@ begin(void)
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	MemoryContextSwitchTo(TopMemoryContext);
 	make_absent_table();
+	pg_atomic_write_u64(&hone_lifecycle_shared->launcher_latch, (uint64) (uintptr_t) MyLatch);
 	for (int i = 0; i < hone_task_count; i++)
 	{
 		round_context[i] = AllocSetContextCreate(TopMemoryContext, "hone launcher round",
@@ -407,6 +408,7 @@ run_tasks(bool *any_waiting)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz wakeup = DT_NOEND;
+	uint32		wanted = pg_atomic_exchange_u32(&hone_lifecycle_shared->wanted, 0);
 
 	*any_waiting = false;
 	for (int i = 0; i < hone_task_count; i++)
@@ -416,6 +418,8 @@ run_tasks(bool *any_waiting)
 
 		/* The clock may have been set back. */
 		next_round[i] = Min(next_round[i], after_interval(i, now));
+		if (wanted & ((uint32) 1 << i))
+			next_round[i] = now;
 
 		/* A round that is late goes on to its last database. */
 		if (now >= next_round[i] && waiting[i] == NIL)

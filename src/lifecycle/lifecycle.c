@@ -82,6 +82,8 @@ startup_shmem(void)
 	if (!found)
 	{
 		pg_atomic_init_u32(&hone_lifecycle_shared->forget, 0);
+		pg_atomic_init_u32(&hone_lifecycle_shared->wanted, 0);
+		pg_atomic_init_u64(&hone_lifecycle_shared->launcher_latch, 0);
 		SpinLockInit(&hone_lifecycle_shared->mark.mutex);
 		hone_lifecycle_shared->mark.lsn = InvalidXLogRecPtr;
 		hone_lifecycle_shared->mark.set_at = 0;
@@ -124,6 +126,7 @@ hone_lifecycle_init(void)
 	shmem_startup_hook = startup_shmem;
 	hone_task_register(&task);
 	hone_database_has_tasks = hone_launcher_forget;
+	hone_tasks_wanted = hone_launcher_hurry;
 	if (!IsBinaryUpgrade)
 		register_launcher();
 }
@@ -145,4 +148,18 @@ hone_launcher_forget(void)
 {
 	if (hone_lifecycle_shared != NULL)
 		pg_atomic_fetch_add_u32(&hone_lifecycle_shared->forget, 1);
+}
+
+void
+hone_launcher_hurry(uint32 tasks)
+{
+	Latch	   *latch;
+
+	if (hone_lifecycle_shared == NULL)
+		return;
+	pg_atomic_fetch_or_u32(&hone_lifecycle_shared->wanted, tasks);
+	/* in shared memory: where the launcher has ended, nobody is woken */
+	latch = (Latch *) (uintptr_t) pg_atomic_read_u64(&hone_lifecycle_shared->launcher_latch);
+	if (latch != NULL)
+		SetLatch(latch);
 }

@@ -51,6 +51,8 @@ typedef struct HoneLifecycleShared
 {
 	/* Raised to make the launcher look into every database again. */
 	pg_atomic_uint32 forget;
+	pg_atomic_uint32 wanted;	/* tasks (bits) of which a round is to begin */
+	pg_atomic_uint64 launcher_latch;	/* its address, 0: there is none */
 	HoneWorkerSlot slots[HONE_WORKER_SLOTS];
 	HoneReplicaMark mark;
 } HoneLifecycleShared;
@@ -74,6 +76,9 @@ extern void hone_limit_lock_waits(void);
  * one is visited at the next nap. Does nothing when not preloaded.
  */
 extern void hone_launcher_forget(void);
+
+/* Let the launcher begin a round of these tasks (bits) now. */
+extern void hone_launcher_hurry(uint32 tasks);
 
 /* Entry points of the background workers. */
 extern PGDLLEXPORT void hone_launcher_main(Datum main_arg);

@@ -47,7 +47,6 @@
 #include "tiered/tombstone.h"
 
 /* Locks of a compression called by hand wait for each try this long. */
-#define DEFAULT_LOCK_TIMEOUT_MS	100
 
 PG_FUNCTION_INFO_V1(hone_compress);
 PG_FUNCTION_INFO_V1(hone_decompress);
@@ -145,17 +144,6 @@ begin_procedure(FunctionCallInfo fcinfo, const char *name)
 	PreventCommandIfReadOnly(name);
 }
 
-static int
-lock_timeout_setting(void)
-{
-	const char *value = GetConfigOption("hone.lock_timeout", true, false);
-	int			timeout;
-
-	if (value == NULL || !parse_int(value, &timeout, GUC_UNIT_MS, NULL))
-		return DEFAULT_LOCK_TIMEOUT_MS;
-	return timeout;
-}
-
 /*
  * The table itself, or the leaf partitions of a partitioned one; the
  * partitioned tables above them only where wanted.
@@ -220,7 +208,7 @@ hone_compress(PG_FUNCTION_ARGS)
 {
 	Oid			relid;
 	char	   *order;
-	int			timeout = lock_timeout_setting();
+	int			timeout = hone_lock_timeout_ms();
 	List	   *leaves;
 	ListCell   *lc;
 
@@ -294,7 +282,7 @@ Datum
 hone_decompress(PG_FUNCTION_ARGS)
 {
 	Oid			relid = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
-	int			timeout = lock_timeout_setting();
+	int			timeout = hone_lock_timeout_ms();
 	ListCell   *lc;
 
 	begin_procedure(fcinfo, "hone.decompress");
@@ -346,7 +334,7 @@ tiered_tables(void)
 Datum
 hone_decompress_all(PG_FUNCTION_ARGS)
 {
-	int			timeout = lock_timeout_setting();
+	int			timeout = hone_lock_timeout_ms();
 	ListCell   *lc;
 
 	begin_procedure(fcinfo, "hone.decompress_all");
@@ -381,7 +369,7 @@ hone_set_tablespace(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("the table to move does not exist")));
 	tablespace = get_tablespace_oid(NameStr(*PG_GETARG_NAME(1)), false);
-	hone_tiered_set_tablespace(relid, tablespace, lock_timeout_setting(),
+	hone_tiered_set_tablespace(relid, tablespace, hone_lock_timeout_ms(),
 							   commit_in_procedure, NULL);
 	hone_procedure_end();
 	PG_RETURN_VOID();

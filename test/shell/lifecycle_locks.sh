@@ -11,6 +11,7 @@
 set -u
 . "$(dirname "$0")/../lib/prepare.sh"
 . "$HONE_ROOT/test/lib/rows.sh"
+. "$HONE_ROOT/test/lib/session.sh"
 hone_prepare
 MANY_LOOKS=8 LONGEST_MS=1000
 archives=$HONE_WORK/locks_archives
@@ -19,23 +20,6 @@ mkdir "$archives"
 chmod 777 "$archives"
 hone_server locks "-c hone.naptime=1s -c hone.history_interval=1h -c log_lock_waits=on -c hone.archive_directory=$archives" || exit 1
 sql "CREATE EXTENSION pg_hone" || exit 1
-
-# A session that is told what to do line by line.
-open_session() {
-    coproc SESSION { "$HONE_BIN/psql" -XAtq -d postgres 2>&1; }
-    session_pid=$SESSION_PID
-}
-tell() { echo "$1" >&"${SESSION[1]}"; }
-ask() {
-    local answer
-    tell "$1"
-    read -r answer <&"${SESSION[0]}"
-    echo "$answer"
-}
-close_session() {
-    tell '\q'
-    wait "$session_pid" 2>/dev/null
-}
 
 # --- who waits behind whom -----------------------------------------------------
 

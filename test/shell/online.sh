@@ -7,26 +7,10 @@
 set -u
 . "$(dirname "$0")/../lib/prepare.sh"
 . "$HONE_ROOT/test/lib/rows.sh"
+. "$HONE_ROOT/test/lib/session.sh"
 hone_prepare
 hone_server online || exit 1
 sql "CREATE EXTENSION pg_hone" || exit 1
-
-# A session that is told what to do line by line.
-open_session() {
-    coproc SESSION { "$HONE_BIN/psql" -XAtq -d postgres 2>&1; }
-    session_pid=$SESSION_PID
-}
-tell() { echo "$1" >&"${SESSION[1]}"; }
-ask() {
-    local answer
-    tell "$1"
-    read -r answer <&"${SESSION[0]}"
-    echo "$answer"
-}
-close_session() {
-    tell '\q'
-    wait "$session_pid" 2>/dev/null
-}
 
 # The compression in hand, begun by this script; and its outcome in $log.
 log=$HONE_WORK/compress.log
