@@ -50,6 +50,7 @@ CAPTURE_OBJS = \
 	src/capture/utility.o
 
 ADVISE_OBJS = \
+	src/advise/advice_catalog.o \
 	src/advise/advice_condition.o \
 	src/advise/advice_database.o \
 	src/advise/advice_index.o \
@@ -200,6 +201,7 @@ SQL_FRAGMENTS = \
 	sql/install/54_pace.sql \
 	sql/install/55_leave.sql \
 	sql/install/56_storage.sql \
+	sql/install/57_indexes.sql sql/install/58_keys.sql \
 	sql/install/60_batch.sql \
 	sql/install/90_privileges.sql
 
@@ -232,6 +234,8 @@ ADVISE_REGRESS = \
 	advise_nodes \
 	advise_database \
 	advise_tiers \
+	advise_indexes \
+	advise_keys \
 	advise_fixes \
 	advise_privacy \
 	advise_hostile \

@@ -76,6 +76,7 @@ typedef struct HoneDatabaseAdvice
 {
 	HoneFinding finding;		/* not one of the table's */
 	HoneAdvice	advice;
+	char	   *identity;		/* what of the relation it is about, or NULL */
 } HoneDatabaseAdvice;
 
 /* Defines its settings. Called once from hone_advise_init(). */
