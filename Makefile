@@ -286,7 +286,8 @@ ISOLATION = \
 	batch_delete_concurrent \
 	lifecycle_movers \
 	stats_sessions \
-	advise_idle
+	advise_idle \
+	advise_indexes
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --load-extension=pg_hone
 
 EXTRA_CLEAN = $(EXTENSION_SCRIPT)

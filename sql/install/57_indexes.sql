@@ -176,36 +176,26 @@ SELECT w.*, hone._qualified_name(w.relation) AS name, hone._qualified_name(w.ind
 FROM whole w;
 COMMENT ON VIEW hone._covered_index IS 'Internal: indexes all of whose work another index of the table does';
 
-CREATE VIEW hone._duplicate_index AS
-SELECT v.relation, v.index_name AS identity,
+CREATE VIEW hone._covered_advice AS
+SELECT v.kind, v.relation, v.index_name AS identity,
     hone._severity_of(v.bytes::float8, 1073741824) AS severity,
     v.scans AS calls,
     pg_catalog.now() AS first_seen,
     pg_catalog.now() AS last_seen,
-    pg_catalog.format('drop index %s of %s: the same as %s; %s less', v.index_name, v.name, v.kept_name, pg_catalog.pg_size_pretty(v.bytes)) AS summary,
-    hone._drop_index(v.index) AS fix,
-    NULL::text AS no_fix,
-    pg_catalog.jsonb_build_object('index', v.index_name, 'kept', v.kept_name, 'bytes', v.bytes, 'saving_bytes', v.bytes, 'kept_bytes', v.kept_bytes,
-        'scans', v.scans, 'kept_scans', v.kept_scans, 'definition', hone._index_definition(v.index), 'kept_definition', hone._index_definition(v.kept)) AS evidence
-FROM (SELECT c.* FROM hone._covered_index c WHERE c.same AND hone._worth_advice(c.relation)
-      ORDER BY c.bytes DESC, c.index_name LIMIT hone._advice_limit('duplicate_index')) v;
-COMMENT ON VIEW hone._duplicate_index IS 'Internal: recommendations of kind duplicate_index';
-
-CREATE VIEW hone._redundant_index AS
-SELECT v.relation, v.index_name AS identity,
-    hone._severity_of(v.bytes::float8, 1073741824) AS severity,
-    v.scans AS calls,
-    pg_catalog.now() AS first_seen,
-    pg_catalog.now() AS last_seen,
-    pg_catalog.format('drop index %s of %s: %s begins with its columns; %s less', v.index_name, v.name, v.kept_name, pg_catalog.pg_size_pretty(v.bytes)) AS summary,
+    pg_catalog.format(CASE WHEN v.same THEN 'drop index %s of %s: the same as %s; %s less' ELSE 'drop index %s of %s: %s begins with its columns; %s less' END,
+        v.index_name, v.name, v.kept_name, pg_catalog.pg_size_pretty(v.bytes)) AS summary,
     hone._drop_index(v.index) AS fix,
     NULL::text AS no_fix,
     pg_catalog.jsonb_build_object('index', v.index_name, 'kept', v.kept_name, 'bytes', v.bytes, 'saving_bytes', v.bytes, 'kept_bytes', v.kept_bytes,
         'scans', v.scans, 'kept_scans', v.kept_scans, 'definition', hone._index_definition(v.index), 'kept_definition', hone._index_definition(v.kept),
-        'caution', 'scans of the longer index read more pages for as many rows: where they are many and it is much larger, both may be wanted') AS evidence
-FROM (SELECT c.* FROM hone._covered_index c WHERE NOT c.same AND hone._worth_advice(c.relation)
-      ORDER BY c.bytes DESC, c.index_name LIMIT hone._advice_limit('redundant_index')) v;
-COMMENT ON VIEW hone._redundant_index IS 'Internal: recommendations of kind redundant_index';
+        'caution', CASE WHEN NOT v.same THEN 'scans of the longer index read more pages for as many rows: where they are many and it is much larger, both may be wanted' END) AS evidence
+FROM (
+    SELECT c.*, k.kind, pg_catalog.row_number() OVER (PARTITION BY c.same ORDER BY c.bytes DESC, c.index_name) AS place
+    FROM hone._covered_index c
+    CROSS JOIN LATERAL (SELECT CASE WHEN c.same THEN 'duplicate_index' ELSE 'redundant_index' END AS kind) k
+    WHERE hone._worth_advice(c.relation)) v
+WHERE v.place <= hone._advice_limit(v.kind);
+COMMENT ON VIEW hone._covered_advice IS 'Internal: recommendations of kinds duplicate_index and redundant_index';
 
 -- ---- indexes that nobody reads ----
 
@@ -303,59 +293,39 @@ WHERE hone._worth_advice(j.relation)
             AND NOT EXISTS (SELECT FROM hone._foreign_key_index o WHERE o.foreign_key = s.foreign_key AND o.index <> s.index));
 COMMENT ON VIEW hone._idle_index IS 'Internal: indexes not scanned for hone.advise_index_idle, large ones, and those of tables much written to';
 
-CREATE FUNCTION hone._idle_evidence(i hone._idle_index) RETURNS jsonb
-LANGUAGE sql VOLATILE
-BEGIN ATOMIC
-    SELECT pg_catalog.jsonb_build_object('index', (i).index_name, 'bytes', (i).bytes, 'saving_bytes', (i).bytes, 'scans', (i).scans,
-        'unused_since', (i).since, 'unused_days', pg_catalog.round((extract(epoch FROM pg_catalog.now() - (i).since) / 86400)::numeric, 1),
-        'counted_since', (i).counted_since, 'last_scan', (i).last_scan, 'partitions', (i).partitions,
-        'standbys', (i).standbys, 'replicas', 'scans on standbys are not counted here: see pg_stat_user_indexes of each',
-        'statistics', CASE WHEN (i).expressions THEN 'ANALYZE keeps statistics of its expressions, which the planner uses also where it does not scan it: CREATE STATISTICS keeps them without an index' END,
-        'definition', hone._index_definition((i).index));
-END;
-COMMENT ON FUNCTION hone._idle_evidence(hone._idle_index) IS 'Internal: what is known of an index that nobody scans';
-
-CREATE VIEW hone._unused_index AS
-SELECT v.relation, v.index_name AS identity,
-    hone._severity_of(v.bytes::float8, 1073741824) AS severity,
-    v.scans AS calls,
+CREATE VIEW hone._idle_advice AS
+SELECT v.kind, v.relation, v.index_name AS identity,
+    CASE WHEN v.hot THEN hone._severity_of(v.writes_per_s, pg_catalog.current_setting('hone.advise_index_writes')::float8)
+         ELSE hone._severity_of(v.bytes::float8, 1073741824) END AS severity,
+    CASE WHEN v.hot THEN v.inserted + v.updated - v.hot_updated ELSE v.scans END AS calls,
     v.since AS first_seen,
     pg_catalog.now() AS last_seen,
-    pg_catalog.format('drop index %s of %s: not used here for %s; %s less%s', v.index_name, v.name, hone._rough_time(pg_catalog.now() - v.since),
-        pg_catalog.pg_size_pretty(v.bytes), CASE WHEN v.standbys > 0 THEN '; standbys may use it, look there first' ELSE '' END) AS summary,
-    hone._drop_index(v.index) AS fix,
-    NULL::text AS no_fix,
-    hone._idle_evidence(v) AS evidence
-FROM hone._idle_index v
-WHERE NOT v.hot
-ORDER BY v.bytes DESC, v.index
-LIMIT hone._advice_limit('unused_index');
-COMMENT ON VIEW hone._unused_index IS 'Internal: recommendations of kind unused_index';
-
-CREATE VIEW hone._write_only_index AS
-SELECT v.relation, v.index_name AS identity,
-    hone._severity_of(v.writes_per_s, pg_catalog.current_setting('hone.advise_index_writes')::float8) AS severity,
-    v.inserted + v.updated - v.hot_updated AS calls,
-    v.since AS first_seen,
-    pg_catalog.now() AS last_seen,
-    pg_catalog.format('drop index %s of %s: never used here for %s, and written %s times a second; %s less%s', v.index_name, v.name,
+    pg_catalog.format(CASE WHEN v.hot THEN 'drop index %s of %s: never used here for %s, and written %s times a second; %s less%s'
+            ELSE 'drop index %1$s of %2$s: not used here for %3$s; %5$s less%6$s' END, v.index_name, v.name,
         hone._rough_time(pg_catalog.now() - v.since), pg_catalog.round(v.writes_per_s::numeric, 1),
         pg_catalog.pg_size_pretty(v.bytes), CASE WHEN v.standbys > 0 THEN '; standbys may use it, look there first' ELSE '' END) AS summary,
     hone._drop_index(v.index) AS fix,
     NULL::text AS no_fix,
-    hone._idle_evidence(v) || pg_catalog.jsonb_build_object('rows_inserted', v.inserted, 'rows_updated', v.updated, 'rows_updated_hot', v.hot_updated,
+    pg_catalog.jsonb_build_object('index', v.index_name, 'bytes', v.bytes, 'saving_bytes', v.bytes, 'scans', v.scans,
+        'unused_since', v.since, 'unused_days', pg_catalog.round((extract(epoch FROM pg_catalog.now() - v.since) / 86400)::numeric, 1),
+        'counted_since', v.counted_since, 'last_scan', v.last_scan, 'partitions', v.partitions,
+        'standbys', v.standbys, 'replicas', 'scans on standbys are not counted here: see pg_stat_user_indexes of each',
+        'statistics', CASE WHEN v.expressions THEN 'ANALYZE keeps statistics of its expressions, which the planner uses also where it does not scan it: CREATE STATISTICS keeps them without an index' END,
+        'definition', hone._index_definition(v.index),
+        'rows_inserted', v.inserted, 'rows_updated', v.updated, 'rows_updated_hot', v.hot_updated,
         'writes_per_s', pg_catalog.round(v.writes_per_s::numeric, 2),
-        -- a change of these cannot be HOT for want of another index
+        -- a change of these cannot be HOT because of this index alone
         'not_hot_because_of', (
             SELECT pg_catalog.jsonb_agg(a.attname ORDER BY a.attnum)
             FROM pg_catalog.pg_attribute a
             WHERE a.attrelid = v.relation AND a.attnum = ANY (v.indkey::int2[])
                 AND NOT EXISTS (SELECT FROM pg_catalog.pg_index o WHERE o.indrelid = v.relation AND o.indexrelid <> v.index AND a.attnum = ANY (o.indkey::int2[])))) AS evidence
-FROM hone._idle_index v
-WHERE v.hot
-ORDER BY v.writes_per_s DESC, v.index
-LIMIT hone._advice_limit('write_only_index');
-COMMENT ON VIEW hone._write_only_index IS 'Internal: recommendations of kind write_only_index';
+FROM (
+    SELECT i.*, k.kind, pg_catalog.row_number() OVER (PARTITION BY i.hot ORDER BY CASE WHEN i.hot THEN i.writes_per_s END DESC, i.bytes DESC, i.index) AS place
+    FROM hone._idle_index i
+    CROSS JOIN LATERAL (SELECT CASE WHEN i.hot THEN 'write_only_index' ELSE 'unused_index' END AS kind) k) v
+WHERE v.place <= hone._advice_limit(v.kind);
+COMMENT ON VIEW hone._idle_advice IS 'Internal: recommendations of kinds unused_index and write_only_index';
 
 -- ---- indexes that do not work, or are too large ----
 
@@ -401,7 +371,7 @@ lacking AS (
         SELECT FROM pg_catalog.pg_inherits s JOIN pg_catalog.pg_index y ON y.indexrelid = s.inhrelid
         WHERE s.inhparent = i.index AND y.indrelid = c.oid)
     GROUP BY i.index)
-SELECT i.relation, i.index_name AS identity,
+SELECT 'invalid_index' AS kind, i.relation, i.index_name AS identity,
     CASE i.relkind WHEN 'I' THEN 'low' ELSE 'medium' END AS severity,
     0::bigint AS calls,
     pg_catalog.now() AS first_seen,
@@ -464,7 +434,7 @@ bloated AS MATERIALIZED (
     FROM estimate e
     WHERE e.relpages >= e.pages * pg_catalog.current_setting('hone.advise_index_bloat')::numeric
         AND (e.relpages - e.pages) * e.block >= e.worth AND hone._worth_advice(e.relation))
-SELECT b.relation, n.index_name AS identity,
+SELECT 'bloated_index' AS kind, b.relation, n.index_name AS identity,
     hone._severity_of(b.saving::float8, 1073741824) AS severity,
     0::bigint AS calls,
     pg_catalog.now() AS first_seen,
@@ -483,4 +453,4 @@ LIMIT hone._advice_limit('bloated_index');
 COMMENT ON VIEW hone._bloated_index IS 'Internal: recommendations of kind bloated_index';
 
 REVOKE ALL ON PROCEDURE hone._note_index_use() FROM PUBLIC;
-GRANT SELECT ON hone._unused_index, hone._write_only_index, hone._duplicate_index, hone._redundant_index, hone._invalid_index, hone._bloated_index TO PUBLIC;
+GRANT SELECT ON hone._covered_advice, hone._idle_advice, hone._invalid_index, hone._bloated_index TO PUBLIC;

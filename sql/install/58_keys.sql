@@ -68,7 +68,7 @@ named AS (
 listed AS (
     SELECT n.*, (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(u), ', ' ORDER BY o) FROM pg_catalog.unnest(n.columns) WITH ORDINALITY x(u, o)) AS list
     FROM named n)
-SELECT n.conrelid AS relation,
+SELECT 'foreign_key_without_index' AS kind, n.conrelid AS relation,
     n.conname::text AS identity,
     -- ten seconds of reading a day, from memory
     CASE WHEN n.certain THEN hone._severity_of(n.read_per_day::float8, 10737418240) ELSE 'low' END AS severity,
@@ -119,7 +119,7 @@ WITH keyless AS MATERIALIZED (
         WHERE c.relkind = 'p' HAVING pg_catalog.count(*) > 0) s
     WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_index x WHERE x.indrelid = c.oid AND x.indisprimary)
-        AND (s.bytes >= k.worth OR p.relation IS NOT NULL)),
+        AND (s.bytes >= k.worth AND s.bytes > 0 OR p.relation IS NOT NULL)),
 largest AS MATERIALIZED (
     SELECT b.*, hone._qualified_name(b.relation) AS name
     FROM keyless b
@@ -155,7 +155,7 @@ keyed AS (
         FROM pg_catalog.unnest(ARRAY['id', 'row_id', 'table_row_id', 'pk_' || pg_catalog.left(pg_catalog.md5(l.name), 8)]) WITH ORDINALITY t(name, n)
         WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = l.relation AND a.attname = t.name)
         ORDER BY t.n LIMIT 1) f ON true)
-SELECT k.relation,
+SELECT 'missing_primary_key' AS kind, k.relation,
     NULL::text AS identity,
     CASE WHEN k.publications IS NOT NULL THEN 'high' ELSE 'low' END AS severity,
     0::bigint AS calls,

@@ -67,51 +67,39 @@ hone_catalog_init(void)
 }
 
 void
-hone_catalog_look_unused(MemoryContext context, List **made)
+hone_catalog_look_idle(MemoryContext context, List **made)
 {
-	hone_made_view(context, made, HONE_FINDING_UNUSED, "_unused_index", true);
+	hone_made_view(context, made, 0, "_idle_advice");
 }
 
 void
-hone_catalog_look_write_only(MemoryContext context, List **made)
+hone_catalog_look_covered(MemoryContext context, List **made)
 {
-	hone_made_view(context, made, HONE_FINDING_WRITE_ONLY, "_write_only_index", true);
-}
-
-void
-hone_catalog_look_duplicate(MemoryContext context, List **made)
-{
-	hone_made_view(context, made, HONE_FINDING_DUPLICATE, "_duplicate_index", true);
-}
-
-void
-hone_catalog_look_redundant(MemoryContext context, List **made)
-{
-	hone_made_view(context, made, HONE_FINDING_REDUNDANT, "_redundant_index", true);
+	hone_made_view(context, made, 0, "_covered_advice");
 }
 
 void
 hone_catalog_look_invalid(MemoryContext context, List **made)
 {
-	hone_made_view(context, made, HONE_FINDING_INVALID, "_invalid_index", true);
+	hone_made_view(context, made, 0, "_invalid_index");
 }
 
 void
 hone_catalog_look_bloated(MemoryContext context, List **made)
 {
-	hone_made_view(context, made, HONE_FINDING_BLOATED, "_bloated_index", true);
+	hone_made_view(context, made, 0, "_bloated_index");
 }
 
 void
 hone_catalog_look_foreign_key(MemoryContext context, List **made)
 {
-	hone_made_view(context, made, HONE_FINDING_FOREIGN_KEY, "_foreign_key_without_index", true);
+	hone_made_view(context, made, 0, "_foreign_key_without_index");
 }
 
 void
 hone_catalog_look_primary_key(MemoryContext context, List **made)
 {
-	hone_made_view(context, made, HONE_FINDING_PRIMARY_KEY, "_missing_primary_key", false);
+	hone_made_view(context, made, 0, "_missing_primary_key");
 }
 
 /*

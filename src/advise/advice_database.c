@@ -138,16 +138,17 @@ keep_text(HoneDatabaseAdvice *one, int row, int column)
 
 void
 hone_made_view(MemoryContext context, List **made, HoneFindingKind kind,
-			   const char *view, bool several)
+			   const char *view)
 {
 	int			rows = !hone_detectors ? 0 :
 	hone_made_select(psprintf("SELECT relation::bigint, severity, calls, first_seen, last_seen, summary, fix, no_fix, "
-							  "substring(evidence::text FROM '^.(.*).$'), %s FROM " HONE_SCHEMA ".%s",
-							  several ? "identity" : "NULL", view));
+							  "substring(evidence::text FROM '^.(.*).$')%s FROM " HONE_SCHEMA ".%s",
+							  kind ? "" : ", identity, kind", view));
 
 	for (int i = 0; i < rows; i++)
 	{
-		HoneDatabaseAdvice *one = hone_made_advice(context, made, kind);
+		HoneDatabaseAdvice *one = hone_made_advice(context, made,
+												   kind ? kind : hone_advice_kind(hone_made_text(i, 11)));
 
 		one->finding.key.relid = (Oid) hone_made_integer(i, 1);
 		one->advice.severity = keep_text(one, i, 2);
@@ -158,7 +159,8 @@ hone_made_view(MemoryContext context, List **made, HoneFindingKind kind,
 		one->advice.fix = keep_text(one, i, 7);
 		one->advice.no_fix = keep_text(one, i, 8);
 		appendStringInfoString(&one->advice.evidence, hone_made_text(i, 9));
-		one->identity = keep_text(one, i, 10);
+		if (kind == 0)
+			one->identity = keep_text(one, i, 10);
 		if (one->identity != NULL)
 			one->finding.key.detail = hash_bytes_extended((const unsigned char *) one->identity,
 														  strlen(one->identity), 0);
@@ -313,10 +315,8 @@ static void (*const looks[]) (MemoryContext context, List **made) =
 		hone_storage_look_cold,
 		hone_storage_look_hot,
 		hone_storage_look_partition,
-		hone_catalog_look_unused,
-		hone_catalog_look_write_only,
-		hone_catalog_look_duplicate,
-		hone_catalog_look_redundant,
+		hone_catalog_look_idle,
+		hone_catalog_look_covered,
 		hone_catalog_look_invalid,
 		hone_catalog_look_bloated,
 		hone_catalog_look_foreign_key,
@@ -327,6 +327,9 @@ static void
 look(int which, MemoryContext context, List **made)
 {
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	/* compiling takes many times as long as reading the catalogs */
+	(void) set_config_option("jit", "off", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		return;

@@ -55,17 +55,17 @@ hone_storage_init(void)
 void
 hone_storage_look_cold(MemoryContext context, List **made)
 {
-	hone_made_view(context, made, HONE_FINDING_COLD, "_cold_but_read", false);
+	hone_made_view(context, made, HONE_FINDING_COLD, "_cold_but_read");
 }
 
 void
 hone_storage_look_hot(MemoryContext context, List **made)
 {
-	hone_made_view(context, made, HONE_FINDING_HOT, "_hot_but_idle", false);
+	hone_made_view(context, made, HONE_FINDING_HOT, "_hot_but_idle");
 }
 
 void
 hone_storage_look_partition(MemoryContext context, List **made)
 {
-	hone_made_view(context, made, HONE_FINDING_PARTITION, "_partition_candidate", false);
+	hone_made_view(context, made, HONE_FINDING_PARTITION, "_partition_candidate");
 }

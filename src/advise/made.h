@@ -29,18 +29,16 @@ extern HoneDatabaseAdvice *hone_made_advice(MemoryContext context, List **made,
 
 /*
  * The rows of one of our views, each a recommendation: relation, severity,
- * calls, first_seen, last_seen, summary, fix, no_fix, evidence; with 'several'
- * of a relation also identity, the name of what each is about.
+ * calls, first_seen, last_seen, summary, fix, no_fix, evidence. With kind 0 the
+ * view also has kind, and identity: what of the relation each is about.
  */
 extern void hone_made_view(MemoryContext context, List **made, HoneFindingKind kind,
-						   const char *view, bool several);
+						   const char *view);
 
 /* ---- advice_catalog.c ---- */
 extern void hone_catalog_init(void);
-extern void hone_catalog_look_unused(MemoryContext context, List **made);
-extern void hone_catalog_look_write_only(MemoryContext context, List **made);
-extern void hone_catalog_look_duplicate(MemoryContext context, List **made);
-extern void hone_catalog_look_redundant(MemoryContext context, List **made);
+extern void hone_catalog_look_idle(MemoryContext context, List **made);
+extern void hone_catalog_look_covered(MemoryContext context, List **made);
 extern void hone_catalog_look_invalid(MemoryContext context, List **made);
 extern void hone_catalog_look_bloated(MemoryContext context, List **made);
 extern void hone_catalog_look_foreign_key(MemoryContext context, List **made);

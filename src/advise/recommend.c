@@ -98,6 +98,17 @@ kind_name(uint32 kind)
 	return advice_kinds[kind].name;
 }
 
+HoneFindingKind
+hone_advice_kind(const char *name)
+{
+	for (int kind = 1; kind < HONE_FINDING_KINDS; kind++)
+		if (strcmp(kind_name(kind), name) == 0)
+			return kind;
+	ereport(ERROR,
+			(errcode(ERRCODE_INTERNAL_ERROR),
+			 errmsg("there is no kind of recommendation \"%s\"", name)));
+}
+
 /* May this user read all rows of the tables in a sample? */
 static bool
 may_read_tables(const HoneSample *sample)
