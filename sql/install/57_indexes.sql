@@ -182,7 +182,9 @@ SELECT v.kind, v.relation, v.index_name AS identity,
     v.scans AS calls,
     pg_catalog.now() AS first_seen,
     pg_catalog.now() AS last_seen,
-    pg_catalog.format(CASE WHEN v.same THEN 'drop index %s of %s: the same as %s; %s less' ELSE 'drop index %s of %s: %s begins with its columns; %s less' END,
+    pg_catalog.format(CASE WHEN v.same THEN 'drop index %s of %s: the same as %s; %s less'
+            WHEN v.scans > 0 AND v.kept_bytes > 3 * v.bytes THEN 'potential: drop index %s of %s: %s begins with its columns, but is much larger; %s less'
+            ELSE 'drop index %s of %s: %s begins with its columns; %s less' END,
         v.index_name, v.name, v.kept_name, pg_catalog.pg_size_pretty(v.bytes)) AS summary,
     hone._drop_index(v.index) AS fix,
     NULL::text AS no_fix,
@@ -271,12 +273,17 @@ written AS MATERIALIZED (
         SELECT pg_catalog.sum(pg_catalog.pg_stat_get_tuples_inserted(x.indrelid))::bigint AS inserted,
             pg_catalog.sum(pg_catalog.pg_stat_get_tuples_updated(x.indrelid))::bigint AS updated,
             pg_catalog.sum(pg_catalog.pg_stat_get_tuples_hot_updated(x.indrelid))::bigint AS hot_updated,
-            pg_catalog.count(*) - 1 AS partitions
-        FROM hone._tree(i.index) t JOIN pg_catalog.pg_index x ON x.indexrelid = t) w),
+            pg_catalog.count(*) - 1 AS partitions,
+            pg_catalog.bool_or(c.relam = (SELECT m.oid FROM pg_catalog.pg_am m WHERE m.amname = 'tiered')) AS tiered
+        FROM hone._tree(i.index) t
+        JOIN pg_catalog.pg_index x ON x.indexrelid = t
+        JOIN pg_catalog.pg_class c ON c.oid = x.indrelid) w),
 judged AS MATERIALIZED (
     SELECT w.*, w.scans = 0 AND w.writes_per_s >= pg_catalog.current_setting('hone.advise_index_writes')::float8 AS hot
     FROM written w
-    WHERE w.bytes >= w.worth OR w.scans = 0 AND w.writes_per_s >= pg_catalog.current_setting('hone.advise_index_writes')::float8)
+    -- compressed rows are found by filters of the indexed columns, without a scan of the index
+    WHERE w.tiered IS NOT TRUE
+        AND (w.bytes >= w.worth OR w.scans = 0 AND w.writes_per_s >= pg_catalog.current_setting('hone.advise_index_writes')::float8))
 SELECT j.*, hone._qualified_name(j.relation) AS name, hone._qualified_name(j.index) AS index_name, hone._standbys() AS standbys,
     x.indexprs IS NOT NULL AS expressions, x.indkey
 FROM judged j
@@ -300,7 +307,7 @@ SELECT v.kind, v.relation, v.index_name AS identity,
     CASE WHEN v.hot THEN v.inserted + v.updated - v.hot_updated ELSE v.scans END AS calls,
     v.since AS first_seen,
     pg_catalog.now() AS last_seen,
-    pg_catalog.format(CASE WHEN v.hot THEN 'drop index %s of %s: never used here for %s, and written %s times a second; %s less%s'
+    pg_catalog.format(CASE WHEN v.hot THEN 'drop index %s of %s: never used here for %s, while %s rows a second are written; %s less%s'
             ELSE 'drop index %1$s of %2$s: not used here for %3$s; %5$s less%6$s' END, v.index_name, v.name,
         hone._rough_time(pg_catalog.now() - v.since), pg_catalog.round(v.writes_per_s::numeric, 1),
         pg_catalog.pg_size_pretty(v.bytes), CASE WHEN v.standbys > 0 THEN '; standbys may use it, look there first' ELSE '' END) AS summary,
