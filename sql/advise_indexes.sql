@@ -100,11 +100,12 @@ SELECT count(*) FROM pg_create_physical_replication_slot('hone_aindex');
 SELECT regexp_replace(summary, '.*; ', '') AS summary, (evidence->>'standbys')::int > 0 AS standbys FROM r WHERE kind = 'unused_index' AND evidence->>'index' ~ 'i_c';
 SELECT pg_drop_replication_slot('hone_aindex');
 -- used, and noted
+SELECT clock_timestamp() AS before \gset
 SET enable_seqscan = off;
 SELECT count(*) FROM "un ""used" WHERE b = 5;
 RESET enable_seqscan;
 SELECT pg_stat_force_next_flush();
-SELECT evidence->>'index' AS index FROM r WHERE kind = 'unused_index' AND relation = '"un ""used"'::regclass ORDER BY 1;
+SELECT evidence->>'index' AS index FROM r WHERE kind = 'unused_index' AND relation = '"un ""used"'::regclass AND (evidence->>'unused_since')::timestamptz < :'before' ORDER BY 1;
 CALL hone._note_index_use();
 SELECT index::regclass, scans, since > now() - interval '1 minute' AS now FROM hone._index_use WHERE index::regclass::text ~ 'i_c|i ""b' ORDER BY 1;
 UPDATE hone._index_use SET since = now() - interval '2 hours' WHERE index = 0;
@@ -185,11 +186,12 @@ CALL hone._note_index_use();
 UPDATE hone._index_use SET since = now() - interval '3 days';
 SET hone.advise_index_idle = 2;
 SELECT evidence->>'index' AS index FROM r WHERE relation::text ~ '^p' AND kind = 'unused_index';
+SELECT clock_timestamp() AS before \gset
 SET enable_seqscan = off;
 SELECT count(*) FROM p21 WHERE b = 5;
 RESET enable_seqscan;
 SELECT pg_stat_force_next_flush();
-SELECT evidence->>'index' AS index FROM r WHERE relation::text ~ '^p' AND kind = 'unused_index';
+SELECT evidence->>'index' AS index FROM r WHERE relation::text ~ '^p' AND kind = 'unused_index' AND (evidence->>'unused_since')::timestamptz < :'before';
 SET hone.advise_index_idle = 0;
 \set ECHO none
 SELECT fix FROM r WHERE relation::text ~ '^p' AND kind ~ 'duplicate|redundant' \gexec
