@@ -50,6 +50,7 @@ CAPTURE_OBJS = \
 	src/capture/utility.o
 
 ADVISE_OBJS = \
+	src/advise/advice_catalog.o \
 	src/advise/advice_condition.o \
 	src/advise/advice_database.o \
 	src/advise/advice_index.o \
@@ -210,6 +211,7 @@ SQL_FRAGMENTS = \
 	sql/install/54_pace.sql \
 	sql/install/55_leave.sql \
 	sql/install/56_storage.sql \
+	sql/install/57_indexes.sql sql/install/58_keys.sql \
 	sql/install/60_batch.sql \
 	sql/install/90_privileges.sql
 
@@ -242,6 +244,8 @@ ADVISE_REGRESS = \
 	advise_nodes \
 	advise_database \
 	advise_tiers \
+	advise_indexes \
+	advise_keys \
 	advise_fixes \
 	advise_privacy \
 	advise_hostile \
@@ -295,7 +299,8 @@ ISOLATION = \
 	batch_delete_concurrent \
 	lifecycle_movers \
 	stats_sessions \
-	advise_idle
+	advise_idle \
+	advise_indexes
 ISOLATION_OPTS = --inputdir=$(srcdir)/test --load-extension=pg_hone
 
 EXTRA_CLEAN = $(EXTENSION_SCRIPT)

@@ -82,9 +82,9 @@ FROM hone._all_recommendations() AS r
 ORDER BY r.saving_ms DESC, r.id;
 COMMENT ON VIEW hone.recommendations IS 'What wastes time in this database, what saves most first: evidence measured on this server, and the SQL that mends it';
 COMMENT ON COLUMN hone.recommendations.id IS 'Stays the same as long as the query and the table do';
-COMMENT ON COLUMN hone.recommendations.kind IS 'n_plus_one, repeated_query, row_by_row_write, offset_pagination, select_star, unbounded_result, missing_index, function_on_column, type_mismatch, leading_wildcard, not_in_subquery, large_in_list, disk_spill or stale_statistics; of the database as a whole connection_churn, idle_in_transaction or low_cache_hit; of how tables are stored cold_but_read, hot_but_idle or partition_candidate';
+COMMENT ON COLUMN hone.recommendations.kind IS 'n_plus_one, repeated_query, row_by_row_write, offset_pagination, select_star, unbounded_result, missing_index, function_on_column, type_mismatch, leading_wildcard, not_in_subquery, large_in_list, disk_spill or stale_statistics; of the database as a whole connection_churn, idle_in_transaction or low_cache_hit; of how tables are stored cold_but_read, hot_but_idle or partition_candidate; of indexes and keys unused_index, write_only_index, duplicate_index, redundant_index, invalid_index, bloated_index, foreign_key_without_index or missing_primary_key';
 COMMENT ON COLUMN hone.recommendations.relation IS 'The table it is about, or the first one of the statement; NULL for those of the database as a whole';
-COMMENT ON COLUMN hone.recommendations.severity IS 'high from 10 s that the fix may save, medium from 1 s, else low; of how tables are stored by reads, dollars a month or bytes, see src/advise/DETECTORS.md';
+COMMENT ON COLUMN hone.recommendations.severity IS 'high from 10 s that the fix may save, medium from 1 s, else low; of how tables are stored and indexed by reads, writes, dollars a month or bytes, see src/advise/DETECTORS.md';
 COMMENT ON COLUMN hone.recommendations.calls IS 'Executions it stands for since first_seen';
 COMMENT ON COLUMN hone.recommendations.cost_ms IS 'Milliseconds that these executions took (for n_plus_one with the gaps between them)';
 COMMENT ON COLUMN hone.recommendations.saving_ms IS 'Part of cost_ms that the fix may save, an estimate';
@@ -196,6 +196,7 @@ BEGIN
                       'relation', o.relation, 'saving_ms', round(o.saving_ms), 'summary', left(o.summary, 1000))::text))
     INTO told
     FROM open AS o JOIN raised AS r USING (id);
+    CALL hone._note_index_use();
 END
 $$;
 COMMENT ON PROCEDURE hone._raise_alerts() IS 'Internal: writes hone._alert anew and notifies channel hone_alerts; called by a worker every hone.alert_interval';

@@ -521,7 +521,8 @@ steps AS (
              FROM pg_catalog.generate_series(1, 3) g),
             '-- 2. The old table will be the partition of the past; this reads it, while others read and write it',
             pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %s CHECK (%I IS NOT NULL AND %I < %s) NOT VALID;', p.name, p.until, p.attname, p.attname, p.bounds[1]),
-            pg_catalog.format('-- if this fails: ALTER TABLE %s DROP CONSTRAINT %s', p.name, p.until),
+            -- no name in a comment: it may hold the end of its line
+            '-- If this fails, drop the constraint again',
             pg_catalog.format('ALTER TABLE %s VALIDATE CONSTRAINT %s;', p.name, p.until),
             '-- 3. The change; again where it does not get its lock',
             'BEGIN;',

@@ -18,6 +18,7 @@
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "commands/dbcommands.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -66,6 +67,7 @@ hone_advice_database_init(void)
 							NULL, &hone_advise_idle_in_transaction,
 							60, 1, INT_MAX / 1000, PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
 	hone_storage_init();
+	hone_catalog_init();
 }
 
 /* ---- rows of a query ---- */
@@ -123,6 +125,46 @@ hone_made_advice(MemoryContext context, List **made, HoneFindingKind kind)
 	*made = lappend(*made, one);
 	MemoryContextSwitchTo(old);
 	return one;
+}
+
+/* A text of the row, in the context of the advice. */
+static char *
+keep_text(HoneDatabaseAdvice *one, int row, int column)
+{
+	char	   *text = hone_made_text(row, column);
+
+	return text ? MemoryContextStrdup(one->advice.context, text) : NULL;
+}
+
+void
+hone_made_view(MemoryContext context, List **made, HoneFindingKind kind,
+			   const char *view)
+{
+	int			rows = !hone_detectors ? 0 :
+	hone_made_select(psprintf("SELECT relation::bigint, severity, calls, first_seen, last_seen, summary, fix, no_fix, "
+							  "substring(evidence::text FROM '^.(.*).$')%s FROM " HONE_SCHEMA ".%s",
+							  kind ? "" : ", identity, kind", view));
+
+	for (int i = 0; i < rows; i++)
+	{
+		HoneDatabaseAdvice *one = hone_made_advice(context, made,
+												   kind ? kind : hone_advice_kind(hone_made_text(i, 11)));
+
+		one->finding.key.relid = (Oid) hone_made_integer(i, 1);
+		one->advice.severity = keep_text(one, i, 2);
+		one->finding.calls = hone_made_integer(i, 3);
+		one->finding.first_seen = hone_made_integer(i, 4);
+		one->finding.last_seen = hone_made_integer(i, 5);
+		one->advice.summary = keep_text(one, i, 6);
+		one->advice.fix = keep_text(one, i, 7);
+		one->advice.no_fix = keep_text(one, i, 8);
+		appendStringInfoString(&one->advice.evidence, hone_made_text(i, 9));
+		if (kind == 0)
+			one->identity = keep_text(one, i, 10);
+		if (one->identity != NULL)
+			one->finding.key.detail = hash_bytes_extended((const unsigned char *) one->identity,
+														  strlen(one->identity), 0);
+	}
 }
 
 /*
@@ -273,6 +315,12 @@ static void (*const looks[]) (MemoryContext context, List **made) =
 		hone_storage_look_cold,
 		hone_storage_look_hot,
 		hone_storage_look_partition,
+		hone_catalog_look_idle,
+		hone_catalog_look_covered,
+		hone_catalog_look_invalid,
+		hone_catalog_look_bloated,
+		hone_catalog_look_foreign_key,
+		hone_catalog_look_primary_key,
 };
 
 /* What look is to do. */
@@ -289,6 +337,9 @@ look(void *arg)
 	Look	   *one = arg;
 
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	/* compiling takes many times as long as reading the catalogs */
+	(void) set_config_option("jit", "off", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		return;

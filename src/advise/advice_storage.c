@@ -15,7 +15,6 @@
 #include <limits.h>
 
 #include "utils/guc.h"
-#include "utils/memutils.h"
 
 #include "advise/made.h"
 
@@ -53,52 +52,20 @@ hone_storage_init(void)
 							10 * 1024, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
 }
 
-/* A text of the row, in the context of the advice. */
-static char *
-keep_text(HoneDatabaseAdvice *one, int row, int column)
-{
-	char	   *text = hone_made_text(row, column);
-
-	return text ? MemoryContextStrdup(one->advice.context, text) : NULL;
-}
-
-static void
-look_at_view(MemoryContext context, List **made, HoneFindingKind kind, const char *view)
-{
-	int			rows = !hone_detectors ? 0 :
-	hone_made_select(psprintf("SELECT relation::bigint, severity, calls, first_seen, last_seen, summary, fix, no_fix, "
-							  "substring(evidence::text FROM '^.(.*).$') FROM " HONE_SCHEMA ".%s", view));
-
-	for (int i = 0; i < rows; i++)
-	{
-		HoneDatabaseAdvice *one = hone_made_advice(context, made, kind);
-
-		one->finding.key.relid = (Oid) hone_made_integer(i, 1);
-		one->advice.severity = keep_text(one, i, 2);
-		one->finding.calls = hone_made_integer(i, 3);
-		one->finding.first_seen = hone_made_integer(i, 4);
-		one->finding.last_seen = hone_made_integer(i, 5);
-		one->advice.summary = keep_text(one, i, 6);
-		one->advice.fix = keep_text(one, i, 7);
-		one->advice.no_fix = keep_text(one, i, 8);
-		appendStringInfoString(&one->advice.evidence, hone_made_text(i, 9));
-	}
-}
-
 void
 hone_storage_look_cold(MemoryContext context, List **made)
 {
-	look_at_view(context, made, HONE_FINDING_COLD, "_cold_but_read");
+	hone_made_view(context, made, HONE_FINDING_COLD, "_cold_but_read");
 }
 
 void
 hone_storage_look_hot(MemoryContext context, List **made)
 {
-	look_at_view(context, made, HONE_FINDING_HOT, "_hot_but_idle");
+	hone_made_view(context, made, HONE_FINDING_HOT, "_hot_but_idle");
 }
 
 void
 hone_storage_look_partition(MemoryContext context, List **made)
 {
-	look_at_view(context, made, HONE_FINDING_PARTITION, "_partition_candidate");
+	hone_made_view(context, made, HONE_FINDING_PARTITION, "_partition_candidate");
 }

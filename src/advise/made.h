@@ -2,7 +2,8 @@
  *
  * made.h
  *	  Recommendations that no detector has a finding of: made from queries
- *	  when hone.recommendations is read (advice_database.c, advice_storage.c).
+ *	  when hone.recommendations is read (advice_database.c, advice_storage.c,
+ *	  advice_catalog.c).
  *
  * A look is called within SPI, in a subtransaction that is rolled back, with
  * search_path pinned and the reader's own rights. It may throw: then it made
@@ -25,6 +26,23 @@ extern char *hone_made_text(int row, int column);
 /* A new one at the end of *made, in context, seen now. */
 extern HoneDatabaseAdvice *hone_made_advice(MemoryContext context, List **made,
 											HoneFindingKind kind);
+
+/*
+ * The rows of one of our views, each a recommendation: relation, severity,
+ * calls, first_seen, last_seen, summary, fix, no_fix, evidence. With kind 0 the
+ * view also has kind, and identity: what of the relation each is about.
+ */
+extern void hone_made_view(MemoryContext context, List **made, HoneFindingKind kind,
+						   const char *view);
+
+/* ---- advice_catalog.c ---- */
+extern void hone_catalog_init(void);
+extern void hone_catalog_look_idle(MemoryContext context, List **made);
+extern void hone_catalog_look_covered(MemoryContext context, List **made);
+extern void hone_catalog_look_invalid(MemoryContext context, List **made);
+extern void hone_catalog_look_bloated(MemoryContext context, List **made);
+extern void hone_catalog_look_foreign_key(MemoryContext context, List **made);
+extern void hone_catalog_look_primary_key(MemoryContext context, List **made);
 
 /* ---- advice_storage.c ---- */
 extern void hone_storage_init(void);

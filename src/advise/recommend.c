@@ -83,12 +83,31 @@ static const AdviceKind advice_kinds[HONE_FINDING_KINDS] = {
 	[HONE_FINDING_COLD] = {"cold_but_read", NULL, true},
 	[HONE_FINDING_HOT] = {"hot_but_idle", NULL, true},
 	[HONE_FINDING_PARTITION] = {"partition_candidate", NULL, true},
+	[HONE_FINDING_UNUSED] = {"unused_index", NULL, true},
+	[HONE_FINDING_WRITE_ONLY] = {"write_only_index", NULL, true},
+	[HONE_FINDING_DUPLICATE] = {"duplicate_index", NULL, true},
+	[HONE_FINDING_REDUNDANT] = {"redundant_index", NULL, true},
+	[HONE_FINDING_INVALID] = {"invalid_index", NULL, true},
+	[HONE_FINDING_BLOATED] = {"bloated_index", NULL, true},
+	[HONE_FINDING_FOREIGN_KEY] = {"foreign_key_without_index", NULL, true},
+	[HONE_FINDING_PRIMARY_KEY] = {"missing_primary_key", NULL, true},
 };
 
 static const char *
 kind_name(uint32 kind)
 {
 	return advice_kinds[kind].name;
+}
+
+HoneFindingKind
+hone_advice_kind(const char *name)
+{
+	for (int kind = 1; kind < HONE_FINDING_KINDS; kind++)
+		if (strcmp(kind_name(kind), name) == 0)
+			return kind;
+	ereport(ERROR,
+			(errcode(ERRCODE_INTERNAL_ERROR),
+			 errmsg("there is no kind of recommendation \"%s\"", name)));
 }
 
 /* May this user read all rows of the tables in a sample? */
@@ -284,18 +303,21 @@ append_statement(StringInfo out, const char *text)
  * By what a dismissed recommendation is known where a dump was restored: OIDs
  * and queryids, of which its id is made, are others there. So it is made of
  * names and the statement's text. (That text is the first one seen of the
- * query, so in the same database the id is more to be relied on.)
+ * query, so in the same database the id is more to be relied on.) 'identity' is
+ * of a HoneDatabaseAdvice, else NULL.
  */
 static int64
-fingerprint_of(const HoneFinding *finding)
+fingerprint_of(const HoneFinding *finding, const char *identity)
 {
 	const HoneFindingKey *key = &finding->key;
 	char	   *relation = hone_qualified_name(key->relid);
-	StringInfoData identity;
+	StringInfoData text;
 	uint64		hash;
 
-	initStringInfo(&identity);
-	appendStringInfo(&identity, "%s %s", kind_name(key->kind), relation ? relation : "");
+	initStringInfo(&text);
+	appendStringInfo(&text, "%s %s", kind_name(key->kind), relation ? relation : "");
+	if (identity != NULL)
+		appendStringInfo(&text, " %s", identity);
 	if (key->queryid == 0)
 	{
 		for (int i = 0; i < finding->nquals; i++)
@@ -305,17 +327,17 @@ fingerprint_of(const HoneFinding *finding)
 			char	   *operator = get_opname(qual->opno);
 			char	   *collation = get_collation_name(qual->collation);
 
-			appendStringInfo(&identity, qual->commuted ? ", %s %s %s commuted" : ", %s %s %s",
+			appendStringInfo(&text, qual->commuted ? ", %s %s %s commuted" : ", %s %s %s",
 							 quote_identifier(column ? column : ""),
 							 operator ? operator : "", collation ? collation : "");
 		}
 	}
 	else if (finding->sample.truncated)
-		appendStringInfo(&identity, " " UINT64_FORMAT, key->queryid);
+		appendStringInfo(&text, " " UINT64_FORMAT, key->queryid);
 	else
-		append_statement(&identity, finding->sample.text);
-	hash = hash_bytes_extended((const unsigned char *) identity.data, identity.len, 0);
-	pfree(identity.data);
+		append_statement(&text, finding->sample.text);
+	hash = hash_bytes_extended((const unsigned char *) text.data, text.len, 0);
+	pfree(text.data);
 	return (int64) hash;
 }
 
@@ -382,7 +404,7 @@ recommend_for_database(ReturnSetInfo *rsinfo)
 	{
 		HoneDatabaseAdvice *made = lfirst(lc);
 
-		put_recommendation(rsinfo, &made->finding, fingerprint_of(&made->finding),
+		put_recommendation(rsinfo, &made->finding, fingerprint_of(&made->finding, made->identity),
 						   &reader, &made->advice);
 	}
 }
@@ -407,7 +429,7 @@ recommend(ReturnSetInfo *rsinfo, bool untold)
 			continue;
 		MemoryContextSwitchTo(context);
 		/* before the advice, which changes a finding */
-		fingerprint = fingerprint_of(&findings[i]);
+		fingerprint = fingerprint_of(&findings[i], NULL);
 		reader = reader_of(&findings[i]);
 		advice.context = context;
 		advice.cost_ms = findings[i].cost_ms;

@@ -88,7 +88,11 @@ typedef struct HoneDatabaseAdvice
 {
 	HoneFinding finding;		/* not one of the table's */
 	HoneAdvice	advice;
+	char	   *identity;		/* what of the relation it is about, or NULL */
 } HoneDatabaseAdvice;
+
+/* By its name in hone.recommendations. */
+extern HoneFindingKind hone_advice_kind(const char *name);
 
 /* Defines its settings. Called once from hone_advise_init(). */
 extern void hone_advice_database_init(void);

@@ -21,6 +21,7 @@
 #include "commands/explain.h"
 #include "commands/vacuum.h"
 #include "executor/executor.h"
+#include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "tcop/tcopprot.h"
 #include "utils/fmgroids.h"
@@ -29,6 +30,21 @@
 #include "utils/rel.h"
 
 #include "compat/compat.h"
+
+bool
+hone_compat_last_scan(Oid relid, TimestampTz *at)
+{
+#if PG_VERSION_NUM >= 160000
+	PgStat_StatTabEntry *entry = pgstat_fetch_stat_tabentry(relid);
+
+	if (entry == NULL || entry->lastscan == 0)
+		return false;
+	*at = entry->lastscan;
+	return true;
+#else
+	return false;
+#endif
+}
 
 void
 hone_compat_add_reltuples(Relation rel, double rows)

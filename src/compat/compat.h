@@ -149,6 +149,12 @@ extern List *hone_compat_insert_index_tuples(ResultRelInfo *info,
 #define HONE_CONDITIONAL_XACT_WAIT(xid)	ConditionalXactLockTableWait(xid)
 #endif
 
+/*
+ * When a table or index was scanned last: 16 notes it. False where that is not
+ * known, or it never was.
+ */
+extern bool hone_compat_last_scan(Oid relid, TimestampTz *at);
+
 /* 18 lets index scans count for EXPLAIN. */
 #if PG_VERSION_NUM >= 180000
 #define HONE_INDEX_BEGINSCAN(heap, index, snapshot, nkeys, norderbys) \

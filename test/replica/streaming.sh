@@ -63,6 +63,16 @@ is "the primary stores it compressed" "$(on "$primary" sql "SELECT amname FROM p
 is "primary, compressed" "$(on "$primary" rows_of t)" "$wanted"
 is "standby, compressed" "$(on "$standby" rows_of t)" "$wanted"
 is "statistics can be read on the standby" "$(on "$standby" sql "SELECT count(*) >= 0 FROM hone.queries")" t
+# what a standby reads with an index is counted there alone
+on "$primary" sql "CREATE TABLE indexed AS SELECT i AS a, i AS b FROM generate_series(1, 100) i;
+    CREATE INDEX a ON indexed (a); CREATE INDEX a1 ON indexed (a); CREATE INDEX b ON indexed (b)" || exit 1
+caught_up
+advice() {
+    on "$1" sql "SET hone.advise_index_size = 0; SET hone.advise_index_idle = 0; SET hone.advise_index_writes = 1e9;
+        SELECT kind, evidence->>'index', summary ~ 'standbys may use it' FROM hone.recommendations WHERE relation = 'indexed'::regclass AND kind ~ '_index' ORDER BY 1" | paste -sd' '
+}
+is "the primary says that standbys may use an index" "$(advice "$primary")" "duplicate_index|public.a1|f unused_index|public.b|t"
+is "a standby calls none unused" "$(advice "$standby")" "duplicate_index|public.a1|f"
 on "$primary" sql "INSERT INTO t (id, kind) VALUES (-1, 'late')" || exit 1
 caught_up
 is "a late row reaches the standby" "$(on "$standby" sql "SELECT count(*) FROM t WHERE id = -1")" 1

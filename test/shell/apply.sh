@@ -6,7 +6,7 @@ set -u
 . "$HONE_ROOT/test/lib/rows.sh"
 . "$HONE_ROOT/test/lib/session.sh"
 hone_prepare
-hone_server apply -c hone.history_interval=1s || exit 1
+hone_server apply -c hone.history_interval=1s -c hone.advise_index_size=0 || exit 1
 sql "CREATE EXTENSION pg_hone;
      CREATE ROLE owner; CREATE ROLE other; GRANT CREATE ON SCHEMA public TO owner;
      CREATE TABLE \"big Table\" AS SELECT g AS id, g % 5000 AS n, repeat('x', 100) AS pad FROM generate_series(1, 200000) g;
@@ -56,6 +56,15 @@ is "it helped, by its own queries' latency" "$(sql "SELECT state, (before->0->>'
 undo=$(sql "SELECT undo FROM hone.applied_recommendations")
 succeeds "the way back" sql "$undo"
 is "is one" "$(sql "SELECT count(*) FROM pg_index WHERE indrelid = '\"big Table\"'::regclass")" 0
+
+# An index that is there twice: one goes, and the way back makes it again.
+sql "CREATE INDEX one ON \"big Table\" (n, id); CREATE INDEX two ON \"big Table\" (n, id); SELECT id FROM \"big Table\" WHERE n = 5 AND id = 5" >/dev/null
+wait_until 20 "SELECT count(*) = 1 FROM hone.recommendations WHERE kind = 'duplicate_index'"
+sql "SELECT hone.apply_recommendation(id) FROM hone.recommendations WHERE kind = 'duplicate_index'" >/dev/null
+succeeds "one of two goes" wait_until 20 "SELECT state = 'done' FROM hone.applied_recommendations WHERE kind = 'duplicate_index'"
+is "the other one stays" "$(sql "SELECT count(*) FROM pg_index WHERE indrelid = '\"big Table\"'::regclass")" 1
+succeeds "its way back" sql "$(sql "SELECT undo FROM hone.applied_recommendations WHERE kind = 'duplicate_index'")"
+is "makes it again" "$(sql "SELECT count(*), count(DISTINCT indkey::text) FROM pg_index WHERE indrelid = '\"big Table\"'::regclass")" "2|1"
 
 # What cannot be done is not tried again.
 scan small

@@ -114,11 +114,23 @@ is "so does each view over them" "$(
         answer=$(ask "SELECT * FROM hone.$view" </dev/null)
         [[ $answer =~ ERROR:\ \ 55000:\ .*$message ]] || echo "$view"
     done)" "_archive_bytes
+_bloated_index
 _cold_but_read
+_counting
+_covered_advice
+_covered_index
+_droppable_index
+_foreign_key_index
+_foreign_key_without_index
 _hot_but_idle
+_idle_advice
+_idle_index
+_invalid_index
 _known_size
+_missing_primary_key
 _partition_candidate
 _partition_candidate_column
+_published_without_identity
 _tier_detached
 archives
 premake_plan
