@@ -290,6 +290,8 @@ drop_leftover(const Due *due)
 {
 	int			sqlstate;
 
+	/* to see what the command has done */
+	hone_procedure_commit();
 	if (begins(due->fix, "CREATE INDEX CONCURRENTLY ") && is_leftover(due))
 		(void) run_command(due, psprintf("DROP INDEX CONCURRENTLY IF EXISTS %s", due->index), &sqlstate);
 }

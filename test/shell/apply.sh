@@ -45,7 +45,7 @@ is "without what it left" "$(sql "SELECT count(*) FROM pg_index WHERE indrelid =
 sql "UPDATE hone._applied SET retry_at = NULL" && sql "CALL hone._run_applied()"
 is "it is done" "$(state '"big Table"') $(sql "SELECT attempts, last_error IS NULL, finished_at IS NOT NULL FROM hone.applied_recommendations")" "done 2|t|t"
 is "the index is there, the owner's, and valid" "$(sql "SELECT indexrelid::regclass, indisvalid, pg_get_userbyid(relowner) FROM pg_index JOIN pg_class ON oid = indexrelid WHERE indrelid = '\"big Table\"'::regclass")" '"big Table_hone_idx"|t|owner'
-is "the recommendation is gone" "$(id_of '"big Table"')" ""
+is "the recommendation is gone" "$(sql "SELECT count(*) FROM hone.recommendations WHERE id = $id")" 0
 
 # Measured again, before and after.
 sleep 2.5

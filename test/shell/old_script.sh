@@ -132,6 +132,7 @@ _partition_candidate
 _partition_candidate_column
 _published_without_identity
 _tier_detached
+applied_recommendations
 archives
 premake_plan
 slo_report
