@@ -82,6 +82,15 @@ CREATE INDEX ON product (category) INCLUDE (name);
 SELECT * FROM shown();
 DROP INDEX product_category_name_idx;
 
+-- one index for two: the wider one, which is in the fix of both
+SELECT again();
+\o /dev/null
+SELECT * FROM product WHERE "odd Col" = 7;
+SELECT * FROM product WHERE "odd Col" = 7 AND created < '2020-03-01' ORDER BY created LIMIT 5;
+\o
+SELECT regexp_replace(r.summary, '.*no index on ', '') AS wanted, r.fix, o.summary LIKE '%created)' AS of_the_other
+FROM hone.recommendations r LEFT JOIN hone.recommendations o ON o.id = (r.evidence->>'index_of_recommendation')::bigint WHERE r.kind = 'missing_index' ORDER BY 1;
+
 -- a subquery, a view, an UPDATE, a join's side
 SELECT again();
 CREATE VIEW cheap AS SELECT * FROM product WHERE "odd Col" = 5;

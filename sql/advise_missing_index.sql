@@ -45,7 +45,7 @@ SELECT id FROM orders WHERE customer IN (1, 2) AND placed > now() - interval '10
 SELECT * FROM missing();
 SELECT severity, calls, cost_ms > 0 AND saving_ms > 0 AND saving_ms <= cost_ms AS costs, jsonb_array_length(evidence->'queryids') AS queries,
        evidence->'sample'->>'query' AS sample, summary
-FROM hone.recommendations WHERE kind = 'missing_index' AND fix LIKE '%(customer)';
+FROM hone.recommendations WHERE kind = 'missing_index' AND summary LIKE '%(customer)';
 
 -- with the index it is gone
 CREATE INDEX ON orders (customer, placed);

@@ -271,6 +271,9 @@ hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 	hone_advice_set(advice, &advice->fix, "CREATE INDEX %sON %s %s",
 					partitioned ? "" : "CONCURRENTLY ",
 					hone_qualified_name(relid), index);
+	advice->index_on = relid;
+	hone_advice_set(advice, &advice->index_keys, "%s", best != NULL ? best->keys : column_list(relid, &plan));
+	advice->index_plain = best == NULL || best->plain;
 	add_evidence(finding, reader, &plan, relid, advice);
 	if (best != NULL)
 	{

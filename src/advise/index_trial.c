@@ -357,6 +357,8 @@ add_candidate(HoneIndexTrial *trial, int rank, const char *what, const char *key
 	if (condition[0] != '\0')
 		appendStringInfo(&text, " WHERE %s", condition);
 	candidate->text = text.data;
+	candidate->keys = pstrdup(keys);
+	candidate->plain = included[0] == '\0' && condition[0] == '\0';
 	candidate->what = what;
 	candidate->rank = rank;
 	trial->candidates = lappend(trial->candidates, candidate);

@@ -19,6 +19,8 @@
 typedef struct HoneIndexCandidate
 {
 	const char *text;			/* what stands behind ON and the table */
+	const char *keys;			/* its key columns */
+	bool		plain;			/* that is all of it */
 	const char *what;			/* in a word, for the evidence */
 	int			rank;			/* a dearer kind has to be clearly better */
 	bool		used;			/* the planner chose it for some call */

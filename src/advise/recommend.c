@@ -409,10 +409,94 @@ recommend_for_database(ReturnSetInfo *rsinfo)
 	}
 }
 
+/* ---- one index for several findings ---- */
+
+typedef struct IndexAdvice
+{
+	const HoneFinding *finding;
+	int64		fingerprint;
+	HoneReader	reader;
+	HoneAdvice	advice;
+} IndexAdvice;
+
+static char *
+copy_text(const char *text)
+{
+	return text ? pstrdup(text) : NULL;
+}
+
+/* In the current context, without what planning has left in the old one. */
+static IndexAdvice *
+keep_advice(const HoneFinding *finding, int64 fingerprint, const HoneReader *reader,
+			const HoneAdvice *advice)
+{
+	IndexAdvice *kept = palloc(sizeof(IndexAdvice));
+
+	kept->finding = finding;
+	kept->fingerprint = fingerprint;
+	kept->reader = *reader;
+	kept->advice = *advice;
+	kept->advice.context = CurrentMemoryContext;
+	kept->advice.severity = copy_text(advice->severity);
+	kept->advice.summary = copy_text(advice->summary);
+	kept->advice.fix = copy_text(advice->fix);
+	kept->advice.no_fix = copy_text(advice->no_fix);
+	kept->advice.index_keys = copy_text(advice->index_keys);
+	initStringInfo(&kept->advice.evidence);
+	appendBinaryStringInfo(&kept->advice.evidence, advice->evidence.data, advice->evidence.len);
+	return kept;
+}
+
+/* An index on more columns serves whoever wants its first ones. */
+static bool
+serves(const HoneAdvice *wider, const HoneAdvice *advice)
+{
+	int			length = strlen(advice->index_keys);
+
+	return wider->index_on == advice->index_on && wider->index_plain && advice->index_plain &&
+		strncmp(wider->index_keys, advice->index_keys, length) == 0 &&
+		strncmp(wider->index_keys + length, ", ", 2) == 0;
+}
+
+/*
+ * Where one finding's index begins with all columns of another's, one is
+ * enough: the wider one mends both.
+ */
+static void
+put_index_advice(ReturnSetInfo *rsinfo, List *kept)
+{
+	ListCell   *lc;
+	ListCell   *lo;
+
+	foreach(lc, kept)
+	{
+		IndexAdvice *one = lfirst(lc);
+		IndexAdvice *widest = NULL;
+
+		CHECK_FOR_INTERRUPTS();
+		foreach(lo, kept)
+		{
+			IndexAdvice *other = lfirst(lo);
+
+			if (serves(&other->advice, &one->advice) &&
+				(widest == NULL || strlen(other->advice.index_keys) > strlen(widest->advice.index_keys)))
+				widest = other;
+		}
+		if (widest != NULL)
+		{
+			one->advice.fix = widest->advice.fix;
+			hone_evidence_integer(&one->advice, "index_of_recommendation",
+								  hone_finding_id(&widest->finding->key));
+		}
+		put_recommendation(rsinfo, one->finding, one->fingerprint, &one->reader, &one->advice);
+	}
+}
+
 static void
 recommend(ReturnSetInfo *rsinfo, bool untold)
 {
 	int			count;
+	List	   *kept = NIL;
 	HoneFinding *findings = hone_finding_copy(MyDatabaseId, untold, &count);
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context = AllocSetContextCreate(caller, "hone recommendation",
@@ -436,12 +520,15 @@ recommend(ReturnSetInfo *rsinfo, bool untold)
 		advice.saving_ms = findings[i].saving_ms;
 		initStringInfo(&advice.evidence);
 		advise_safely(&findings[i], &reader, &advice);
-		if (!advice.drop)
-			put_recommendation(rsinfo, &findings[i], fingerprint, &reader, &advice);
 		MemoryContextSwitchTo(caller);
+		if (!advice.drop && advice.index_keys != NULL && advice.fix != NULL)
+			kept = lappend(kept, keep_advice(&findings[i], fingerprint, &reader, &advice));
+		else if (!advice.drop)
+			put_recommendation(rsinfo, &findings[i], fingerprint, &reader, &advice);
 		MemoryContextReset(context);
 	}
 	MemoryContextDelete(context);
+	put_index_advice(rsinfo, kept);
 	if (!untold)
 		recommend_for_database(rsinfo);
 }

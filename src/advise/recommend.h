@@ -36,6 +36,10 @@ typedef struct HoneAdvice
 	char	   *summary;
 	char	   *fix;			/* NULL: none; see no_fix */
 	char	   *no_fix;			/* why, for the evidence */
+	Oid			index_on;		/* the fix is an index on this table, */
+	char	   *index_keys;		/* of these columns, as in its DDL, */
+	bool		index_plain;	/* and has neither included ones nor a
+								 * predicate */
 	StringInfoData evidence;	/* members of a JSON object, with commas */
 } HoneAdvice;
 

@@ -31,9 +31,19 @@
 #include "varatt.h"
 #endif
 
-/* 18 moved the functions that write properties out of commands/explain.h. */
+/* 18 moved the functions that write properties, and the state, out of commands/explain.h. */
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"
+#include "commands/explain_state.h"
+#endif
+
+/* 16 has the permissions of a relation apart from its range table entry. */
+#if PG_VERSION_NUM >= 160000
+#include "parser/parse_relation.h"
+#define hone_add_rte_permissions(query, rte) \
+	((void) addRTEPermissionInfo(&(query)->rteperminfos, rte))
+#else
+#define hone_add_rte_permissions(query, rte)	((void) 0)
 #endif
 
 /* 18 put the mark of a function that does not return before it. */

@@ -33,6 +33,7 @@
 #include "utils/rel.h"
 #include "utils/selfuncs.h"
 
+#include "compat/compat.h"
 #include "index/hypothetical.h"
 
 #define PAGE_ROOM		(BLCKSZ - SizeOfPageHeaderData - MAXALIGN(sizeof(BTPageOpaqueData)))
@@ -67,6 +68,7 @@ make_root(Oid relid, char relkind, RelOptInfo **rel)
 	root->parse = makeNode(Query);
 	root->parse->commandType = CMD_SELECT;
 	root->parse->rtable = list_make1(rte);
+	hone_add_rte_permissions(root->parse, rte);
 	root->glob = makeNode(PlannerGlobal);
 	root->query_level = 1;
 	root->planner_cxt = CurrentMemoryContext;
