@@ -15,7 +15,7 @@ LANGUAGE sql AS $$
     SELECT relation, (evidence->>'sampled_executions')::int,
            (evidence->>'rows_removed_per_execution')::int, (evidence->>'rows_kept_per_execution')::int,
            (evidence->>'equality_columns')::int, (evidence->>'range_columns')::int, fix
-    FROM hone.recommendations WHERE kind = 'missing_index' ORDER BY fix
+    FROM hone.recommendations WHERE kind = 'missing_index' ORDER BY fix, 3
 $$;
 
 -- none: an index is there, the table is small, most rows stay, no column to index

@@ -64,7 +64,9 @@ SELECT * FROM plan('SELECT * FROM t WHERE a = looks(7)', 'CREATE INDEX ON t (b)'
 BEGIN;
 SELECT hone.hypothetical_index('CREATE INDEX ON t (nosuch)');
 ROLLBACK;
+\set VERBOSITY terse
 SELECT hone.explain_with('SELECT 1 / 0 FROM t WHERE a = nosuch', '{CREATE INDEX ON t (c)}');
+\set VERBOSITY default
 EXPLAIN (COSTS OFF) SELECT * FROM t WHERE a = 7;
 EXPLAIN (COSTS OFF) SELECT * FROM t ORDER BY c LIMIT 1;
 -- the table changes

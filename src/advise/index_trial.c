@@ -184,7 +184,7 @@ append_order(const HoneIndexTrial *trial, const Place *place, int nflags, String
 		AttrNumber	attnum;
 		Oid			opfamily;
 		Oid			type;
-		int16		strategy;
+		HONE_ORDERING_TYPE strategy;
 
 		if (!IsA(key, Var) || var->varno != place->rti || var->varlevelsup != 0 ||
 			!get_ordering_op_properties(clause->sortop, &opfamily, &type, &strategy))
@@ -197,7 +197,7 @@ append_order(const HoneIndexTrial *trial, const Place *place, int nflags, String
 		if (++n > KEY_COLUMNS)
 			return any;
 		appendStringInfo(out, "%s%s", out->len > 0 ? ", " : "", name_in(trial->relid, attnum));
-		if (strategy == BTGreaterStrategyNumber)
+		if (HONE_ORDERING_DESCENDS(strategy))
 			appendStringInfoString(out, clause->nulls_first ? " DESC" : " DESC NULLS LAST");
 		else if (clause->nulls_first)
 			appendStringInfoString(out, " NULLS FIRST");
