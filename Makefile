@@ -202,7 +202,6 @@ SQL_FRAGMENTS = \
 	sql/install/20_stats.sql sql/install/25_history.sql \
 	sql/install/30_advise.sql \
 	sql/install/35_index.sql \
-	sql/install/36_apply.sql \
 	sql/install/40_tiered.sql \
 	sql/install/50_lifecycle.sql \
 	sql/install/51_premake.sql \
@@ -212,6 +211,7 @@ SQL_FRAGMENTS = \
 	sql/install/55_leave.sql \
 	sql/install/56_storage.sql \
 	sql/install/57_indexes.sql sql/install/58_keys.sql \
+	sql/install/59_apply.sql \
 	sql/install/60_batch.sql \
 	sql/install/90_privileges.sql
 

@@ -60,6 +60,12 @@ BEGIN
 END $$;
 EXPLAIN (COSTS OFF) SELECT * FROM t WHERE a = looks(7);
 SELECT * FROM plan('SELECT * FROM t WHERE a = looks(7)', 'CREATE INDEX ON t (b)');
+-- forgotten while a plan is made: that one has them, the next does not
+CREATE FUNCTION forgets(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM hone.drop_hypothetical_indexes(); RETURN x; END $$;
+SELECT count(hone.hypothetical_index('CREATE INDEX ON t (a, b)')) FROM generate_series(1, 40);
+EXPLAIN (COSTS OFF) SELECT * FROM t WHERE a = forgets(7);
+EXPLAIN (COSTS OFF) SELECT * FROM t WHERE a = 7;
+SELECT hone.hypothetical_index('CREATE INDEX ON t (a)'), hone.hypothetical_index('CREATE INDEX named ON t (b, c) WITH (fillfactor = ''70'')');
 -- gone with an error, and with ROLLBACK nothing changes
 BEGIN;
 SELECT hone.hypothetical_index('CREATE INDEX ON t (nosuch)');
@@ -121,6 +127,28 @@ SELECT hone.explain_with('SELECT 1; DELETE FROM t', '{}');
 SELECT hone.explain_with('EXPLAIN SELECT 1', '{}');
 SELECT hone.explain_with('SELECT 1', '{NULL}');
 SELECT hone.explain_with('SELECT 1', '{SELECT 1}');
+-- nor where it would show what row security hides
+CREATE TABLE hidden AS SELECT g AS id, g * 111 AS salary FROM generate_series(1, 3) g;
+ALTER TABLE hidden ENABLE ROW LEVEL SECURITY;
+ANALYZE hidden;
+CREATE TABLE hidden_parent (id int, salary int) PARTITION BY LIST (id);
+CREATE TABLE hidden_leaf PARTITION OF hidden_parent DEFAULT;
+ALTER TABLE hidden_leaf ENABLE ROW LEVEL SECURITY;
+CREATE ROLE hone_ih_mallory;
+GRANT USAGE, CREATE ON SCHEMA ih TO hone_ih_mallory;
+GRANT SELECT ON hidden, hidden_parent TO hone_ih_mallory;
+SET ROLE hone_ih_mallory;
+CREATE FUNCTION tells(a int, b int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RAISE WARNING 'saw %', a; RETURN a < b; END $$;
+CREATE OPERATOR <<< (LEFTARG = int, RIGHTARG = int, FUNCTION = tells, RESTRICT = scalarltsel);
+SELECT hone.hypothetical_index('CREATE INDEX ON hidden (id) WHERE salary <<< 5');
+SELECT hone.explain_with('SELECT 1', '{CREATE INDEX ON hidden (id) WHERE salary <<< 5}');
+SELECT hone.hypothetical_index('CREATE INDEX ON hidden_parent (id)');
+DROP OPERATOR <<< (int, int);
+DROP FUNCTION tells;
+RESET ROLE;
+REVOKE ALL ON SCHEMA ih FROM hone_ih_mallory;
+REVOKE ALL ON hidden, hidden_parent FROM hone_ih_mallory;
+DROP ROLE hone_ih_mallory;
 -- neither of tables that one may not read
 CREATE ROLE hone_ih;
 GRANT USAGE ON SCHEMA ih TO hone_ih;

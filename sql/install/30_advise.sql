@@ -27,10 +27,12 @@ CREATE TABLE hone._applied (
     queryids bigint[] NOT NULL,
     fix text NOT NULL,
     index text NOT NULL,
+    index_oid oid,
     undo text,
     requested_by oid NOT NULL,
     requested_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     attempts integer NOT NULL DEFAULT 0,
+    running boolean NOT NULL DEFAULT false,
     started_at timestamptz,
     retry_at timestamptz,
     finished_at timestamptz,
@@ -75,7 +77,7 @@ SELECT r.id, r.kind, r.severity, r.relation, r.queryid, r.calls, r.cost_ms,
                          WHERE d.id = r.id OR d.fingerprint = r.fingerprint)
             THEN 'dismissed'
             WHEN EXISTS (SELECT FROM hone._applied AS a
-                         WHERE a.id = r.id AND (a.finished_at IS NULL OR a.error IS NULL))
+                         WHERE a.id = r.id AND (a.finished_at IS NULL OR a.error IS NULL AND r.last_seen < a.finished_at + interval '1 minute'))
             THEN 'applied' ELSE 'open' END AS status,
        r.first_seen, r.last_seen
 FROM hone._all_recommendations() AS r
@@ -103,7 +105,7 @@ AS $$
                              WHERE d.id = r.id OR d.fingerprint = r.fingerprint)
                 THEN 'dismissed'
                 WHEN EXISTS (SELECT FROM hone._applied AS a
-                             WHERE a.id = r.id AND (a.finished_at IS NULL OR a.error IS NULL))
+                             WHERE a.id = r.id AND (a.finished_at IS NULL OR a.error IS NULL AND r.last_seen < a.finished_at + interval '1 minute'))
                 THEN 'applied' ELSE 'open' END,
            r.first_seen, r.last_seen
     FROM hone._new_recommendations() AS r

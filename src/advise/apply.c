@@ -19,6 +19,7 @@
 #include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_type_d.h"
 #include "commands/defrem.h"
 #include "executor/spi.h"
@@ -72,8 +73,11 @@ typedef struct Wanted
 	int64		id;
 	char	   *kind;
 	Oid			relid;
+	char	   *summary;
 	char	   *fix;
+	char	   *queryids;		/* as an array's text */
 	char	   *index;			/* qualified name of the one it is about */
+	Oid			index_oid;		/* InvalidOid: it is to be made */
 	char	   *undo;			/* the way back, or NULL */
 } Wanted;
 
@@ -81,22 +85,6 @@ static bool
 begins(const char *text, const char *prefix)
 {
 	return strncmp(text, prefix, strlen(prefix)) == 0;
-}
-
-/*
- * A name that is free, for an index that the fix leaves to the server: an
- * invalid one can then be told from others.
- */
-static void
-name_new_index(Wanted *wanted)
-{
-	Oid			schema = get_rel_namespace(wanted->relid);
-	char	   *name = ChooseRelationName(get_rel_name(wanted->relid), "hone", "idx", schema, false);
-
-	wanted->index = quote_qualified_identifier(get_namespace_name(schema), name);
-	wanted->fix = psprintf("CREATE INDEX CONCURRENTLY %s ON %s", quote_identifier(name),
-						   wanted->fix + strlen(CREATE_INDEX));
-	wanted->undo = psprintf("DROP INDEX CONCURRENTLY %s", wanted->index);
 }
 
 static Oid
@@ -107,16 +95,44 @@ oid_of(const char *qualified_name)
 	return RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, true);
 }
 
+/*
+ * A name that is free, and of no other recommendation, for an index that the
+ * fix leaves to the server: an invalid one can then be told from others.
+ */
+static void
+name_new_index(Wanted *wanted)
+{
+	Oid			schema = get_rel_namespace(wanted->relid);
+	char	   *name = ChooseRelationName(hone_require_relation(wanted->relid),
+										  psprintf("hone_%06x", (uint32) wanted->id & 0xFFFFFF),
+										  "idx", schema, false);
+
+	wanted->index = quote_qualified_identifier(get_namespace_name(schema), name);
+	wanted->fix = psprintf("CREATE INDEX CONCURRENTLY %s ON %s", quote_identifier(name),
+						   wanted->fix + strlen(CREATE_INDEX));
+	wanted->undo = psprintf("DROP INDEX CONCURRENTLY %s", wanted->index);
+}
+
 /* The definition of the index that goes is the way back. */
 static void
 note_old_index(Wanted *wanted, bool drops)
 {
-	Oid			oid;
-
 	wanted->index = pstrdup(wanted->fix + strlen(drops ? DROP_INDEX : REINDEX_INDEX));
-	oid = oid_of(wanted->index);
-	if (drops && OidIsValid(oid))
-		wanted->undo = TextDatumGetCString(DirectFunctionCall1(pg_get_indexdef, ObjectIdGetDatum(oid)));
+	wanted->index_oid = oid_of(wanted->index);
+	if (!OidIsValid(wanted->index_oid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("index %s does not exist any more", wanted->index)));
+	if (!drops)
+		return;
+	if (hone_own_run_oid("SELECT pg_catalog.regexp_replace(hone._index_definition($1),"
+						 " '^CREATE (UNIQUE )?INDEX ', 'CREATE \\1INDEX CONCURRENTLY ')", wanted->index_oid) == 1)
+		wanted->undo = hone_result_text(0, 1);
+	if (wanted->undo == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("the table is locked, so the index cannot be looked at"),
+				 errhint("Call hone.apply_recommendation() again when the lock is gone.")));
 }
 
 static void
@@ -126,7 +142,8 @@ understand(Wanted *wanted)
 
 	if (end != NULL && end[1] == '\0')
 		*end = '\0';
-	if (wanted->fix != NULL && OidIsValid(wanted->relid) && strchr(wanted->fix, ';') == NULL)
+	if (wanted->fix != NULL && OidIsValid(wanted->relid) && strchr(wanted->fix, ';') == NULL &&
+		strlen(wanted->fix) + NAMEDATALEN * 3 < HONE_TOPLEVEL_SQL_MAX)
 	{
 		if (begins(wanted->fix, CREATE_INDEX))
 		{
@@ -146,6 +163,7 @@ understand(Wanted *wanted)
 			 wanted->fix != NULL ? errhint("Its fix is: %s", wanted->fix) : 0));
 }
 
+/* As the caller sees it. */
 static void
 find_recommendation(Wanted *wanted)
 {
@@ -153,8 +171,8 @@ find_recommendation(Wanted *wanted)
 	Datum		values[1];
 
 	values[0] = Int64GetDatum(wanted->id);
-	if (SPI_execute_with_args("SELECT kind, relation::oid, fix FROM hone._all_recommendations()"
-							  " WHERE id OPERATOR(pg_catalog.=) $1",
+	if (SPI_execute_with_args("SELECT kind, relation::oid, fix, summary, queryid, evidence OPERATOR(pg_catalog.->) 'queryids'"
+							  " FROM hone._all_recommendations() WHERE id OPERATOR(pg_catalog.=) $1",
 							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "recommendations could not be read");
 	if (SPI_processed == 0)
@@ -165,6 +183,43 @@ find_recommendation(Wanted *wanted)
 	wanted->kind = hone_result_text(0, 1);
 	wanted->relid = hone_result_oid(0, 2);
 	wanted->fix = hone_result_text(0, 3);
+	wanted->summary = hone_result_text(0, 4);
+	wanted->queryids = hone_result_text(0, 6);
+	if (wanted->queryids == NULL)
+		wanted->queryids = hone_result_text(0, 5) != NULL ? psprintf("[%s]", hone_result_text(0, 5)) : "[]";
+}
+
+static void
+queue(const Wanted *wanted)
+{
+	Oid			types[] = {INT8OID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, OIDOID, TEXTOID, OIDOID};
+	Datum		values[lengthof(types)];
+	char		nulls[] = "          ";
+
+	values[0] = Int64GetDatum(wanted->id);
+	values[1] = CStringGetTextDatum(wanted->kind);
+	values[2] = ObjectIdGetDatum(wanted->relid);
+	values[3] = CStringGetTextDatum(wanted->summary);
+	values[4] = CStringGetTextDatum(wanted->queryids);
+	values[5] = CStringGetTextDatum(wanted->fix);
+	values[6] = CStringGetTextDatum(wanted->index);
+	values[7] = ObjectIdGetDatum(wanted->index_oid);
+	nulls[7] = OidIsValid(wanted->index_oid) ? ' ' : 'n';
+	values[8] = wanted->undo != NULL ? CStringGetTextDatum(wanted->undo) : (Datum) 0;
+	nulls[8] = wanted->undo != NULL ? ' ' : 'n';
+	values[9] = ObjectIdGetDatum(GetUserId());
+	if (hone_own_run("INSERT INTO hone._applied AS a (id, kind, relation, summary, queryids, fix, index, index_oid, undo, requested_by)"
+					 " VALUES ($1, $2, $3::regclass, $4, hone._queryids_of($5::jsonb), $6, $7, $8, $9, $10)"
+					 " ON CONFLICT (id) DO UPDATE SET fix = excluded.fix, index = excluded.index, index_oid = excluded.index_oid,"
+					 "  undo = excluded.undo, summary = excluded.summary, queryids = excluded.queryids, requested_by = excluded.requested_by,"
+					 "  requested_at = pg_catalog.now(), attempts = 0, running = false, retry_at = NULL, started_at = NULL, finished_at = NULL,"
+					 "  error = NULL, sqlstate = NULL, before = NULL, after = NULL, measured_at = NULL"
+					 " WHERE a.finished_at IS NOT NULL",
+					 lengthof(types), types, values, nulls) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("recommendation " INT64_FORMAT " is being applied already", wanted->id),
+				 errhint("hone.applied_recommendations shows how far it is; hone.dismiss_recommendation() withdraws it before its next try.")));
 }
 
 /*
@@ -174,9 +229,6 @@ Datum
 hone_apply_recommendation(PG_FUNCTION_ARGS)
 {
 	Wanted		wanted = {0};
-	Oid			types[] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, OIDOID};
-	Datum		values[5];
-	char		nulls[] = "     ";
 
 	hone_require_script();
 	hone_require_preload("hone.apply_recommendation");
@@ -188,26 +240,7 @@ hone_apply_recommendation(PG_FUNCTION_ARGS)
 	if (OidIsValid(wanted.relid))
 		hone_require_owner(wanted.relid, GetUserId());
 	understand(&wanted);
-
-	values[0] = Int64GetDatum(wanted.id);
-	values[1] = CStringGetTextDatum(wanted.fix);
-	values[2] = CStringGetTextDatum(wanted.index);
-	values[3] = wanted.undo != NULL ? CStringGetTextDatum(wanted.undo) : (Datum) 0;
-	nulls[3] = wanted.undo != NULL ? ' ' : 'n';
-	values[4] = ObjectIdGetDatum(GetUserId());
-	if (hone_own_run("INSERT INTO hone._applied AS a (id, kind, relation, summary, queryids, fix, index, undo, requested_by)"
-					 " SELECT r.id, r.kind, r.relation, r.summary, hone._queryids_of(r.queryid, r.evidence), $2, $3, $4, $5"
-					 " FROM hone._all_recommendations() r WHERE r.id OPERATOR(pg_catalog.=) $1"
-					 " ON CONFLICT (id) DO UPDATE SET fix = excluded.fix, index = excluded.index, undo = excluded.undo,"
-					 "  summary = excluded.summary, queryids = excluded.queryids, requested_by = excluded.requested_by,"
-					 "  requested_at = pg_catalog.now(), attempts = 0, retry_at = NULL, started_at = NULL, finished_at = NULL,"
-					 "  error = NULL, sqlstate = NULL, before = NULL, after = NULL, measured_at = NULL"
-					 " WHERE a.finished_at IS NOT NULL",
-					 5, types, values, nulls) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("recommendation " INT64_FORMAT " is being applied already", wanted.id),
-				 errhint("hone.applied_recommendations shows how far it is.")));
+	queue(&wanted);
 	SPI_finish();
 	hone_task_want(&hone_apply_task);
 	PG_RETURN_VOID();
@@ -224,7 +257,23 @@ typedef struct Due
 	Oid			relid;
 	char	   *fix;
 	char	   *index;
+	Oid			index_oid;
 } Due;
+
+/*
+ * What was withdrawn, and what a crash ended too often: once might have been an
+ * accident.
+ */
+static void
+give_up_some(void)
+{
+	hone_own_run("UPDATE hone._applied a SET finished_at = pg_catalog.now(), running = false, sqlstate = NULL,"
+				 " error = CASE WHEN running THEN 'the server or its worker ended in the midst of it' ELSE 'the recommendation was dismissed' END"
+				 " WHERE finished_at IS NULL AND (retry_at OPERATOR(pg_catalog.<=) pg_catalog.now()) IS NOT FALSE"
+				 "  AND (running AND attempts OPERATOR(pg_catalog.>=) 3"
+				 "   OR NOT running AND EXISTS (SELECT FROM hone.dismissed_recommendations d WHERE d.id OPERATOR(pg_catalog.=) a.id))",
+				 0, NULL, NULL, NULL);
+}
 
 /*
  * The next one, marked as begun: should this process end, it is tried again
@@ -237,12 +286,13 @@ take_next(Due *due)
 
 	if (!hone_hold_extension())
 		return false;
-	hone_own_run("UPDATE hone._applied SET started_at = pg_catalog.now(), attempts = attempts OPERATOR(pg_catalog.+) 1,"
+	give_up_some();
+	hone_own_run("UPDATE hone._applied SET started_at = pg_catalog.now(), attempts = attempts OPERATOR(pg_catalog.+) 1, running = true,"
 				 " retry_at = pg_catalog.now() OPERATOR(pg_catalog.+) interval '1 hour',"
 				 " before = coalesce(before, hone._latency_of(queryids, requested_at OPERATOR(pg_catalog.-) interval '1 day', requested_at))"
 				 " WHERE id OPERATOR(pg_catalog.=) (SELECT id FROM hone._applied WHERE finished_at IS NULL"
 				 "  AND (retry_at OPERATOR(pg_catalog.<=) pg_catalog.now()) IS NOT FALSE ORDER BY requested_at LIMIT 1 FOR UPDATE SKIP LOCKED)"
-				 " RETURNING id, relation::oid, fix, index", 0, NULL, NULL, NULL);
+				 " RETURNING id, relation::oid, fix, index, index_oid", 0, NULL, NULL, NULL);
 	if (SPI_processed == 0)
 		return false;
 	old = MemoryContextSwitchTo(hone_procedure_context());
@@ -250,25 +300,47 @@ take_next(Due *due)
 	due->relid = hone_result_oid(0, 2);
 	due->fix = pstrdup(hone_result_text(0, 3));
 	due->index = pstrdup(hone_result_text(0, 4));
+	due->index_oid = hone_result_oid(0, 5);
 	MemoryContextSwitchTo(old);
 	return true;
 }
 
-/* Is there an invalid index of this name on this table, and no other? */
-static bool
-is_leftover(const Due *due)
+/* The index's table, and whether it is valid; InvalidOid: there is no such index. */
+static Oid
+table_of(Oid index_oid, bool *valid)
 {
-	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(oid_of(due->index)));
-	bool		invalid = false;
+	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index_oid));
+	Oid			relid = InvalidOid;
 
 	if (HeapTupleIsValid(tuple))
 	{
-		Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
-
-		invalid = index->indrelid == due->relid && !index->indisvalid;
+		relid = ((Form_pg_index) GETSTRUCT(tuple))->indrelid;
+		*valid = ((Form_pg_index) GETSTRUCT(tuple))->indisvalid;
 		ReleaseSysCache(tuple);
 	}
-	return invalid;
+	return relid;
+}
+
+/*
+ * Others may have renamed and dropped indexes since somebody asked for it. What
+ * drops one also has to be recommended still: its twin may be gone.
+ */
+static const char *
+objection(const Due *due)
+{
+	bool		valid = false;
+	Oid			types[] = {INT8OID};
+	Datum		values[1];
+
+	if (!OidIsValid(due->index_oid))
+		return NULL;
+	if (oid_of(due->index) != due->index_oid || table_of(due->index_oid, &valid) != due->relid)
+		return "the index is not the one that was meant";
+	values[0] = Int64GetDatum(due->id);
+	if (begins(due->fix, DROP_INDEX) && valid &&
+		hone_own_run("SELECT FROM hone._all_recommendations() WHERE id OPERATOR(pg_catalog.=) $1", 1, types, values, NULL) == 0)
+		return "it is not recommended any more";
+	return NULL;
 }
 
 static char *
@@ -285,15 +357,47 @@ run_command(const Due *due, const char *command, int *sqlstate)
 	return hone_toplevel_run(MyDatabaseId, owner, command, hone_lock_timeout_ms(), PATIENCE_MS, sqlstate);
 }
 
-static void
-drop_leftover(const Due *due)
+/*
+ * Invalid indexes that a try has left: that of its name, or those that REINDEX
+ * names so. Returns the names of those that could not be dropped, or NULL.
+ */
+static char *
+drop_leftovers(const Due *due)
 {
-	int			sqlstate;
+	Oid			types[] = {OIDOID, TEXTOID, BOOLOID};
+	Datum		values[3];
+	List	   *found = NIL;
+	char	   *left = NULL;
+	MemoryContext old;
+	ListCell   *lc;
 
+	if (begins(due->fix, DROP_INDEX))
+		return NULL;
 	/* to see what the command has done */
 	hone_procedure_commit();
-	if (begins(due->fix, "CREATE INDEX CONCURRENTLY ") && is_leftover(due))
-		(void) run_command(due, psprintf("DROP INDEX CONCURRENTLY IF EXISTS %s", due->index), &sqlstate);
+	if (!hone_hold_extension())
+		return NULL;
+	values[0] = ObjectIdGetDatum(due->relid);
+	values[1] = CStringGetTextDatum(due->index);
+	values[2] = BoolGetDatum(begins(due->fix, REINDEX_INDEX));
+	hone_own_run("SELECT x.name FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid,"
+				 "  LATERAL (SELECT pg_catalog.format('%I.%I', c.relnamespace::pg_catalog.regnamespace::text, c.relname) AS name,"
+				 "    pg_catalog.format('%I.%I', c.relnamespace::pg_catalog.regnamespace::text, pg_catalog.regexp_replace(c.relname, '_cc(new|old)[0-9]*$', '')) AS base) x"
+				 " WHERE i.indrelid OPERATOR(pg_catalog.=) $1 AND NOT i.indisvalid"
+				 "  AND CASE WHEN $3 THEN x.base OPERATOR(pg_catalog.=) $2 AND x.name OPERATOR(pg_catalog.<>) $2 ELSE x.name OPERATOR(pg_catalog.=) $2 END",
+				 3, types, values, NULL);
+	old = MemoryContextSwitchTo(hone_procedure_context());
+	for (uint64 i = 0; i < SPI_processed; i++)
+		found = lappend(found, pstrdup(hone_result_text(i, 1)));
+	MemoryContextSwitchTo(old);
+	foreach(lc, found)
+	{
+		int			sqlstate;
+
+		if (run_command(due, psprintf("DROP INDEX CONCURRENTLY IF EXISTS %s", (char *) lfirst(lc)), &sqlstate) != NULL)
+			left = lfirst(lc);
+	}
+	return left;
 }
 
 /* Worth another try: somebody was in the way, or something was short. */
@@ -323,12 +427,32 @@ note_end(const Due *due, const char *error, int sqlstate)
 	nulls[2] = error != NULL && sqlstate != 0 ? ' ' : 'n';
 	values[3] = BoolGetDatum(error != NULL && may_pass(sqlstate));
 	/* after 1, 2, 4 ... minutes, ten times in all */
-	hone_own_run("UPDATE hone._applied SET error = $2, sqlstate = $3,"
+	hone_own_run("UPDATE hone._applied SET error = $2, sqlstate = $3, running = false,"
 				 " finished_at = CASE WHEN $4 AND attempts OPERATOR(pg_catalog.<) 10 THEN NULL ELSE pg_catalog.now() END,"
 				 " retry_at = CASE WHEN $4 AND attempts OPERATOR(pg_catalog.<) 10"
 				 "  THEN pg_catalog.now() OPERATOR(pg_catalog.+) (interval '1 minute' OPERATOR(pg_catalog.*) (2 OPERATOR(pg_catalog.^) (attempts OPERATOR(pg_catalog.-) 1))) END"
 				 " WHERE id OPERATOR(pg_catalog.=) $1", 4, types, values, nulls);
 	hone_procedure_commit();
+}
+
+static void
+apply(const Due *due)
+{
+	const char *why = objection(due);
+	char	   *error;
+	char	   *left;
+	int			sqlstate = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+
+	if (why != NULL)
+	{
+		note_end(due, why, sqlstate);
+		return;
+	}
+	(void) drop_leftovers(due);
+	error = run_command(due, due->fix, &sqlstate);
+	if (error != NULL && (left = drop_leftovers(due)) != NULL)
+		error = psprintf("%s; an invalid index is left: DROP INDEX CONCURRENTLY %s", error, left);
+	note_end(due, error, sqlstate);
 }
 
 /*
@@ -345,15 +469,8 @@ hone_run_applied(PG_FUNCTION_ARGS)
 	{
 		while (take_next(&due))
 		{
-			char	   *error;
-			int			sqlstate;
-
 			CHECK_FOR_INTERRUPTS();
-			drop_leftover(&due);
-			error = run_command(&due, due.fix, &sqlstate);
-			if (error != NULL)
-				drop_leftover(&due);
-			note_end(&due, error, sqlstate);
+			apply(&due);
 		}
 		if (hone_hold_extension())
 			hone_own_run("SELECT hone._measure_applied()", 0, NULL, NULL, NULL);

@@ -37,6 +37,7 @@
 #include "stats/stats.h"
 
 #define LOCK_MS			"20"
+#define TRIED_LEAVES	100		/* of a partitioned table */
 #define TRIED_CALLS		3		/* of which the values are used */
 #define KEY_COLUMNS		4		/* as many as an index is given */
 #define ENTRY_WIDTH		500		/* average bytes of a column that is indexed */
@@ -472,7 +473,7 @@ static void
 try_candidate(HoneIndexTrial *trial, HoneIndexCandidate *candidate, Query *query, List *values)
 {
 	char	   *ddl = psprintf("CREATE INDEX ON %s %s", hone_qualified_name(trial->relid), candidate->text);
-	List	   *indexes = hone_hypothetical_parse(ddl);
+	List	   *indexes = hone_hypothetical_parse(ddl, TRIED_LEAVES);
 	ListCell   *lc;
 
 	foreach(lc, indexes)

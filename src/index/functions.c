@@ -23,6 +23,9 @@
 #include "index/hypothetical.h"
 #include "index/index.h"
 
+/* Each is locked, with its indexes, to the end of the transaction. */
+#define MOST_LEAVES		500
+
 PG_FUNCTION_INFO_V1(hone_hypothetical_index);
 PG_FUNCTION_INFO_V1(hone_hypothetical_indexes);
 PG_FUNCTION_INFO_V1(hone_drop_hypothetical_indexes);
@@ -43,7 +46,7 @@ hone_hypothetical_index(PG_FUNCTION_ARGS)
 	List	   *indexes;
 
 	hone_require_script();
-	indexes = hone_hypothetical_parse(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	indexes = hone_hypothetical_parse(text_to_cstring(PG_GETARG_TEXT_PP(0)), MOST_LEAVES);
 	hone_hypothetical_keep(indexes);
 	if (indexes == NIL)
 		PG_RETURN_NULL();
@@ -128,7 +131,7 @@ parse_all(ArrayType *ddl)
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("a CREATE INDEX statement is null")));
-		indexes = list_concat(indexes, hone_hypothetical_parse(TextDatumGetCString(elements[i])));
+		indexes = list_concat(indexes, hone_hypothetical_parse(TextDatumGetCString(elements[i]), MOST_LEAVES));
 	}
 	return indexes;
 }

@@ -4,11 +4,11 @@
  *	  Showing indexes that do not exist to the planner (hypothetical.h).
  *
  * A plan that uses one must never run. So they are shown to one planner call
- * at a time, that of the very Query which EXPLAIN without ANALYZE, or
+ * at a time, that for the very Query which EXPLAIN without ANALYZE, or
  * hone_plan_with, asked a plan for. While that is planned, functions may be
- * evaluated and their statements planned and run: those have other Querys. A
- * plan of EXPLAIN EXECUTE may be kept and run later: it comes from no call of
- * ours.
+ * evaluated and their statements planned and run: by planner calls of their
+ * own. A plan of EXPLAIN EXECUTE may be kept and run later: it comes from no
+ * call of ours.
  *
  *-------------------------------------------------------------------------
  */
@@ -55,7 +55,11 @@ static List **used = NULL;
 static List *shown = NIL;
 static const Query *shown_to = NULL;
 
+/* The innermost planner call is that statement's. */
+static bool planning_shown = false;
+
 static get_relation_info_hook_type previous_relation_info = NULL;
+static planner_hook_type previous_planner = NULL;
 static ExplainOneQuery_hook_type previous_explain = NULL;
 static explain_get_index_name_hook_type previous_index_name = NULL;
 
@@ -213,20 +217,10 @@ describe(const HoneHypotheticalIndex *index, RelOptInfo *rel, TupleDesc desc)
 	return info;
 }
 
-static bool
-is_for(const PlannerInfo *root)
-{
-	if (shown_to == NULL)
-		return false;
-	while (root->parent_root != NULL)
-		root = root->parent_root;
-	return root->parse == shown_to;
-}
-
 static void
 add_indexes(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
 {
-	if (!inhparent && is_for(root))
+	if (!inhparent && planning_shown)
 	{
 		Relation	relation = table_open(relid, NoLock);
 		ListCell   *lc;
@@ -249,6 +243,38 @@ add_indexes(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
  * Plans that are not run
  * ------------------------------------------------------------------------
  */
+
+static PlannedStmt *
+plan_next(Query *query, const char *text, int cursor_options, ParamListInfo params)
+{
+	return previous_planner ? previous_planner(query, text, cursor_options, params) :
+		standard_planner(query, text, cursor_options, params);
+}
+
+/*
+ * Statements that run while one is planned have planner calls of their own. The
+ * Query is compared here, since the planner may go on with a copy.
+ */
+static PlannedStmt *
+plan_query(Query *query, const char *text, int cursor_options, ParamListInfo params)
+{
+	bool		outer = planning_shown;
+	PlannedStmt *plan = NULL;
+
+	if (shown_to == NULL && !planning_shown)
+		return plan_next(query, text, cursor_options, params);
+	PG_TRY();
+	{
+		planning_shown = shown_to != NULL && query == shown_to;
+		plan = plan_next(query, text, cursor_options, params);
+	}
+	PG_FINALLY();
+	{
+		planning_shown = outer;
+	}
+	PG_END_TRY();
+	return plan;
+}
 
 /* What was shown before, to be set back. */
 typedef struct Shown
@@ -374,13 +400,44 @@ of_explain(void)
 	return used != NULL ? *used : session;
 }
 
+static HoneHypotheticalIndex *
+copy_index(const HoneHypotheticalIndex *from)
+{
+	HoneHypotheticalIndex *to = palloc(sizeof(HoneHypotheticalIndex));
+
+	*to = *from;
+	to->name = pstrdup(from->name);
+	to->definition = pstrdup(from->definition);
+	to->columns = palloc(from->ncolumns * sizeof(HoneIndexColumn));
+	memcpy(to->columns, from->columns, from->ncolumns * sizeof(HoneIndexColumn));
+	to->expressions = copyObject(from->expressions);
+	to->predicate = copyObject(from->predicate);
+	return to;
+}
+
+/* In the current context. */
+static List *
+copy_indexes(List *from)
+{
+	List	   *to = NIL;
+	ListCell   *lc;
+
+	foreach(lc, from)
+		to = lappend(to, copy_index(lfirst(lc)));
+	return to;
+}
+
+/*
+ * Copies are shown: functions that run while the statement is planned may
+ * forget the session's.
+ */
 static void
 explain_one_query(Query *query, int cursor_options, IntoClause *into,
 				  ExplainState *es, const char *text, ParamListInfo params,
 				  QueryEnvironment *environment)
 {
 	bool		shows = !es->analyze && of_explain() != NIL;
-	Shown		before = show(shows ? of_explain() : NIL, shows ? query : NULL);
+	Shown		before = show(shows ? copy_indexes(of_explain()) : NIL, shows ? query : NULL);
 
 	PG_TRY();
 	{
@@ -399,8 +456,7 @@ explain_one_query(Query *query, int cursor_options, IntoClause *into,
 static const char *
 index_name(Oid oid)
 {
-	const HoneHypotheticalIndex *index = oid <= FIRST_OID && oid > FIRST_OID - PG_INT32_MAX ?
-	find(of_explain(), oid) : NULL;
+	const HoneHypotheticalIndex *index = find(shown, oid);
 
 	if (index != NULL)
 		return index->name;
@@ -427,27 +483,25 @@ hone_hypothetical_session(void)
 	return session;
 }
 
-static HoneHypotheticalIndex *
-copy_index(const HoneHypotheticalIndex *from)
+/*
+ * A table's owner may have put a call into an index or a default: that is not
+ * to change the session of whoever analyzes the table.
+ */
+static void
+check_unrestricted(void)
 {
-	HoneHypotheticalIndex *to = palloc(sizeof(HoneHypotheticalIndex));
-
-	*to = *from;
-	to->name = pstrdup(from->name);
-	to->definition = pstrdup(from->definition);
-	to->columns = palloc(from->ncolumns * sizeof(HoneIndexColumn));
-	memcpy(to->columns, from->columns, from->ncolumns * sizeof(HoneIndexColumn));
-	to->expressions = copyObject(from->expressions);
-	to->predicate = copyObject(from->predicate);
-	return to;
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("cannot change hypothetical indexes within security-restricted operation")));
 }
 
 void
 hone_hypothetical_keep(List *indexes)
 {
 	MemoryContext caller;
-	ListCell   *lc;
 
+	check_unrestricted();
 	if (list_length(session) + list_length(indexes) > MOST_INDEXES)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -458,8 +512,7 @@ hone_hypothetical_keep(List *indexes)
 		session_context = AllocSetContextCreate(TopMemoryContext, "pg_hone hypothetical indexes",
 												ALLOCSET_SMALL_SIZES);
 	caller = MemoryContextSwitchTo(session_context);
-	foreach(lc, indexes)
-		session = lappend(session, copy_index(lfirst(lc)));
+	session = list_concat(session, copy_indexes(indexes));
 	session_made++;
 	MemoryContextSwitchTo(caller);
 }
@@ -469,6 +522,7 @@ hone_hypothetical_forget(void)
 {
 	int			made = session_made;
 
+	check_unrestricted();
 	session = NIL;
 	session_made = 0;
 	if (session_context != NULL)
@@ -489,6 +543,8 @@ hone_hypothetical_init(void)
 {
 	previous_relation_info = get_relation_info_hook;
 	get_relation_info_hook = add_indexes;
+	previous_planner = planner_hook;
+	planner_hook = plan_query;
 	previous_explain = ExplainOneQuery_hook;
 	ExplainOneQuery_hook = explain_one_query;
 	previous_index_name = explain_get_index_name_hook;

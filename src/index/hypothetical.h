@@ -66,10 +66,12 @@ typedef struct HoneHypotheticalIndex
  * are those of CREATE INDEX, and
  *	  42601	the text is not one CREATE INDEX statement
  *	  42501	the user may not read the table
+ *	  42501	row security hides rows from him, whose values an estimate would show
  *	  42809	no ordinary table, materialized view or partitioned table
+ *	  54000	it has more leaves than that
  * Keeps an ACCESS SHARE lock of the table to the end of the transaction.
  */
-extern List *hone_hypothetical_parse(const char *ddl);
+extern List *hone_hypothetical_parse(const char *ddl, int most_leaves);
 
 /*
  * The raw statements of a text of its own: the place of a syntax error is in

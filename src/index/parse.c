@@ -14,6 +14,7 @@
 #include "access/htup_details.h"
 #include "access/reloptions.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
@@ -31,6 +32,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 #include "utils/syscache.h"
 
 #include "index/hypothetical.h"
@@ -87,6 +89,20 @@ statement_of(const char *ddl)
 	return (IndexStmt *) statement;
 }
 
+/*
+ * Estimating a predicate's share calls its operators with values of the
+ * statistics, also of rows that a policy hides.
+ */
+static void
+check_row_security(Relation rel)
+{
+	if (check_enable_rls(RelationGetRelid(rel), InvalidOid, true) == RLS_ENABLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("cannot create a hypothetical index on \"%s\"", RelationGetRelationName(rel)),
+				 errdetail("Row security hides some of its rows.")));
+}
+
 static void
 check_table(Relation rel)
 {
@@ -102,6 +118,7 @@ check_table(Relation rel)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("cannot create a hypothetical index on \"%s\"", RelationGetRelationName(rel)),
 				 errdetail("It is a system catalog.")));
+	check_row_security(rel);
 	if (pg_class_aclcheck(RelationGetRelid(rel), GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
 		pg_attribute_aclcheck_all(RelationGetRelid(rel), GetUserId(), ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(kind), RelationGetRelationName(rel));
@@ -114,6 +131,18 @@ check_immutable(Node *expression, const char *what)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("functions in index %s must be marked IMMUTABLE", what)));
+}
+
+/* From 18 on there are columns that are computed when they are read. */
+static void
+check_generated(Relation rel, AttrNumber attnum)
+{
+	char		generated = TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attgenerated;
+
+	if (generated != '\0' && generated != ATTRIBUTE_GENERATED_STORED)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("indexes on virtual generated columns are not supported")));
 }
 
 /*
@@ -135,6 +164,7 @@ set_source(HoneHypotheticalIndex *index, HoneIndexColumn *column, Relation rel,
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("index creation on system columns is not supported")));
+		check_generated(rel, column->attnum);
 		get_atttypetypmodcoll(RelationGetRelid(rel), column->attnum,
 							  &column->type, &column->typmod, &column->collation);
 		return;
@@ -195,8 +225,14 @@ set_key(HoneHypotheticalIndex *index, HoneIndexColumn *column,
 }
 
 static void
-check_method(const IndexStmt *stmt, const IndexAmRoutine *am)
+check_method(const IndexStmt *stmt, Oid am_oid, const IndexAmRoutine *am)
 {
+	/* others may open the index to know its cost */
+	if (am_oid >= FirstUnpinnedObjectId)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("access method \"%s\" has no hypothetical indexes", stmt->accessMethod),
+				 errhint("Those of PostgreSQL itself have.")));
 	if (stmt->unique && !am->amcanunique)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -226,8 +262,9 @@ fillfactor_of(const IndexStmt *stmt, const IndexAmRoutine *am)
 	{
 		DefElem    *option = lfirst(lc);
 
+		/* it may be quoted; its range has been checked */
 		if (strcmp(option->defname, "fillfactor") == 0)
-			return (int) defGetInt64(option);
+			return atoi(defGetString(option));
 	}
 	return DEFAULT_FILLFACTOR;
 }
@@ -261,7 +298,7 @@ make_index(IndexStmt *stmt, Relation rel, const char *ddl, Oid topmost)
 	int			n = 0;
 	ListCell   *lc;
 
-	check_method(stmt, am);
+	check_method(stmt, am_oid, am);
 	index->relid = RelationGetRelid(rel);
 	index->topmost = topmost;
 	index->am = am_oid;
@@ -304,6 +341,7 @@ parse_for(Oid relid, const char *ddl, Oid topmost)
 	HoneHypotheticalIndex *index;
 	ErrorContextCallback callback;
 
+	check_row_security(rel);
 	push_text(&callback, ddl);
 	stmt->relation = makeRangeVar(get_namespace_name(RelationGetNamespace(rel)),
 								  pstrdup(RelationGetRelationName(rel)), -1);
@@ -313,8 +351,21 @@ parse_for(Oid relid, const char *ddl, Oid topmost)
 	return index;
 }
 
+static void
+check_leaves(Oid relid, int most_leaves)
+{
+	int			leaves = list_length(find_all_inheritors(relid, NoLock, NULL));
+
+	if (leaves > most_leaves)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("table \"%s\" has too many partitions for a hypothetical index", get_rel_name(relid)),
+				 errdetail("It has %d, and %d are looked at.", leaves, most_leaves),
+				 errhint("Try it on one of them.")));
+}
+
 List *
-hone_hypothetical_parse(const char *ddl)
+hone_hypothetical_parse(const char *ddl, int most_leaves)
 {
 	IndexStmt  *stmt = statement_of(ddl);
 	Oid			relid = RangeVarGetRelid(stmt->relation, AccessShareLock, false);
@@ -325,6 +376,7 @@ hone_hypothetical_parse(const char *ddl)
 	check_table(rel);
 	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE && stmt->relation->inh)
 	{
+		check_leaves(relid, most_leaves);
 		foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
 		{
 			char		kind = get_rel_relkind(lfirst_oid(lc));

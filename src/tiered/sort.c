@@ -179,6 +179,7 @@ typedef struct NumberSort
 	int			nkeys;
 	const HoneOrderKey *keys[NUMBER_KEYS];
 	NumberedRow *rows;
+	int64		room;			/* for so many */
 	int64		nrows;
 	int64		allocated;
 } NumberSort;
@@ -189,9 +190,11 @@ take_numbers(TupleTableSlot *slot, void *arg)
 	NumberSort *sort = arg;
 	NumberedRow *row;
 
+	/* up to what there is room for; a last page may go beyond it */
 	if (sort->nrows == sort->allocated)
 	{
-		sort->allocated *= 2;
+		sort->allocated = sort->allocated < sort->room ?
+			Min(sort->allocated * 2, sort->room) : sort->allocated + MaxHeapTuplesPerPage;
 		sort->rows = repalloc_huge(sort->rows, sort->allocated * sizeof(NumberedRow));
 	}
 	row = &sort->rows[sort->nrows++];
@@ -212,8 +215,7 @@ take_numbers(TupleTableSlot *slot, void *arg)
 static bool
 can_number(Relation rel, Snapshot snapshot, const HoneOrder *order, NumberSort *sort)
 {
-	int64		room = maintenance_work_mem * INT64CONST(1024) / sizeof(NumberedRow);
-
+	sort->room = maintenance_work_mem * INT64CONST(1024) / sizeof(NumberedRow);
 	sort->desc = RelationGetDescr(rel);
 	for (int i = 0; i < order->nkeys; i++)
 	{
@@ -223,7 +225,8 @@ can_number(Relation rel, Snapshot snapshot, const HoneOrder *order, NumberSort *
 			return false;
 		sort->keys[sort->nkeys++] = &order->keys[i];
 	}
-	return order->window <= room || hone_estimate_plain_rows(rel, snapshot) <= room;
+	return order->window <= sort->room ||
+		hone_estimate_plain_rows(rel, snapshot) <= sort->room;
 }
 
 static ItemPointerData *
@@ -231,12 +234,11 @@ sort_numbers(NumberSort *sort, Relation rel, Snapshot snapshot, int64 window,
 			 BlockNumber *next_block, BlockNumber end_block,
 			 MemoryContext context, int64 *nrows)
 {
-	int64		room = maintenance_work_mem * INT64CONST(1024) / sizeof(NumberedRow);
 	ItemPointerData *tids;
 
 	sort->allocated = 1024;
 	sort->rows = palloc(sort->allocated * sizeof(NumberedRow));
-	*nrows = read_rows(rel, snapshot, Min(window, room), next_block, end_block,
+	*nrows = read_rows(rel, snapshot, Min(window, sort->room), next_block, end_block,
 					   take_numbers, sort);
 	sort_numbered(sort->rows, *nrows);
 	tids = MemoryContextAllocHuge(context, Max(*nrows, 1) * sizeof(ItemPointerData));

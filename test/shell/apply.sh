@@ -26,6 +26,7 @@ wait_until 20 "SELECT count(*) = 1 FROM hone.recommendations WHERE kind = 'offse
 refuses "one that is no index" 0A000 "cannot be applied for you" "SELECT hone.apply_recommendation(id) FROM hone.recommendations WHERE kind = 'offset_pagination'"
 is "nothing is queued" "$(sql "SELECT count(*) FROM hone.applied_recommendations")" 0
 refuses "nor after ROLLBACK" 22012 "division" "BEGIN; SELECT hone.apply_recommendation($id); SELECT 1 / 0"
+is "nobody else sees it" "$(sql "SET ROLE other; SELECT count(*) FROM hone.applied_recommendations")" 0
 is "nothing is queued then" "$(sql "SELECT count(*) FROM hone.applied_recommendations")" 0
 
 # A transaction that writes keeps the build waiting, and nobody else.
@@ -44,7 +45,7 @@ succeeds "what fails is to be tried again" wait_until 20 "SELECT state = 'waitin
 is "without what it left" "$(sql "SELECT count(*) FROM pg_index WHERE indrelid = '\"big Table\"'::regclass")" 0
 sql "UPDATE hone._applied SET retry_at = NULL" && sql "CALL hone._run_applied()"
 is "it is done" "$(state '"big Table"') $(sql "SELECT attempts, last_error IS NULL, finished_at IS NOT NULL FROM hone.applied_recommendations")" "done 2|t|t"
-is "the index is there, the owner's, and valid" "$(sql "SELECT indexrelid::regclass, indisvalid, pg_get_userbyid(relowner) FROM pg_index JOIN pg_class ON oid = indexrelid WHERE indrelid = '\"big Table\"'::regclass")" '"big Table_hone_idx"|t|owner'
+like "the index is there, the owner's, and valid" "$(sql "SELECT indexrelid::regclass, indisvalid, pg_get_userbyid(relowner) FROM pg_index JOIN pg_class ON oid = indexrelid WHERE indrelid = '\"big Table\"'::regclass")" '^"big Table_hone_[0-9a-f]{6}_idx"\|t\|owner$'
 is "the recommendation is gone" "$(sql "SELECT count(*) FROM hone.recommendations WHERE id = $id")" 0
 
 # Measured again, before and after.
@@ -65,6 +66,41 @@ succeeds "one of two goes" wait_until 20 "SELECT state = 'done' FROM hone.applie
 is "the other one stays" "$(sql "SELECT count(*) FROM pg_index WHERE indrelid = '\"big Table\"'::regclass")" 1
 succeeds "its way back" sql "$(sql "SELECT undo FROM hone.applied_recommendations WHERE kind = 'duplicate_index'")"
 is "makes it again" "$(sql "SELECT count(*), count(DISTINCT indkey::text) FROM pg_index WHERE indrelid = '\"big Table\"'::regclass")" "2|1"
+
+
+# Between the request and the try others swap indexes: the one of that name is another now.
+wait_until 20 "SELECT count(*) = 1 FROM hone.recommendations WHERE kind = 'duplicate_index' AND status = 'open'"
+sql "ALTER SYSTEM SET hone.worker = off" && sql "SELECT pg_reload_conf()" >/dev/null
+wait_until 20 "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'pg_hone worker'"
+again=$(sql "SELECT id FROM hone.recommendations WHERE kind = 'duplicate_index'")
+sql "SELECT hone.apply_recommendation($again)" >/dev/null
+dropped=$(sql "SELECT substring(fix FROM 'public[.](.*)') FROM hone.applied_recommendations WHERE id = $again")
+sql "ALTER INDEX $dropped RENAME TO swapped; CREATE UNIQUE INDEX $dropped ON small (id)" || exit 1
+sql "CALL hone._run_applied()"
+like "an index of the same name stays" "$(sql "SELECT state, last_error, to_regclass('$dropped') IS NOT NULL FROM hone.applied_recommendations WHERE id = $again")" "^failed\|the index is not the one that was meant\|t$"
+sql "DROP INDEX $dropped; ALTER INDEX swapped RENAME TO $dropped; SELECT hone.apply_recommendation($again)" >/dev/null
+# and its twin goes before: it is no duplicate any more
+sql "DO \$\$ DECLARE i regclass; BEGIN FOR i IN SELECT indexrelid FROM pg_index WHERE indrelid = '\"big Table\"'::regclass AND indexrelid <> to_regclass('$dropped') LOOP EXECUTE 'DROP INDEX ' || i; END LOOP; END \$\$"
+sql "CALL hone._run_applied()"
+is "one that is no duplicate any more stays" "$(sql "SELECT state, last_error, to_regclass('$dropped') IS NOT NULL FROM hone.applied_recommendations WHERE id = $again")" "failed|it is not recommended any more|t"
+
+# REINDEX that fails leaves nothing, and what is dismissed is not tried again.
+sql "INSERT INTO hone._applied (id, kind, relation, summary, queryids, fix, index, index_oid, requested_by)
+     SELECT 5, 'bloated_index', '\"big Table\"', 's', '{}', 'REINDEX INDEX CONCURRENTLY public.$dropped', 'public.$dropped', to_regclass('$dropped'), 10"
+ask "BEGIN; INSERT INTO \"big Table\" VALUES (0, 0, ''); SELECT 'wrote';" >/dev/null
+sql "CALL hone._run_applied()" &
+rebuild=$!
+wait_until 20 "SELECT count(*) > 0 FROM pg_class WHERE relname = '${dropped}_ccnew'"
+tell "COMMIT;"
+sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pg_hone command' AND query LIKE 'REINDEX%'" >/dev/null
+wait "$rebuild"
+is "REINDEX leaves nothing" "$(sql "SELECT count(*) FROM pg_class WHERE relname ~ '_cc(new|old)'")" 0
+sql "UPDATE hone._applied SET finished_at = NULL, error = NULL, running = false, retry_at = NULL WHERE id = 5; INSERT INTO hone.dismissed_recommendations (id, fingerprint, kind, summary) VALUES (5, 5, 'bloated_index', 's')"
+sql "CALL hone._run_applied()"
+is "dismissed" "$(sql "SELECT state, last_error FROM hone.applied_recommendations WHERE id = 5")" "failed|the recommendation was dismissed"
+sql "UPDATE hone._applied SET finished_at = NULL, error = NULL, running = true, attempts = 3, retry_at = now() WHERE id = 5"
+sql "CALL hone._run_applied()"
+like "three crashes are enough" "$(sql "SELECT state, last_error FROM hone.applied_recommendations WHERE id = 5")" "^failed.the server or its worker ended"
 
 # What cannot be done is not tried again.
 scan small
