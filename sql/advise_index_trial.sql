@@ -91,6 +91,31 @@ SELECT * FROM product WHERE "odd Col" = 7 AND created < '2020-03-01' ORDER BY cr
 SELECT regexp_replace(r.summary, '.*no index on ', '') AS wanted, r.fix, o.summary LIKE '%created)' AS of_the_other
 FROM hone.recommendations r LEFT JOIN hone.recommendations o ON o.id = (r.evidence->>'index_of_recommendation')::bigint WHERE r.kind = 'missing_index' ORDER BY 1;
 
+-- other kinds: documents, arrays, words, beginnings of a text; a summary where rows lie in the column's order
+CREATE TABLE doc AS SELECT g AS id, jsonb_build_object('k', g % 5000, 'pad', repeat('x', 30)) AS j, ARRAY[g % 3000, g % 7] AS tags,
+    to_tsvector('simple', 'w' || g % 4000) AS words, 'name ' || (g * 7919) % 60000 AS name, timestamptz '2024-01-01Z' + g * interval '1 min' AS at
+FROM generate_series(1, 60000) g;
+VACUUM ANALYZE doc;
+SELECT again();
+\o /dev/null
+SELECT id FROM doc WHERE j @> '{"k": 7}';
+SELECT id FROM doc WHERE tags @> '{77}';
+SELECT id FROM doc WHERE words @@ 'w7'::tsquery;
+SELECT id FROM doc WHERE name LIKE 'name 77%';
+SELECT count(j) FROM doc WHERE at BETWEEN '2024-01-05Z' AND '2024-01-07Z';
+\o
+SELECT fix, costs, tried FROM shown();
+SELECT again();
+CREATE INDEX ON doc USING gin (j);
+\o /dev/null
+SELECT id FROM doc WHERE j @> '{"k": 7}';
+SET enable_bitmapscan = off;
+SELECT id FROM doc WHERE j @> '{"k": 8}';
+RESET enable_bitmapscan;
+\o
+SELECT fix, costs FROM shown();
+DROP TABLE doc;
+
 -- a subquery, a view, an UPDATE, a join's side
 SELECT again();
 CREATE VIEW cheap AS SELECT * FROM product WHERE "odd Col" = 5;

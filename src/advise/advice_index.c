@@ -12,19 +12,27 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
+#include "access/htup_details.h"
 #include "access/stratnum.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_operator_d.h"
+#include "catalog/pg_statistic.h"
+#include "catalog/pg_type_d.h"
 #include "commands/defrem.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "advise/index_trial.h"
 #include "advise/recommend.h"
 
 #define INDEX_COLUMNS	4		/* at most */
 #define ENTRY_WIDTH		500		/* average bytes of a column that is indexed */
+#define SUMMARY_CORRELATION	0.9 /* of a column and the rows' places */
 
 typedef struct IndexColumn
 {
@@ -37,6 +45,7 @@ typedef struct IndexPlan
 	int			nequal;
 	IndexColumn equal[HONE_FINDING_QUALS];
 	AttrNumber	range;			/* 0 = none */
+	List	   *others;			/* HoneIndexCandidates that are no plain btree */
 } IndexPlan;
 
 /* btree strategy of "column op value" in the type's default family, or 0. */
@@ -57,6 +66,72 @@ qual_strategy(Oid relid, const HoneQual *qual)
 	if (!OidIsValid(opclass))
 		return 0;
 	return get_op_opfamily_strategy(opno, get_opclass_family(opclass));
+}
+
+/*
+ * Operators of a kind of index that is made for them: documents, arrays and
+ * words, and the beginning of a text.
+ */
+static void
+add_other(IndexPlan *plan, Oid relid, const HoneQual *qual)
+{
+	Oid			type = get_atttype(relid, qual->attnum);
+	const char *name = quote_identifier(get_attname(relid, qual->attnum, false));
+	Oid			opno = qual->commuted ? get_commutator(qual->opno) : qual->opno;
+	Oid			gin = GetDefaultOpClass(type, GIN_AM_OID);
+
+	if (OidIsValid(gin) && OidIsValid(opno) &&
+		get_op_opfamily_strategy(opno, get_opclass_family(gin)) != 0)
+		plan->others = lappend(plan->others,
+							   hone_index_candidate("gin, a rough estimate", psprintf("USING gin (%s)", name)));
+	else if (opno == OID_TEXT_LIKE_OP && (type == TEXTOID || type == VARCHAROID))
+	{
+		plan->others = lappend(plan->others,
+							   hone_index_candidate("beginnings, collation C", psprintf("(%s)", name)));
+		plan->others = lappend(plan->others,
+							   hone_index_candidate("beginnings", psprintf("(%s %s)", name, type == TEXTOID ? "text_pattern_ops" : "varchar_pattern_ops")));
+	}
+}
+
+static double
+correlation_of(Oid relid, AttrNumber attnum)
+{
+	HeapTuple	tuple = SearchSysCache3(STATRELATTINH, ObjectIdGetDatum(relid),
+										Int16GetDatum(attnum), BoolGetDatum(false));
+	AttStatsSlot slot;
+	double		correlation = 0;
+
+	if (!HeapTupleIsValid(tuple))
+		return 0;
+	if (get_attstatsslot(&slot, tuple, STATISTIC_KIND_CORRELATION, InvalidOid, ATTSTATSSLOT_NUMBERS))
+	{
+		if (slot.nnumbers > 0)
+			correlation = slot.numbers[0];
+		free_attstatsslot(&slot);
+	}
+	ReleaseSysCache(tuple);
+	return correlation;
+}
+
+/*
+ * A range of a column in whose order the rows lie is found by a summary of
+ * pages as well. The leaf has the statistics.
+ */
+static void
+add_summary(IndexPlan *plan, Oid relid, Oid leaf)
+{
+	HoneIndexCandidate *summary;
+	char	   *name;
+
+	if (plan->nequal > 0 || plan->range == 0 ||
+		!OidIsValid(GetDefaultOpClass(get_atttype(relid, plan->range), BRIN_AM_OID)))
+		return;
+	name = get_attname(relid, plan->range, false);
+	if (fabs(correlation_of(leaf, get_attnum(leaf, name))) < SUMMARY_CORRELATION)
+		return;
+	summary = hone_index_candidate("brin, a rough estimate", psprintf("USING brin (%s)", quote_identifier(name)));
+	summary->tiny = true;
+	plan->others = lappend(plan->others, summary);
 }
 
 static int
@@ -104,6 +179,8 @@ make_plan(IndexPlan *plan, Oid relid, const HoneFinding *finding)
 		if (name == NULL)
 			continue;
 		strategy = qual_strategy(relid, &finding->quals[i]);
+		if (strategy == 0)
+			add_other(plan, relid, &finding->quals[i]);
 		if (strategy == 0 || hone_relation_column_width(relid, attnum) > ENTRY_WIDTH)
 			continue;
 		add_column(plan, relid, attnum, strategy);
@@ -243,11 +320,12 @@ hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 		 !map_columns(finding, original->key.relid, relid)))
 		return;
 	make_plan(&plan, relid, finding);
-	if (plan.nequal == 0 && plan.range == 0)
+	add_summary(&plan, relid, original->key.relid);
+	if (plan.nequal == 0 && plan.range == 0 && plan.others == NIL)
 		return;
 	for (int i = 0; i < plan.nequal; i++)
 		equal = lappend_int(equal, plan.equal[i].attnum);
-	if (hone_relation_has_index(relid, equal, plan.range))
+	if ((equal != NIL || plan.range != 0) && hone_relation_has_index(relid, equal, plan.range))
 		return;
 
 	/* where it can be planned again, the planner has to want it */
@@ -255,6 +333,7 @@ hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 	work.trial.relid = relid;
 	work.trial.equal = equal;
 	work.trial.range = plan.range;
+	work.trial.others = plan.others;
 	error = hone_advice_try(run_trial, &work);
 	if (error == NULL && work.known)
 	{
@@ -262,6 +341,8 @@ hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 		if (best == NULL)
 			return;
 	}
+	else if (equal == NIL && plan.range == 0)
+		return;					/* without a trial only what is sure */
 	advice->drop = false;
 	index = best != NULL ? best->text : psprintf("(%s)", column_list(relid, &plan));
 	hone_advice_set(advice, &advice->summary,
@@ -271,9 +352,12 @@ hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 	hone_advice_set(advice, &advice->fix, "CREATE INDEX %sON %s %s",
 					partitioned ? "" : "CONCURRENTLY ",
 					hone_qualified_name(relid), index);
-	advice->index_on = relid;
-	hone_advice_set(advice, &advice->index_keys, "%s", best != NULL ? best->keys : column_list(relid, &plan));
-	advice->index_plain = best == NULL || best->plain;
+	if (best == NULL || best->keys != NULL)
+	{
+		advice->index_on = relid;
+		hone_advice_set(advice, &advice->index_keys, "%s", best != NULL ? best->keys : column_list(relid, &plan));
+		advice->index_plain = best == NULL || best->plain;
+	}
 	add_evidence(finding, reader, &plan, relid, advice);
 	if (best != NULL)
 	{

@@ -52,6 +52,10 @@
 #define CLEARLY_LESS	0.8
 #define MATTERS			0.05
 
+/* A summary of ranges of pages is preferred at such a cost and size. */
+#define TINY_COST		1.5
+#define TINY_BYTES		0.1
+
 /* What saves less than that of the cost is not worth an index. */
 #define WORTH_IT		0.9
 
@@ -342,11 +346,21 @@ find_conditions(const HoneIndexTrial *trial, const Place *place, Conditions *out
 		add_condition(trial, place, lfirst(lc), out);
 }
 
+HoneIndexCandidate *
+hone_index_candidate(const char *what, const char *text)
+{
+	HoneIndexCandidate *candidate = palloc0(sizeof(HoneIndexCandidate));
+
+	candidate->what = what;
+	candidate->text = text;
+	return candidate;
+}
+
 static void
 add_candidate(HoneIndexTrial *trial, int rank, const char *what, const char *keys,
 			  const char *included, const char *condition)
 {
-	HoneIndexCandidate *candidate = palloc0(sizeof(HoneIndexCandidate));
+	HoneIndexCandidate *candidate;
 	StringInfoData text;
 
 	if (keys[0] == '\0')
@@ -357,10 +371,9 @@ add_candidate(HoneIndexTrial *trial, int rank, const char *what, const char *key
 		appendStringInfo(&text, " INCLUDE (%s)", included);
 	if (condition[0] != '\0')
 		appendStringInfo(&text, " WHERE %s", condition);
-	candidate->text = text.data;
+	candidate = hone_index_candidate(what, text.data);
 	candidate->keys = pstrdup(keys);
 	candidate->plain = included[0] == '\0' && condition[0] == '\0';
-	candidate->what = what;
 	candidate->rank = rank;
 	trial->candidates = lappend(trial->candidates, candidate);
 }
@@ -406,6 +419,7 @@ make_candidates(HoneIndexTrial *trial, const Place *place)
 	StringInfoData included;
 
 	add_candidates(trial, place, NIL, "");
+	trial->candidates = list_concat(trial->candidates, trial->others);
 	if (place->query == NULL)
 		return;
 	find_conditions(trial, place, &conditions);
@@ -549,6 +563,14 @@ hone_index_trial_best(const HoneIndexTrial *trial)
 			continue;
 		if (best == NULL || is_better(trial, candidate, best))
 			best = candidate;
+	}
+	foreach(lc, best == NULL ? NIL : trial->candidates)
+	{
+		HoneIndexCandidate *candidate = lfirst(lc);
+
+		if (candidate->tiny && candidate->used && candidate->cost <= trial->cost * WORTH_IT &&
+			candidate->cost <= best->cost * TINY_COST && candidate->bytes <= best->bytes * TINY_BYTES)
+			return candidate;
 	}
 	return best;
 }

@@ -23,6 +23,7 @@ typedef struct HoneIndexCandidate
 	bool		plain;			/* that is all of it */
 	const char *what;			/* in a word, for the evidence */
 	int			rank;			/* a dearer kind has to be clearly better */
+	bool		tiny;			/* a summary: may cost somewhat more */
 	bool		used;			/* the planner chose it for some call */
 	double		cost;			/* of the plans with it, mean of the calls */
 	double		bytes;			/* once built */
@@ -35,12 +36,16 @@ typedef struct HoneIndexTrial
 	Oid			relid;			/* the table, or the topmost it is a part of */
 	List	   *equal;			/* columns compared with =, first ones first */
 	AttrNumber	range;			/* one compared otherwise, or 0 */
+	List	   *others;			/* HoneIndexCandidates of other kinds to try */
 
 	/* out */
 	List	   *candidates;		/* HoneIndexCandidates */
 	double		cost;			/* without any of them */
 	int			calls;			/* with how many calls' values; 0: none known */
 } HoneIndexTrial;
+
+/* A candidate of which only text and what are known. */
+extern HoneIndexCandidate *hone_index_candidate(const char *what, const char *text);
 
 /*
  * Try candidates with the columns of the trial: the plain index, with the
