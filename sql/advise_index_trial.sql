@@ -45,6 +45,18 @@ SELECT name FROM product WHERE NOT in_stock AND "odd Col" = 9;
 \o
 SELECT * FROM shown();
 
+-- a flag alone
+SELECT again();
+\o /dev/null
+SELECT * FROM product WHERE featured ORDER BY created DESC LIMIT 10;
+\o
+SELECT * FROM shown();
+SELECT again();
+\o /dev/null
+SELECT max(name) FROM product WHERE featured;
+\o
+SELECT * FROM shown();
+
 -- columns to read from the index alone
 SELECT again();
 \o /dev/null

@@ -52,9 +52,11 @@
 #define CLEARLY_LESS	0.8
 #define MATTERS			0.05
 
-/* A summary of ranges of pages is preferred at such a cost and size. */
+/* An index of few rows, or of ranges of pages, is preferred at such a cost and size. */
 #define TINY_COST		1.5
 #define TINY_BYTES		0.1
+#define NOTHING			0.01	/* or where it is that part of the cost
+								 * without any */
 
 /* What saves less than that of the cost is not worth an index. */
 #define WORTH_IT		0.9
@@ -175,9 +177,9 @@ name_in(Oid relid, AttrNumber attnum)
  * the table.
  */
 static bool
-append_order(const HoneIndexTrial *trial, const Place *place, int nflags, StringInfo out)
+append_order(const HoneIndexTrial *trial, const Place *place, int nkeys, StringInfo out)
 {
-	int			n = list_length(trial->equal) + nflags;
+	int			n = nkeys;
 	bool		any = false;
 	ListCell   *lc;
 
@@ -331,7 +333,7 @@ add_condition(const HoneIndexTrial *trial, const Place *place, Node *clause, Con
 		return;
 	appendStringInfo(&out->text, "%s%s%s%s", out->text.len > 0 ? " AND " : "", before,
 					 name_in(trial->relid, attnum), after);
-	if (after[0] == '\0' && !list_member_int(trial->equal, attnum) && attnum != trial->range)
+	if (after[0] == '\0' && attnum != trial->range)
 		out->flags = list_append_unique_int(out->flags, attnum);
 }
 
@@ -375,6 +377,7 @@ add_candidate(HoneIndexTrial *trial, int rank, const char *what, const char *key
 	candidate->keys = pstrdup(keys);
 	candidate->plain = included[0] == '\0' && condition[0] == '\0';
 	candidate->rank = rank;
+	candidate->tiny = condition[0] != '\0';
 	trial->candidates = lappend(trial->candidates, candidate);
 }
 
@@ -388,27 +391,26 @@ append_columns(Oid relid, List *columns, StringInfo out)
 }
 
 /*
- * Keys are the columns compared for equality, these flags, and then the column
+ * Keys are these columns, which are compared for equality, and then the one
  * compared otherwise or the order.
  */
 static void
-add_candidates(HoneIndexTrial *trial, const Place *place, List *flags, const char *condition)
+add_candidates(HoneIndexTrial *trial, const Place *place, List *equal,
+			   const char *what, const char *condition)
 {
+	int			rank = condition[0] != '\0';
 	StringInfoData ranged;
 	StringInfoData ordered;
 
 	initStringInfo(&ranged);
-	append_columns(trial->relid, trial->equal, &ranged);
-	append_columns(trial->relid, flags, &ranged);
+	append_columns(trial->relid, equal, &ranged);
 	initStringInfo(&ordered);
 	appendStringInfoString(&ordered, ranged.data);
 	if (trial->range != 0)
 		append_columns(trial->relid, list_make1_int(trial->range), &ranged);
-	add_candidate(trial, condition[0] != '\0', flags != NIL ? "flags" : condition[0] != '\0' ? "partial" : "plain",
-				  ranged.data, "", condition);
-	if (place->query != NULL && append_order(trial, place, list_length(flags), &ordered))
-		add_candidate(trial, condition[0] != '\0', flags != NIL ? "ordered, flags" : condition[0] != '\0' ? "ordered, partial" : "ordered",
-					  ordered.data, "", condition);
+	add_candidate(trial, rank, what, ranged.data, "", condition);
+	if (place->query != NULL && append_order(trial, place, list_length(equal), &ordered))
+		add_candidate(trial, rank, psprintf("%s, ordered", what), ordered.data, "", condition);
 }
 
 static void
@@ -417,17 +419,24 @@ make_candidates(HoneIndexTrial *trial, const Place *place)
 	Conditions	conditions = {0};
 	StringInfoData keys;
 	StringInfoData included;
+	List	   *flagged;
+	List	   *others;
 
-	add_candidates(trial, place, NIL, "");
+	add_candidates(trial, place, trial->equal, "plain", "");
 	trial->candidates = list_concat(trial->candidates, trial->others);
 	if (place->query == NULL)
 		return;
 	find_conditions(trial, place, &conditions);
-	if (conditions.flags != NIL &&
-		list_length(trial->equal) + list_length(conditions.flags) + (trial->range != 0) <= KEY_COLUMNS)
-		add_candidates(trial, place, conditions.flags, "");
+	flagged = list_concat_unique_int(list_copy(trial->equal), conditions.flags);
+	if (list_length(flagged) > list_length(trial->equal) &&
+		list_length(flagged) + (trial->range != 0) <= KEY_COLUMNS)
+		add_candidates(trial, place, flagged, "flags", "");
+
+	/* what the predicate says need not be in a key, if anything else is */
+	others = list_difference_int(trial->equal, conditions.flags);
 	if (conditions.text.len > 0)
-		add_candidates(trial, place, NIL, conditions.text.data);
+		add_candidates(trial, place, others != NIL || trial->range != 0 || place->query->sortClause != NIL ?
+					   others : trial->equal, "partial", conditions.text.data);
 
 	initStringInfo(&keys);
 	append_columns(trial->relid, trial->equal, &keys);
@@ -553,6 +562,7 @@ HoneIndexCandidate *
 hone_index_trial_best(const HoneIndexTrial *trial)
 {
 	HoneIndexCandidate *best = NULL;
+	HoneIndexCandidate *small = NULL;
 	ListCell   *lc;
 
 	foreach(lc, trial->candidates)
@@ -569,8 +579,10 @@ hone_index_trial_best(const HoneIndexTrial *trial)
 		HoneIndexCandidate *candidate = lfirst(lc);
 
 		if (candidate->tiny && candidate->used && candidate->cost <= trial->cost * WORTH_IT &&
-			candidate->cost <= best->cost * TINY_COST && candidate->bytes <= best->bytes * TINY_BYTES)
-			return candidate;
+			candidate->bytes <= best->bytes * TINY_BYTES &&
+			candidate->cost <= Max(best->cost * TINY_COST, best->cost + trial->cost * NOTHING) &&
+			(small == NULL || candidate->cost < small->cost * LESS))
+			small = candidate;
 	}
-	return best;
+	return small != NULL ? small : best;
 }

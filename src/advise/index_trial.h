@@ -23,7 +23,8 @@ typedef struct HoneIndexCandidate
 	bool		plain;			/* that is all of it */
 	const char *what;			/* in a word, for the evidence */
 	int			rank;			/* a dearer kind has to be clearly better */
-	bool		tiny;			/* a summary: may cost somewhat more */
+	bool		tiny;			/* of few rows, or of ranges of pages: if it
+								 * is that small, it may cost somewhat more */
 	bool		used;			/* the planner chose it for some call */
 	double		cost;			/* of the plans with it, mean of the calls */
 	double		bytes;			/* once built */

@@ -137,6 +137,9 @@ extern bool hone_qual_is_steady(Oid funcid);
 /* A value that is known before the scan starts? */
 extern bool hone_qual_is_value(Node *node);
 
+/* A flag, or NOT flag: as flag = value. */
+extern bool hone_qual_read_flag(Node *clause, Index rti, HoneQual *qual);
+
 /* column op value, value op column, column op ANY (values). */
 extern bool hone_qual_read(Node *clause, Index rti, HoneQual *qual);
 

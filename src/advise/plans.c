@@ -205,7 +205,8 @@ note_scan(FilterWalk *walk, ScanState *scan)
 	foreach(lc, plan->qual)
 	{
 		if (table.nquals < HONE_FINDING_QUALS &&
-			hone_qual_read(lfirst(lc), rti, &table.quals[table.nquals]))
+			(hone_qual_read(lfirst(lc), rti, &table.quals[table.nquals]) ||
+			 hone_qual_read_flag(lfirst(lc), rti, &table.quals[table.nquals])))
 			table.nquals++;
 	}
 	if (table.nquals == 0)

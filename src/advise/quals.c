@@ -11,6 +11,8 @@
 
 #include "access/transam.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_operator_d.h"
+#include "catalog/pg_type_d.h"
 #include "nodes/execnodes.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
@@ -124,6 +126,19 @@ bool
 hone_qual_is_value(Node *node)
 {
 	return node != NULL && !changes_walker(node, NULL);
+}
+
+bool
+hone_qual_read_flag(Node *clause, Index rti, HoneQual *qual)
+{
+	if (is_notclause(clause))
+		clause = (Node *) get_notclausearg((Expr *) clause);
+	if (!is_column(clause, rti) || ((Var *) clause)->vartype != BOOLOID)
+		return false;
+	memset(qual, 0, sizeof(*qual));
+	qual->attnum = ((Var *) clause)->varattno;
+	qual->opno = BooleanEqualOperator;
+	return true;
 }
 
 bool
