@@ -9,6 +9,7 @@
 #       storage writing compressing                    compressed tables
 #       lifecycle, or: moving archiving foreground idle
 #                                                      policies
+#       advisor                                        advised indexes
 #
 # HONE_ROUNDS (5) rounds of HONE_SECONDS (10) each for the overhead, half as
 # many for the readers; HONE_STREAM (300000) statements, a million at most;
@@ -26,6 +27,7 @@ ratio() { awk "BEGIN { printf \"%.${3:-2}f\", $1 / $2 }"; }
 
 . "$(dirname "$0")/statistics.sh"
 . "$(dirname "$0")/lifecycle.sh"
+. "$(dirname "$0")/advisor.sh"
 
 # --- overhead ------------------------------------------------------------
 
@@ -362,7 +364,7 @@ cat >"$report" <<MD
 Made by \`bash test/bench/run.sh\` on $("$PG_CONFIG" --version), $(nproc) cores, $(awk '/MemTotal/ { printf "%.0f GB", $2 / 1048576 }' /proc/meminfo), $(date -u +%F), load average $(cut -d' ' -f1 /proc/loadavg) at the start$(awk '$1 > 1 { printf " (other work ran beside it: times of this run are rough)" }' /proc/loadavg). Absolute figures are of that machine; the ratios are what to compare.
 MD
 case $part in
-    all) overhead; instructions; stream; readers; history; storage; writing; compressing; lifecycle; cp "$report" "$HONE_ROOT/test/bench/RESULTS.md" ;;
+    all) overhead; instructions; stream; readers; history; storage; writing; compressing; lifecycle; advisor; cp "$report" "$HONE_ROOT/test/bench/RESULTS.md" ;;
     overhead) overhead ;;
     instructions) instructions ;;
     stream) stream ;;
@@ -376,6 +378,7 @@ case $part in
     archiving) archiving ;;
     foreground) foreground ;;
     idle) idle ;;
-    *) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    advisor) advisor ;;
+    *) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
 cat "$report"
