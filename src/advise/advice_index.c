@@ -22,6 +22,7 @@
 #include "catalog/pg_statistic.h"
 #include "catalog/pg_type_d.h"
 #include "commands/defrem.h"
+#include "portability/instr_time.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
@@ -32,6 +33,7 @@
 
 #define INDEX_COLUMNS	4		/* at most */
 #define ENTRY_WIDTH		500		/* average bytes of a column that is indexed */
+#define TRIAL_MS		2000	/* for all findings of one read */
 #define SUMMARY_CORRELATION	0.9 /* of a column and the rows' places */
 
 typedef struct IndexColumn
@@ -312,6 +314,7 @@ hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 	List	   *equal = NIL;
 	ErrorData  *error;
 	const char *index;
+	const char *why = NULL;		/* it was not tried */
 
 	memcpy(finding, original, sizeof(HoneFinding));
 	advice->drop = true;
@@ -334,8 +337,24 @@ hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 	work.trial.equal = equal;
 	work.trial.range = plan.range;
 	work.trial.others = plan.others;
-	error = hone_advice_try(run_trial, &work);
-	if (error == NULL && work.known)
+	if (hone_trial_ms < TRIAL_MS)
+	{
+		instr_time	start;
+		instr_time	took;
+
+		INSTR_TIME_SET_CURRENT(start);
+		error = hone_advice_try(run_trial, &work);
+		INSTR_TIME_SET_CURRENT(took);
+		INSTR_TIME_SUBTRACT(took, start);
+		hone_trial_ms += INSTR_TIME_GET_MILLISEC(took);
+		if (error != NULL)
+			why = reader->constants ? error->message : "the statement could not be planned";
+		else if (!work.known)
+			why = "the table has never been analyzed";
+	}
+	else
+		why = "too many others were tried before";
+	if (why == NULL)
 	{
 		best = hone_index_trial_best(&work.trial);
 		if (best == NULL)
@@ -365,6 +384,5 @@ hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 		add_trial(&work.trial, best, advice);
 	}
 	else
-		hone_evidence_text(advice, "not_tried", error == NULL ? "the table has never been analyzed" :
-						   reader->constants ? error->message : "the statement could not be planned");
+		hone_evidence_text(advice, "not_tried", why);
 }

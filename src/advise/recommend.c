@@ -47,6 +47,7 @@
 #define WORKER_ADVICE_MS		5000
 
 bool		hone_recommending = false;
+double		hone_trial_ms = 0;
 
 PG_FUNCTION_INFO_V1(hone_all_recommendations);
 PG_FUNCTION_INFO_V1(hone_new_recommendations);
@@ -492,6 +493,16 @@ put_index_advice(ReturnSetInfo *rsinfo, List *kept)
 	}
 }
 
+/* What costs most first: it is what planning is for, if there is too much. */
+static int
+by_cost(const void *a, const void *b)
+{
+	double		left = ((const HoneFinding *) a)->cost_ms;
+	double		right = ((const HoneFinding *) b)->cost_ms;
+
+	return left > right ? -1 : left < right;
+}
+
 static void
 recommend(ReturnSetInfo *rsinfo, bool untold)
 {
@@ -502,6 +513,8 @@ recommend(ReturnSetInfo *rsinfo, bool untold)
 	MemoryContext context = AllocSetContextCreate(caller, "hone recommendation",
 												  ALLOCSET_DEFAULT_SIZES);
 
+	qsort(findings, count, sizeof(HoneFinding), by_cost);
+	hone_trial_ms = 0;
 	for (int i = 0; i < count; i++)
 	{
 		HoneAdvice	advice = {0};

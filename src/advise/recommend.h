@@ -19,6 +19,9 @@
 #include "advise/finding.h"
 #include "common/task.h"
 
+/* Milliseconds that planning with hypothetical indexes has taken in this read. */
+extern double hone_trial_ms;
+
 /* What the reader may see of one finding's statements. */
 typedef struct HoneReader
 {
