@@ -34,6 +34,10 @@ succeeds "a policy can be set" sql "SELECT hone.add_tier_policy('m', warm_after 
 succeeds "and run by hand" sql "CALL hone.run_tier_policies()"
 is "it moved the partition" "$(sql "SELECT tier FROM hone.partitions WHERE partition = 'm_1'::regclass")" warm
 is "rows of the moved partition" "$(sql "SELECT count(*), sum(n) FROM m")" "40001|800020000"
+is "hypothetical indexes" "$(sql "CREATE TABLE plain AS SELECT g AS n FROM generate_series(1, 20000) g; ANALYZE plain;
+    SELECT bool_or(l ~ 'hypothetical_plain_n') FROM hone.explain_with('SELECT * FROM plain WHERE n = 7', '{CREATE INDEX ON plain (n)}') l")" t
+is "also of a session" "$(sql "SELECT hone.hypothetical_index('CREATE INDEX ON plain (n)'); EXPLAIN (COSTS OFF) SELECT * FROM plain WHERE n = 7" | grep -c hypothetical_plain_n)" 2
+refuses "hone.apply_recommendation says that preloading is missing" 55000 "shared_preload_libraries" "SELECT hone.apply_recommendation(1)"
 succeeds "batch_delete" sql "CALL hone.batch_delete('m_1', 'n < 0')"
 
 refuses "DROP EXTENSION is refused while tables are tiered" '[0-9A-Z]{5}' "decompress_all" "DROP EXTENSION pg_hone"
