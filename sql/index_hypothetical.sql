@@ -70,7 +70,7 @@ SELECT hone.hypothetical_index('CREATE INDEX ON t (a)'), hone.hypothetical_index
 BEGIN;
 SELECT hone.hypothetical_index('CREATE INDEX ON t (nosuch)');
 ROLLBACK;
-\set VERBOSITY terse
+\set VERBOSITY sqlstate
 SELECT hone.explain_with('SELECT 1 / 0 FROM t WHERE a = nosuch', '{CREATE INDEX ON t (c)}');
 \set VERBOSITY default
 EXPLAIN (COSTS OFF) SELECT * FROM t WHERE a = 7;
