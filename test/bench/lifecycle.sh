@@ -107,8 +107,15 @@ MD
 
 # --- foreground --------------------------------------------------------------------
 
+# A process that only computes, as large a part of the time as the worker does:
+# what two processors cannot do at the same time is no matter of locks.
+compute() {
+    perl -MTime::HiRes=time,sleep -e 'while (1) { my $until = time + 0.24; 1 while time < $until; sleep 0.18 }'
+}
+
 foreground() {
-    local round way rounds=6 seconds=4 partitions=100 rate=200 months median p99 p999 max above
+    local computing
+    local round way rounds=6 seconds=4 partitions=140 rate=200 months median p99 p999 max above
     hone_server bench_foreground "-c shared_buffers=2GB -c max_wal_size=8GB -c hone.naptime=1s -c hone.history_interval=1h" || exit 1
     sql "CREATE EXTENSION pg_hone" || exit 1
     sql "SELECT hone.pause_worker()" >/dev/null
@@ -134,10 +141,12 @@ SQL
     sql "SELECT hone.add_tier_policy('f', warm_after => interval '1 day')" >/dev/null || exit 1
     "$HONE_BIN/pgbench" -n -M prepared -c 4 -j 1 -R "$rate" -T 3 -f "$HONE_WORK/foreground.sql" postgres >/dev/null 2>&1
     for round in $(seq "$rounds"); do
-        for way in still moving; do
+        for way in still computing moving; do
+            if [ "$way" = computing ]; then compute & computing=$!; fi
             if [ "$way" = moving ]; then sql "SELECT hone.resume_worker()" >/dev/null; sleep 2; fi
             (cd "$HONE_WORK" && "$HONE_BIN/pgbench" -n -M prepared -c 4 -j 1 -R "$rate" -T "$seconds" -l --log-prefix="foreground.$way.$round" \
                 -f "$HONE_WORK/foreground.sql" postgres >"$HONE_WORK/foreground.log" 2>&1) || { cat "$HONE_WORK/foreground.log"; exit 1; }
+            if [ "$way" = computing ]; then kill "$computing"; wait "$computing" 2>/dev/null; fi
             if [ "$way" = moving ]; then
                 sql "SELECT count(*) FROM hone.tier_progress" >>"$HONE_WORK/foreground.moving"
                 sql "SELECT hone.pause_worker()" >/dev/null
@@ -160,11 +169,12 @@ SQL
 | | median, µs | 99 %, µs | lowest and highest round | 99.9 %, µs |
 |---|---|---|---|---|
 MD
-    for way in still moving; do
+    for way in still computing moving; do
         read -r median p99 p999 <<<"$(for n in 1 2 3; do awk -v n="$n" '{ print $n }' "$HONE_WORK/foreground_of.$way" | median; done | tr '\n' ' ')"
-        echo "| ${way/still/paused} | $median | $p99 | $(awk '{ print $2 }' "$HONE_WORK/foreground_of.$way" | sort -n | sed -n '1p;$p' | paste -sd' ' | sed 's/ / to /') | $p999 |" >>"$report"
+        echo "| $(sed 's/still/paused/; s/computing/paused, beside a process that only computes/' <<<"$way") | $median | $p99 | $(awk '{ print $2 }' "$HONE_WORK/foreground_of.$way" | sort -n | sed -n '1p;$p' | paste -sd' ' | sed 's/ / to /') | $p999 |" >>"$report"
     done
-    printf '\n99 %% beside moves ÷ paused: %s (of each pair of rounds: %s).\n' \
+    printf '\n99 %% beside a process that computes for 0.24 s and sleeps for 0.18 s, as the worker does here, ÷ paused: %s. 99 %% beside moves ÷ paused: %s (of each pair of rounds: %s).\n' \
+        "$(ratio "$(awk '{ print $2 }' "$HONE_WORK/foreground_of.computing" | median)" "$(awk '{ print $2 }' "$HONE_WORK/foreground_of.still" | median)")" \
         "$(ratio "$(awk '{ print $2 }' "$HONE_WORK/foreground_of.moving" | median)" "$(awk '{ print $2 }' "$HONE_WORK/foreground_of.still" | median)")" \
         "$(paste -d' ' "$HONE_WORK/foreground_of.moving" "$HONE_WORK/foreground_of.still" | awk '{ printf "%s%.2f", (NR > 1 ? ", " : ""), $2 / $7 }')" >>"$report"
 }
