@@ -114,9 +114,15 @@ hone_toplevel_execute(const char *sql)
 static void
 end_long_queueing(void)
 {
-	LOCK	   *lock = *(LOCK * volatile *) &MyProc->waitLock;
-	TimestampTz since = (TimestampTz) pg_atomic_read_u64(&MyProc->waitStart);
+	PGPROC	   *proc = *(PGPROC *volatile *) &MyProc;
+	LOCK	   *lock;
+	TimestampTz since;
 
+	/* the process is ending */
+	if (proc == NULL)
+		return;
+	lock = *(LOCK * volatile *) &proc->waitLock;
+	since = (TimestampTz) pg_atomic_read_u64(&proc->waitStart);
 	if (lock != NULL && lock->tag.locktag_type == LOCKTAG_RELATION && since != 0 &&
 		TimestampDifferenceExceeds(since, GetCurrentTimestamp(), queue_timeout_ms))
 		kill(MyProcPid, SIGINT);
@@ -191,6 +197,7 @@ hone_toplevel_main(Datum main_arg)
 	}
 	PG_END_TRY();
 
+	disable_all_timeouts(false);
 	request->done = true;
 	proc_exit(0);
 }
