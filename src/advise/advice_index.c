@@ -365,9 +365,9 @@ hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 	advice->drop = false;
 	index = best != NULL ? best->text : psprintf("(%s)", column_list(relid, &plan));
 	hone_advice_set(advice, &advice->summary,
-					"sequential scans of %s read and throw away " INT64_FORMAT " rows each to keep " INT64_FORMAT ": no index on %s",
+					"sequential scans of %s read and throw away " INT64_FORMAT " rows each to keep " INT64_FORMAT ": no index %s%s",
 					hone_qualified_name(relid), finding->rows / finding->times,
-					finding->rows_kept / finding->times, index);
+					finding->rows_kept / finding->times, index[0] == '(' ? "on " : "", index);
 	hone_advice_set(advice, &advice->fix, "CREATE INDEX %sON %s %s",
 					partitioned ? "" : "CONCURRENTLY ",
 					hone_qualified_name(relid), index);
