@@ -68,7 +68,8 @@ is "the view for everybody" "$(sql "SELECT count(*) FROM hone.queries WHERE quer
 is "the sum of the database has all of them" "$(sql "SELECT calls >= 12000 FROM hone.databases WHERE datname = 'postgres'")" t
 sql "CALL hone._write_history()"
 is "the history has them too" "$(sql "SELECT sum(calls) BETWEEN 12000 AND 12030 FROM hone.latency_between(now() - interval '1 hour')")" t
-is "texts go with their queries" "$(sql "SELECT entries >= texts FROM hone._shared_status()")" t
+# of those that found no room a text may be left for a while
+is "texts go with their queries" "$(sql "SELECT entries * 1.01 + 20 >= texts FROM hone._shared_status()")" t
 
 # What the collector samples.
 "$HONE_BIN/psql" -XAtq -d postgres -c "BEGIN; UPDATE l SET v = 'held' WHERE id = 1; SELECT pg_sleep(3); COMMIT" >/dev/null &
