@@ -44,6 +44,23 @@ CREATE TABLE hone._applied (
 ) USING heap;
 COMMENT ON TABLE hone._applied IS 'Internal: what hone.apply_recommendation has queued, and what became of it';
 
+-- What was done is open again where it is seen a minute later.
+CREATE VIEW hone._decided AS
+SELECT d.id, d.fingerprint, 'dismissed' AS status, timestamptz 'infinity' AS until
+FROM hone.dismissed_recommendations AS d
+UNION ALL
+SELECT a.id, NULL, 'applied', CASE WHEN a.finished_at IS NULL THEN 'infinity' ELSE a.finished_at + interval '1 minute' END
+FROM hone._applied AS a WHERE a.finished_at IS NULL OR a.error IS NULL;
+COMMENT ON VIEW hone._decided IS 'Internal: recommendations that somebody decided about, for those that were seen until then';
+GRANT SELECT ON hone._decided TO PUBLIC;
+
+CREATE FUNCTION hone._status_of(id bigint, fingerprint bigint, last_seen timestamptz)
+RETURNS text
+LANGUAGE sql STABLE
+RETURN coalesce((SELECT pg_catalog.max(d.status) FROM hone._decided AS d
+                 WHERE (d.id = _status_of.id OR d.fingerprint = _status_of.fingerprint) AND _status_of.last_seen < d.until), 'open');
+COMMENT ON FUNCTION hone._status_of(bigint, bigint, timestamptz) IS 'Internal: open, dismissed or applied; of the last two the former';
+
 CREATE FUNCTION hone._findings(OUT held integer, OUT room integer, OUT dropped bigint)
 RETURNS record
 AS 'MODULE_PATHNAME', 'hone_finding_usage_row'
@@ -73,12 +90,7 @@ COMMENT ON FUNCTION hone._new_recommendations() IS 'Internal: like _all_recommen
 CREATE VIEW hone.recommendations AS
 SELECT r.id, r.kind, r.severity, r.relation, r.queryid, r.calls, r.cost_ms,
        r.saving_ms, r.summary, r.fix, r.evidence,
-       CASE WHEN EXISTS (SELECT FROM hone.dismissed_recommendations AS d
-                         WHERE d.id = r.id OR d.fingerprint = r.fingerprint)
-            THEN 'dismissed'
-            WHEN EXISTS (SELECT FROM hone._applied AS a
-                         WHERE a.id = r.id AND (a.finished_at IS NULL OR a.error IS NULL AND r.last_seen < a.finished_at + interval '1 minute'))
-            THEN 'applied' ELSE 'open' END AS status,
+       hone._status_of(r.id, r.fingerprint, r.last_seen) AS status,
        r.first_seen, r.last_seen
 FROM hone._all_recommendations() AS r
 ORDER BY r.saving_ms DESC, r.id;
@@ -101,12 +113,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT r.id, r.kind, r.severity, r.relation, r.queryid, r.calls, r.cost_ms,
            r.saving_ms, r.summary, r.fix, r.evidence,
-           CASE WHEN EXISTS (SELECT FROM hone.dismissed_recommendations AS d
-                             WHERE d.id = r.id OR d.fingerprint = r.fingerprint)
-                THEN 'dismissed'
-                WHEN EXISTS (SELECT FROM hone._applied AS a
-                             WHERE a.id = r.id AND (a.finished_at IS NULL OR a.error IS NULL AND r.last_seen < a.finished_at + interval '1 minute'))
-                THEN 'applied' ELSE 'open' END,
+           hone._status_of(r.id, r.fingerprint, r.last_seen),
            r.first_seen, r.last_seen
     FROM hone._new_recommendations() AS r
     ORDER BY r.saving_ms DESC, r.id
