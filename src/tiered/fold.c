@@ -23,6 +23,7 @@
 #include "access/relscan.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/index.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -244,7 +245,7 @@ collect_as_they_lie(HoneFoldState *state, Relation rel, Snapshot snapshot,
 /* A row of the sorted window that is to be read. */
 typedef struct WantedRow
 {
-	uint64		place;			/* block and offset */
+	int64		place;			/* itemptr_encode */
 	int			rank;
 } WantedRow;
 
@@ -264,7 +265,7 @@ static bool
 collect_from_window(HoneFoldState *state, Relation rel, Snapshot snapshot,
 					Collection *collection, int n)
 {
-	const ItemPointerData *tids = &state->window[state->next_row];
+	ItemPointerData *tids = &state->window[state->next_row];
 	WantedRow  *wanted = palloc(n * sizeof(WantedRow));
 	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsBufferHeapTuple);
@@ -274,7 +275,7 @@ collect_from_window(HoneFoldState *state, Relation rel, Snapshot snapshot,
 	collection->nranks = n;
 	for (int i = 0; i < n; i++)
 	{
-		wanted[i].place = (uint64) ItemPointerGetBlockNumber(&tids[i]) << 16 | ItemPointerGetOffsetNumber(&tids[i]);
+		wanted[i].place = itemptr_encode(&tids[i]);
 		wanted[i].rank = i;
 	}
 	sort_wanted(wanted, n);

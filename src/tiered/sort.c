@@ -16,6 +16,7 @@
 #include "access/relscan.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/index.h"
 #include "catalog/pg_operator_d.h"
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
@@ -27,6 +28,7 @@
 #include "utils/tuplesort.h"
 #include "utils/typcache.h"
 
+#include "tiered/condition.h"
 #include "tiered/order.h"
 #include "tiered/run.h"
 
@@ -50,18 +52,6 @@ usable(TupleDesc desc, const HoneOrderKey *key)
 		OidIsValid(ordering_operator(desc, key));
 }
 
-static uint64
-tid_number(const ItemPointerData *tid)
-{
-	return ((uint64) ItemPointerGetBlockNumber(tid) << 16) | ItemPointerGetOffsetNumber(tid);
-}
-
-static void
-set_tid(ItemPointer tid, uint64 number)
-{
-	ItemPointerSet(tid, (BlockNumber) (number >> 16), (OffsetNumber) (number & 0xFFFF));
-}
-
 /* ------------------------------------------------------------------------
  * Keys that are numbers
  * ------------------------------------------------------------------------
@@ -73,7 +63,7 @@ set_tid(ItemPointer tid, uint64 number)
 typedef struct NumberedRow
 {
 	uint64		keys[NUMBER_KEYS];
-	uint64		tid;
+	int64		tid;
 } NumberedRow;
 
 static inline int
@@ -95,23 +85,6 @@ compare_numbered(const NumberedRow *a, const NumberedRow *b)
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
-static bool
-is_number(TupleDesc desc, const HoneOrderKey *key)
-{
-	switch (TupleDescAttr(desc, key->attnum - 1)->atttypid)
-	{
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-		case DATEOID:
-		case TIMESTAMPOID:
-		case TIMESTAMPTZOID:
-			return true;
-		default:
-			return false;
-	}
-}
-
 /*
  * A null has the least or the greatest number for itself; a value that would
  * have it is as its neighbour.
@@ -124,18 +97,7 @@ number_of(TupleDesc desc, const HoneOrderKey *key, Datum value, bool isnull)
 
 	if (isnull)
 		return key->nulls_first ? 0 : PG_UINT64_MAX;
-	switch (TupleDescAttr(desc, key->attnum - 1)->attlen)
-	{
-		case sizeof(int16):
-			number = DatumGetInt16(value);
-			break;
-		case sizeof(int32):
-			number = DatumGetInt32(value);
-			break;
-		default:
-			number = DatumGetInt64(value);
-			break;
-	}
+	number = hone_key_value(TupleDescAttr(desc, key->attnum - 1)->atttypid, value);
 	ordered = ((uint64) number ^ (UINT64CONST(1) << 63)) ^ (key->descending ? PG_UINT64_MAX : 0);
 	return key->nulls_first ? Max(ordered, 1) : Min(ordered, PG_UINT64_MAX - 1);
 }
@@ -206,7 +168,7 @@ take_numbers(TupleTableSlot *slot, void *arg)
 
 		row->keys[i] = number_of(sort->desc, sort->keys[i], value, isnull);
 	}
-	row->tid = tid_number(&slot->tts_tid);
+	row->tid = itemptr_encode(&slot->tts_tid);
 }
 
 /*
@@ -221,7 +183,7 @@ can_number(Relation rel, Snapshot snapshot, const HoneOrder *order, NumberSort *
 	{
 		if (!usable(sort->desc, &order->keys[i]))
 			continue;
-		if (sort->nkeys == NUMBER_KEYS || !is_number(sort->desc, &order->keys[i]))
+		if (sort->nkeys == NUMBER_KEYS || !hone_key_type(TupleDescAttr(sort->desc, order->keys[i].attnum - 1)->atttypid))
 			return false;
 		sort->keys[sort->nkeys++] = &order->keys[i];
 	}
@@ -243,7 +205,7 @@ sort_numbers(NumberSort *sort, Relation rel, Snapshot snapshot, int64 window,
 	sort_numbered(sort->rows, *nrows);
 	tids = MemoryContextAllocHuge(context, Max(*nrows, 1) * sizeof(ItemPointerData));
 	for (int64 i = 0; i < *nrows; i++)
-		set_tid(&tids[i], sort->rows[i].tid);
+		itemptr_decode(&tids[i], sort->rows[i].tid);
 	pfree(sort->rows);
 	return tids;
 }
@@ -312,7 +274,7 @@ take_values(TupleTableSlot *slot, void *arg)
 	ExecClearTuple(sorted);
 	for (int i = 0; i < sort->ncolumns; i++)
 		sorted->tts_values[i] = slot_getattr(slot, sort->columns[i], &sorted->tts_isnull[i]);
-	sorted->tts_values[sort->ncolumns] = Int64GetDatum(tid_number(&slot->tts_tid));
+	sorted->tts_values[sort->ncolumns] = Int64GetDatum(itemptr_encode(&slot->tts_tid));
 	sorted->tts_isnull[sort->ncolumns] = false;
 	ExecStoreVirtualTuple(sorted);
 	tuplesort_puttupleslot(sort->sort, sorted);
@@ -347,7 +309,7 @@ sort_values(Relation rel, Snapshot snapshot, const HoneOrder *order,
 		CHECK_FOR_INTERRUPTS();
 		if (n >= *nrows)
 			elog(ERROR, "a sort returns more rows than it was given");
-		set_tid(&tids[n++], DatumGetInt64(number));
+		itemptr_decode(&tids[n++], DatumGetInt64(number));
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	tuplesort_end(sort.sort);
