@@ -10,6 +10,7 @@ PGFILEDESC = "pg_hone - query and data-lifecycle tuning"
 
 COMMON_OBJS = \
 	src/common/catalog.o \
+	src/common/error_text.o \
 	src/common/observer.o \
 	src/common/own_tables.o \
 	src/common/owner.o \

@@ -17,40 +17,20 @@
 #include "parser/parser.h"
 
 #include "batch/condition.h"
+#include "common/error_text.h"
 
 #define CONDITION_HINT \
 	"Pass one boolean SQL expression over the table's columns, for example 'created_at < now() - interval ''1 year'''."
 
-/*
- * Error context: syntax errors point into the condition, not into the CALL.
- */
-static void
-condition_error_context(void *arg)
-{
-	const char *condition = arg;
-	int			position = geterrposition();
-
-	if (position > 0)
-	{
-		errposition(0);
-		internalerrposition(position);
-		internalerrquery(condition);
-	}
-	errhint(CONDITION_HINT);
-}
-
 static List *
 parse_expression(const char *condition)
 {
-	ErrorContextCallback callback;
+	HoneErrorText place;
 	List	   *parsed;
 
-	callback.callback = condition_error_context;
-	callback.arg = (void *) condition;
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
+	hone_error_text_begin(&place, condition, CONDITION_HINT);
 	parsed = raw_parser(condition, RAW_PARSE_PLPGSQL_EXPR);
-	error_context_stack = callback.previous;
+	hone_error_text_end(&place);
 	return parsed;
 }
 

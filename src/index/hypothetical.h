@@ -46,7 +46,6 @@ typedef struct HoneHypotheticalIndex
 {
 	Oid			oid;			/* of no object, but unlike any that is used */
 	Oid			relid;
-	Oid			topmost;		/* the table that the DDL named */
 	Oid			am;
 	char	   *name;
 	char	   *definition;		/* the DDL as it was given */

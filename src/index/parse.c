@@ -35,42 +35,20 @@
 #include "utils/rls.h"
 #include "utils/syscache.h"
 
+#include "common/error_text.h"
 #include "index/hypothetical.h"
 
 #define DEFAULT_FILLFACTOR	90
 
-/* A place in the error is one of this text, not of the user's statement. */
-static void
-note_text(void *arg)
-{
-	int			position = geterrposition();
-
-	if (position > 0)
-	{
-		errposition(0);
-		internalerrposition(position);
-		internalerrquery(arg);
-	}
-}
-
-static void
-push_text(ErrorContextCallback *callback, const char *text)
-{
-	callback->callback = note_text;
-	callback->arg = unconstify(char *, text);
-	callback->previous = error_context_stack;
-	error_context_stack = callback;
-}
-
 List *
 hone_parse_text(const char *text)
 {
-	ErrorContextCallback callback;
+	HoneErrorText place;
 	List	   *statements;
 
-	push_text(&callback, text);
+	hone_error_text_begin(&place, text, NULL);
 	statements = raw_parser(text, RAW_PARSE_DEFAULT);
-	error_context_stack = callback.previous;
+	hone_error_text_end(&place);
 	return statements;
 }
 
@@ -290,7 +268,7 @@ name_of(const IndexStmt *stmt, Relation rel)
 }
 
 static HoneHypotheticalIndex *
-make_index(IndexStmt *stmt, Relation rel, const char *ddl, Oid topmost)
+make_index(IndexStmt *stmt, Relation rel, const char *ddl)
 {
 	HoneHypotheticalIndex *index = palloc0(sizeof(HoneHypotheticalIndex));
 	Oid			am_oid = get_am_oid(stmt->accessMethod, false);
@@ -300,7 +278,6 @@ make_index(IndexStmt *stmt, Relation rel, const char *ddl, Oid topmost)
 
 	check_method(stmt, am_oid, am);
 	index->relid = RelationGetRelid(rel);
-	index->topmost = topmost;
 	index->am = am_oid;
 	index->name = name_of(stmt, rel);
 	index->definition = pstrdup(ddl);
@@ -334,19 +311,19 @@ make_index(IndexStmt *stmt, Relation rel, const char *ddl, Oid topmost)
  * The statement for one of the leaves: columns have the same names.
  */
 static HoneHypotheticalIndex *
-parse_for(Oid relid, const char *ddl, Oid topmost)
+parse_for(Oid relid, const char *ddl)
 {
 	Relation	rel = table_open(relid, AccessShareLock);
 	IndexStmt  *stmt = statement_of(ddl);
 	HoneHypotheticalIndex *index;
-	ErrorContextCallback callback;
+	HoneErrorText place;
 
 	check_row_security(rel);
-	push_text(&callback, ddl);
+	hone_error_text_begin(&place, ddl, NULL);
 	stmt->relation = makeRangeVar(get_namespace_name(RelationGetNamespace(rel)),
 								  pstrdup(RelationGetRelationName(rel)), -1);
-	index = make_index(transformIndexStmt(relid, stmt, ddl), rel, ddl, topmost);
-	error_context_stack = callback.previous;
+	index = make_index(transformIndexStmt(relid, stmt, ddl), rel, ddl);
+	hone_error_text_end(&place);
 	table_close(rel, NoLock);
 	return index;
 }
@@ -383,11 +360,11 @@ hone_hypothetical_parse(const char *ddl, int most_leaves)
 
 			CHECK_FOR_INTERRUPTS();
 			if (kind == RELKIND_RELATION || kind == RELKIND_MATVIEW)
-				indexes = lappend(indexes, parse_for(lfirst_oid(lc), ddl, relid));
+				indexes = lappend(indexes, parse_for(lfirst_oid(lc), ddl));
 		}
 	}
 	else
-		indexes = list_make1(parse_for(relid, ddl, relid));
+		indexes = list_make1(parse_for(relid, ddl));
 	table_close(rel, NoLock);
 	return indexes;
 }
