@@ -66,42 +66,6 @@ hone_catalog_init(void)
 							 10, 0, 1e9, PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
-void
-hone_catalog_look_idle(MemoryContext context, List **made)
-{
-	hone_made_view(context, made, 0, "_idle_advice");
-}
-
-void
-hone_catalog_look_covered(MemoryContext context, List **made)
-{
-	hone_made_view(context, made, 0, "_covered_advice");
-}
-
-void
-hone_catalog_look_invalid(MemoryContext context, List **made)
-{
-	hone_made_view(context, made, 0, "_invalid_index");
-}
-
-void
-hone_catalog_look_bloated(MemoryContext context, List **made)
-{
-	hone_made_view(context, made, 0, "_bloated_index");
-}
-
-void
-hone_catalog_look_foreign_key(MemoryContext context, List **made)
-{
-	hone_made_view(context, made, 0, "_foreign_key_without_index");
-}
-
-void
-hone_catalog_look_primary_key(MemoryContext context, List **made)
-{
-	hone_made_view(context, made, 0, "_missing_primary_key");
-}
-
 /*
  * hone._index_definition(index): the statement that makes it, for partitions
  * too. Deparsing opens the table, so its lock is taken if it is free at once.

@@ -136,9 +136,14 @@ keep_text(HoneDatabaseAdvice *one, int row, int column)
 	return text ? MemoryContextStrdup(one->advice.context, text) : NULL;
 }
 
-void
-hone_made_view(MemoryContext context, List **made, HoneFindingKind kind,
-			   const char *view)
+/*
+ * The rows of one of our views, each a recommendation: relation, severity,
+ * calls, first_seen, last_seen, summary, fix, no_fix, evidence. With kind 0 the
+ * view also has kind, and identity: what of the relation each is about.
+ */
+static void
+look_at_view(MemoryContext context, List **made, HoneFindingKind kind,
+			 const char *view)
 {
 	int			rows = !hone_detectors ? 0 :
 	hone_made_select(psprintf("SELECT relation::bigint, severity, calls, first_seen, last_seen, summary, fix, no_fix, "
@@ -307,20 +312,26 @@ look_at_cache(MemoryContext context, List **made)
 }
 
 /* Each by itself: what one cannot read costs the others nothing. */
-static void (*const looks[]) (MemoryContext context, List **made) =
+static const struct
 {
-	look_at_connections,
-		look_at_idle,
-		look_at_cache,
-		hone_storage_look_cold,
-		hone_storage_look_hot,
-		hone_storage_look_partition,
-		hone_catalog_look_idle,
-		hone_catalog_look_covered,
-		hone_catalog_look_invalid,
-		hone_catalog_look_bloated,
-		hone_catalog_look_foreign_key,
-		hone_catalog_look_primary_key,
+	void		(*look) (MemoryContext context, List **made);
+	const char *view;			/* instead: in sql/install/56 to 58 */
+	HoneFindingKind kind;
+}			looks[] =
+
+{
+	{look_at_connections},
+	{look_at_idle},
+	{look_at_cache},
+	{.view = "_cold_but_read",.kind = HONE_FINDING_COLD},
+	{.view = "_hot_but_idle",.kind = HONE_FINDING_HOT},
+	{.view = "_partition_candidate",.kind = HONE_FINDING_PARTITION},
+	{.view = "_idle_advice"},
+	{.view = "_covered_advice"},
+	{.view = "_invalid_index"},
+	{.view = "_bloated_index"},
+	{.view = "_foreign_key_without_index"},
+	{.view = "_missing_primary_key"},
 };
 
 /* What look is to do. */
@@ -343,7 +354,10 @@ look(void *arg)
 							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		return;
-	looks[one->which] (one->context, &one->made);
+	if (looks[one->which].look != NULL)
+		looks[one->which].look(one->context, &one->made);
+	else
+		look_at_view(one->context, &one->made, looks[one->which].kind, looks[one->which].view);
 	SPI_finish();
 }
 

@@ -31,8 +31,6 @@
 #include "advise/index_trial.h"
 #include "advise/recommend.h"
 
-#define INDEX_COLUMNS	4		/* at most */
-#define ENTRY_WIDTH		500		/* average bytes of a column that is indexed */
 #define TRIAL_MS		2000	/* for all findings of one read */
 #define SUMMARY_CORRELATION	0.9 /* of a column and the rows' places */
 
@@ -95,26 +93,6 @@ add_other(IndexPlan *plan, Oid relid, const HoneQual *qual)
 	}
 }
 
-static double
-correlation_of(Oid relid, AttrNumber attnum)
-{
-	HeapTuple	tuple = SearchSysCache3(STATRELATTINH, ObjectIdGetDatum(relid),
-										Int16GetDatum(attnum), BoolGetDatum(false));
-	AttStatsSlot slot;
-	double		correlation = 0;
-
-	if (!HeapTupleIsValid(tuple))
-		return 0;
-	if (get_attstatsslot(&slot, tuple, STATISTIC_KIND_CORRELATION, InvalidOid, ATTSTATSSLOT_NUMBERS))
-	{
-		if (slot.nnumbers > 0)
-			correlation = slot.numbers[0];
-		free_attstatsslot(&slot);
-	}
-	ReleaseSysCache(tuple);
-	return correlation;
-}
-
 /*
  * A range of a column in whose order the rows lie is found by a summary of
  * pages as well. The leaf has the statistics.
@@ -129,7 +107,7 @@ add_summary(IndexPlan *plan, Oid relid, Oid leaf)
 		!OidIsValid(GetDefaultOpClass(get_atttype(relid, plan->range), BRIN_AM_OID)))
 		return;
 	name = get_attname(relid, plan->range, false);
-	if (fabs(correlation_of(leaf, get_attnum(leaf, name))) < SUMMARY_CORRELATION)
+	if (fabs(hone_relation_column_correlation(leaf, get_attnum(leaf, name))) < SUMMARY_CORRELATION)
 		return;
 	summary = hone_index_candidate("brin, a rough estimate", psprintf("USING brin (%s)", quote_identifier(name)));
 	summary->tiny = true;
@@ -183,7 +161,7 @@ make_plan(IndexPlan *plan, Oid relid, const HoneFinding *finding)
 		strategy = qual_strategy(relid, &finding->quals[i]);
 		if (strategy == 0)
 			add_other(plan, relid, &finding->quals[i]);
-		if (strategy == 0 || hone_relation_column_width(relid, attnum) > ENTRY_WIDTH)
+		if (strategy == 0 || hone_relation_column_width(relid, attnum) > HONE_INDEX_ENTRY_WIDTH)
 			continue;
 		add_column(plan, relid, attnum, strategy);
 	}
@@ -193,23 +171,7 @@ make_plan(IndexPlan *plan, Oid relid, const HoneFinding *finding)
 		if (plan->equal[i].attnum == plan->range)
 			plan->range = 0;
 	}
-	plan->nequal = Min(plan->nequal, INDEX_COLUMNS - (plan->range ? 1 : 0));
-}
-
-/* Quoted names in index order, separated by commas. */
-static char *
-column_list(Oid relid, const IndexPlan *plan)
-{
-	StringInfoData out;
-
-	initStringInfo(&out);
-	for (int i = 0; i < plan->nequal; i++)
-		appendStringInfo(&out, "%s%s", i ? ", " : "",
-						 quote_identifier(get_attname(relid, plan->equal[i].attnum, false)));
-	if (plan->range)
-		appendStringInfo(&out, "%s%s", plan->nequal ? ", " : "",
-						 quote_identifier(get_attname(relid, plan->range, false)));
-	return out.data;
+	plan->nequal = Min(plan->nequal, HONE_INDEX_KEYS - (plan->range ? 1 : 0));
 }
 
 /* The columns' numbers in the topmost table, by name. */
@@ -286,19 +248,32 @@ add_trial(const HoneIndexTrial *trial, const HoneIndexCandidate *best, HoneAdvic
 	hone_evidence_json(advice, "tried", json.data);
 }
 
-/* What hone_advice_try is to do. */
-typedef struct TrialWork
-{
-	HoneIndexTrial trial;
-	bool		known;
-} TrialWork;
-
 static void
 run_trial(void *arg)
 {
-	TrialWork  *work = arg;
+	hone_index_trial(arg);
+}
 
-	work->known = hone_index_trial(&work->trial);
+/*
+ * NULL: it was tried. Else why not, where the reader may know.
+ */
+static const char *
+try_indexes(HoneIndexTrial *trial, const HoneReader *reader)
+{
+	ErrorData  *error;
+	instr_time	start;
+	instr_time	took;
+
+	if (hone_trial_ms >= TRIAL_MS)
+		return "too many others were tried before";
+	INSTR_TIME_SET_CURRENT(start);
+	error = hone_advice_try(run_trial, trial);
+	INSTR_TIME_SET_CURRENT(took);
+	INSTR_TIME_SUBTRACT(took, start);
+	hone_trial_ms += INSTR_TIME_GET_MILLISEC(took);
+	if (error != NULL)
+		return reader->constants ? error->message : "the statement could not be planned";
+	return trial->known ? NULL : "the table has never been analyzed";
 }
 
 void
@@ -309,12 +284,11 @@ hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 	Oid			relid = hone_relation_topmost(original->key.relid);
 	bool		partitioned = get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE;
 	IndexPlan	plan;
-	TrialWork	work = {0};
+	HoneIndexTrial trial = {0};
 	HoneIndexCandidate *best = NULL;
-	List	   *equal = NIL;
-	ErrorData  *error;
+	const char *keys;
 	const char *index;
-	const char *why = NULL;		/* it was not tried */
+	const char *why;			/* it was not tried */
 
 	memcpy(finding, original, sizeof(HoneFinding));
 	advice->drop = true;
@@ -326,44 +300,25 @@ hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 	add_summary(&plan, relid, original->key.relid);
 	if (plan.nequal == 0 && plan.range == 0 && plan.others == NIL)
 		return;
+	trial.finding = original;
+	trial.relid = relid;
+	trial.range = plan.range;
+	trial.others = plan.others;
 	for (int i = 0; i < plan.nequal; i++)
-		equal = lappend_int(equal, plan.equal[i].attnum);
-	if ((equal != NIL || plan.range != 0) && hone_relation_has_index(relid, equal, plan.range))
+		trial.equal = lappend_int(trial.equal, plan.equal[i].attnum);
+	keys = hone_index_trial_keys(&trial);
+	if (keys[0] != '\0' && hone_relation_has_index(relid, trial.equal, trial.range))
 		return;
 
 	/* where it can be planned again, the planner has to want it */
-	work.trial.finding = original;
-	work.trial.relid = relid;
-	work.trial.equal = equal;
-	work.trial.range = plan.range;
-	work.trial.others = plan.others;
-	if (hone_trial_ms < TRIAL_MS)
-	{
-		instr_time	start;
-		instr_time	took;
-
-		INSTR_TIME_SET_CURRENT(start);
-		error = hone_advice_try(run_trial, &work);
-		INSTR_TIME_SET_CURRENT(took);
-		INSTR_TIME_SUBTRACT(took, start);
-		hone_trial_ms += INSTR_TIME_GET_MILLISEC(took);
-		if (error != NULL)
-			why = reader->constants ? error->message : "the statement could not be planned";
-		else if (!work.known)
-			why = "the table has never been analyzed";
-	}
-	else
-		why = "too many others were tried before";
+	why = try_indexes(&trial, reader);
 	if (why == NULL)
-	{
-		best = hone_index_trial_best(&work.trial);
-		if (best == NULL)
-			return;
-	}
-	else if (equal == NIL && plan.range == 0)
-		return;					/* without a trial only what is sure */
+		best = hone_index_trial_best(&trial);
+	/* without a trial only what is sure */
+	if (why == NULL ? best == NULL : keys[0] == '\0')
+		return;
 	advice->drop = false;
-	index = best != NULL ? best->text : psprintf("(%s)", column_list(relid, &plan));
+	index = best != NULL ? best->text : psprintf("(%s)", keys);
 	hone_advice_set(advice, &advice->summary,
 					"sequential scans of %s read and throw away " INT64_FORMAT " rows each to keep " INT64_FORMAT ": no index %s%s",
 					hone_qualified_name(relid), finding->rows / finding->times,
@@ -374,14 +329,14 @@ hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 	if (best == NULL || best->keys != NULL)
 	{
 		advice->index_on = relid;
-		hone_advice_set(advice, &advice->index_keys, "%s", best != NULL ? best->keys : column_list(relid, &plan));
+		hone_advice_set(advice, &advice->index_keys, "%s", best != NULL ? best->keys : keys);
 		advice->index_plain = best == NULL || best->plain;
 	}
 	add_evidence(finding, reader, &plan, relid, advice);
 	if (best != NULL)
 	{
-		advice->saving_ms = finding->cost_ms * (1 - best->cost / work.trial.cost);
-		add_trial(&work.trial, best, advice);
+		advice->saving_ms = finding->cost_ms * (1 - best->cost / trial.cost);
+		add_trial(&trial, best, advice);
 	}
 	else
 		hone_evidence_text(advice, "not_tried", why);

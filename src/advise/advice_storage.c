@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * advice_storage.c
- *	  cold_but_read, hot_but_idle, partition_candidate: what the catalogs and
- *	  statistics say of where rows are stored, made when
- *	  hone.recommendations is read.
+ *	  Settings of cold_but_read, hot_but_idle and partition_candidate: what the
+ *	  catalogs and statistics say of where rows are stored.
  *
  * What is worth saying, and in which words, is SQL over the views of
- * lifecycle/ (sql/install/56_storage.sql): advise/ knows nothing of policies.
+ * lifecycle/ (sql/install/56_storage.sql), which advice_database.c reads:
+ * advise/ knows nothing of policies.
  *
  *-------------------------------------------------------------------------
  */
@@ -50,22 +50,4 @@ hone_storage_init(void)
 							"Size that a table must have, with its indexes, before partitioning it is recommended.",
 							NULL, &hone_advise_partition_size,
 							10 * 1024, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
-}
-
-void
-hone_storage_look_cold(MemoryContext context, List **made)
-{
-	hone_made_view(context, made, HONE_FINDING_COLD, "_cold_but_read");
-}
-
-void
-hone_storage_look_hot(MemoryContext context, List **made)
-{
-	hone_made_view(context, made, HONE_FINDING_HOT, "_hot_but_idle");
-}
-
-void
-hone_storage_look_partition(MemoryContext context, List **made)
-{
-	hone_made_view(context, made, HONE_FINDING_PARTITION, "_partition_candidate");
 }

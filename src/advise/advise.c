@@ -19,6 +19,7 @@
 #include "utils/guc.h"
 
 #include "advise/advise.h"
+#include "advise/apply.h"
 #include "advise/detect.h"
 #include "advise/nodes.h"
 #include "advise/provenance.h"

@@ -33,7 +33,7 @@
 #include "utils/syscache.h"
 #include "utils/varlena.h"
 
-#include "advise/recommend.h"
+#include "advise/apply.h"
 #include "common/own_tables.h"
 #include "common/owner.h"
 #include "common/procedure.h"

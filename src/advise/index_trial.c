@@ -39,8 +39,6 @@
 #define LOCK_MS			"20"
 #define TRIED_LEAVES	100		/* of a partitioned table */
 #define TRIED_CALLS		3		/* of which the values are used */
-#define KEY_COLUMNS		4		/* as many as an index is given */
-#define ENTRY_WIDTH		500		/* average bytes of a column that is indexed */
 #define INCLUDED		4		/* columns, and their bytes together */
 #define INCLUDED_WIDTH	100
 
@@ -161,7 +159,7 @@ attnum_in(const Place *place, AttrNumber attnum)
 static bool
 can_be_key(Oid relid, AttrNumber attnum)
 {
-	return attnum > 0 && hone_relation_column_width(relid, attnum) <= ENTRY_WIDTH &&
+	return attnum > 0 && hone_relation_column_width(relid, attnum) <= HONE_INDEX_ENTRY_WIDTH &&
 		OidIsValid(GetDefaultOpClass(get_atttype(relid, attnum), BTREE_AM_OID));
 }
 
@@ -201,7 +199,7 @@ append_order(const HoneIndexTrial *trial, const Place *place, int nkeys, StringI
 			return false;
 		if (list_member_int(trial->equal, attnum))
 			continue;
-		if (++n > KEY_COLUMNS)
+		if (++n > HONE_INDEX_KEYS)
 			return any;
 		appendStringInfo(out, "%s%s", out->len > 0 ? ", " : "", name_in(trial->relid, attnum));
 		if (HONE_ORDERING_DESCENDS(strategy))
@@ -381,13 +379,31 @@ add_candidate(HoneIndexTrial *trial, int rank, const char *what, const char *key
 	trial->candidates = lappend(trial->candidates, candidate);
 }
 
-static void
-append_columns(Oid relid, List *columns, StringInfo out)
+/* Quoted names in index order, separated by commas. */
+static char *
+list_keys(Oid relid, List *columns)
 {
+	StringInfoData keys;
 	ListCell   *lc;
 
+	initStringInfo(&keys);
 	foreach(lc, columns)
-		appendStringInfo(out, "%s%s", out->len > 0 ? ", " : "", name_in(relid, lfirst_int(lc)));
+		appendStringInfo(&keys, "%s%s", keys.len > 0 ? ", " : "", name_in(relid, lfirst_int(lc)));
+	return keys.data;
+}
+
+/* These and, behind them, the column compared otherwise. */
+static char *
+ranged_keys(const HoneIndexTrial *trial, List *equal)
+{
+	return list_keys(trial->relid, trial->range == 0 ? equal :
+					 lappend_int(list_copy(equal), trial->range));
+}
+
+char *
+hone_index_trial_keys(const HoneIndexTrial *trial)
+{
+	return ranged_keys(trial, trial->equal);
 }
 
 /*
@@ -399,16 +415,11 @@ add_candidates(HoneIndexTrial *trial, const Place *place, List *equal,
 			   const char *what, const char *condition)
 {
 	int			rank = condition[0] != '\0';
-	StringInfoData ranged;
 	StringInfoData ordered;
 
-	initStringInfo(&ranged);
-	append_columns(trial->relid, equal, &ranged);
+	add_candidate(trial, rank, what, ranged_keys(trial, equal), "", condition);
 	initStringInfo(&ordered);
-	appendStringInfoString(&ordered, ranged.data);
-	if (trial->range != 0)
-		append_columns(trial->relid, list_make1_int(trial->range), &ranged);
-	add_candidate(trial, rank, what, ranged.data, "", condition);
+	appendStringInfoString(&ordered, list_keys(trial->relid, equal));
 	if (place->query != NULL && append_order(trial, place, list_length(equal), &ordered))
 		add_candidate(trial, rank, psprintf("%s, ordered", what), ordered.data, "", condition);
 }
@@ -417,7 +428,6 @@ static void
 make_candidates(HoneIndexTrial *trial, const Place *place)
 {
 	Conditions	conditions = {0};
-	StringInfoData keys;
 	StringInfoData included;
 	List	   *flagged;
 	List	   *others;
@@ -429,7 +439,7 @@ make_candidates(HoneIndexTrial *trial, const Place *place)
 	find_conditions(trial, place, &conditions);
 	flagged = list_concat_unique_int(list_copy(trial->equal), conditions.flags);
 	if (list_length(flagged) > list_length(trial->equal) &&
-		list_length(flagged) + (trial->range != 0) <= KEY_COLUMNS)
+		list_length(flagged) + (trial->range != 0) <= HONE_INDEX_KEYS)
 		add_candidates(trial, place, flagged, "flags", "");
 
 	/* what the predicate says need not be in a key, if anything else is */
@@ -438,13 +448,9 @@ make_candidates(HoneIndexTrial *trial, const Place *place)
 		add_candidates(trial, place, others != NIL || trial->range != 0 || place->query->sortClause != NIL ?
 					   others : trial->equal, "partial", conditions.text.data);
 
-	initStringInfo(&keys);
-	append_columns(trial->relid, trial->equal, &keys);
-	if (trial->range != 0)
-		append_columns(trial->relid, list_make1_int(trial->range), &keys);
 	initStringInfo(&included);
 	if (append_included(trial, place, &included))
-		add_candidate(trial, 1, "covering", keys.data, included.data, "");
+		add_candidate(trial, 1, "covering", hone_index_trial_keys(trial), included.data, "");
 }
 
 /* ------------------------------------------------------------------------
@@ -524,7 +530,7 @@ has_statistics(Oid relid)
 	return known;
 }
 
-bool
+void
 hone_index_trial(HoneIndexTrial *trial)
 {
 	Place		place = {.relid = trial->relid,.leaf = trial->finding->key.relid};
@@ -533,8 +539,9 @@ hone_index_trial(HoneIndexTrial *trial)
 	bool		used;
 	ListCell   *lc;
 
-	if (!has_statistics(trial->finding->key.relid))
-		return false;
+	trial->known = has_statistics(trial->finding->key.relid);
+	if (!trial->known)
+		return;
 	(void) set_config_option("lock_timeout", LOCK_MS, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_LOCAL, true, 0, false);
 	query = hone_rewrite_parse_write(&trial->finding->sample);
@@ -545,7 +552,6 @@ hone_index_trial(HoneIndexTrial *trial)
 	trial->cost = plan_cost(query, trial->finding->sample.text, values, NIL, &used);
 	foreach(lc, trial->candidates)
 		try_candidate(trial, lfirst(lc), query, values);
-	return true;
 }
 
 static bool

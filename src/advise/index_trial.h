@@ -15,6 +15,9 @@
 
 #include "advise/finding.h"
 
+#define HONE_INDEX_KEYS			4	/* columns of an index, at most */
+#define HONE_INDEX_ENTRY_WIDTH	500 /* average bytes of a column that is one */
+
 /* One index that might help; all but 'text' is found out. */
 typedef struct HoneIndexCandidate
 {
@@ -40,6 +43,7 @@ typedef struct HoneIndexTrial
 	List	   *others;			/* HoneIndexCandidates of other kinds to try */
 
 	/* out */
+	bool		known;			/* false: the table was never analyzed */
 	List	   *candidates;		/* HoneIndexCandidates */
 	double		cost;			/* without any of them */
 	int			calls;			/* with how many calls' values; 0: none known */
@@ -53,9 +57,12 @@ extern HoneIndexCandidate *hone_index_candidate(const char *what, const char *te
  * statement's order behind it, with the columns it reads included, and only for
  * the rows that a condition without a value leaves. Throws what planning
  * throws. To be called in a subtransaction (hone_advice_try), as the role that
- * ran the statement. False: the planner cannot tell (no statistics).
+ * ran the statement.
  */
-extern bool hone_index_trial(HoneIndexTrial *trial);
+extern void hone_index_trial(HoneIndexTrial *trial);
+
+/* Keys of the plain index: what is known before any trial. */
+extern char *hone_index_trial_keys(const HoneIndexTrial *trial);
 
 /* The best of them, or NULL: the planner uses none. */
 extern HoneIndexCandidate *hone_index_trial_best(const HoneIndexTrial *trial);

@@ -27,27 +27,10 @@ extern char *hone_made_text(int row, int column);
 extern HoneDatabaseAdvice *hone_made_advice(MemoryContext context, List **made,
 											HoneFindingKind kind);
 
-/*
- * The rows of one of our views, each a recommendation: relation, severity,
- * calls, first_seen, last_seen, summary, fix, no_fix, evidence. With kind 0 the
- * view also has kind, and identity: what of the relation each is about.
- */
-extern void hone_made_view(MemoryContext context, List **made, HoneFindingKind kind,
-						   const char *view);
-
 /* ---- advice_catalog.c ---- */
 extern void hone_catalog_init(void);
-extern void hone_catalog_look_idle(MemoryContext context, List **made);
-extern void hone_catalog_look_covered(MemoryContext context, List **made);
-extern void hone_catalog_look_invalid(MemoryContext context, List **made);
-extern void hone_catalog_look_bloated(MemoryContext context, List **made);
-extern void hone_catalog_look_foreign_key(MemoryContext context, List **made);
-extern void hone_catalog_look_primary_key(MemoryContext context, List **made);
 
 /* ---- advice_storage.c ---- */
 extern void hone_storage_init(void);
-extern void hone_storage_look_cold(MemoryContext context, List **made);
-extern void hone_storage_look_hot(MemoryContext context, List **made);
-extern void hone_storage_look_partition(MemoryContext context, List **made);
 
 #endif							/* HONE_MADE_H */

@@ -17,7 +17,6 @@
 
 #include "advise/detect.h"
 #include "advise/finding.h"
-#include "common/task.h"
 
 /* Milliseconds that planning with hypothetical indexes has taken in this read. */
 extern double hone_trial_ms;
@@ -83,11 +82,6 @@ extern void hone_advice_memory(const HoneFinding *finding,
 							   const HoneReader *reader, HoneAdvice *advice);
 extern void hone_advice_statistics(const HoneFinding *finding,
 								   const HoneReader *reader, HoneAdvice *advice);
-
-/* ---- apply.c ---- */
-
-/* Does what hone.apply_recommendation() was called for. */
-extern const HoneTask hone_apply_task;
 
 /* ---- what no statement has, made when it is read (made.h) ---- */
 
@@ -182,6 +176,9 @@ extern int	hone_relation_column_width(Oid relid, AttrNumber attnum);
 
 /* Share of distinct values: 1 = all, 0 = not known. */
 extern double hone_relation_column_distinct(Oid relid, AttrNumber attnum);
+
+/* Of a column and the places of the table's own rows, 0 where it is not known. */
+extern double hone_relation_column_correlation(Oid relid, AttrNumber attnum);
 
 /* Rows and out-of-line bytes of a table with all its partitions (estimates). */
 extern void hone_relation_toast(Oid relid, double *rows, double *toast_bytes);

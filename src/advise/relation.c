@@ -360,6 +360,26 @@ hone_relation_column_distinct(Oid relid, AttrNumber attnum)
 	return rows > 0 ? Min(distinct / rows, 1) : 0;
 }
 
+double
+hone_relation_column_correlation(Oid relid, AttrNumber attnum)
+{
+	HeapTuple	tuple = SearchSysCache3(STATRELATTINH, ObjectIdGetDatum(relid),
+										Int16GetDatum(attnum), BoolGetDatum(false));
+	AttStatsSlot slot;
+	double		correlation = 0;
+
+	if (!HeapTupleIsValid(tuple))
+		return 0;
+	if (get_attstatsslot(&slot, tuple, STATISTIC_KIND_CORRELATION, InvalidOid, ATTSTATSSLOT_NUMBERS))
+	{
+		if (slot.nnumbers > 0)
+			correlation = slot.numbers[0];
+		free_attstatsslot(&slot);
+	}
+	ReleaseSysCache(tuple);
+	return correlation;
+}
+
 /* Size of a TOAST table's main fork, 0 if it is gone or locked. */
 static double
 toast_size(Oid toastrelid)
