@@ -2,8 +2,9 @@
 
 # A session that is told what to do line by line. Its answers are read from a
 # file descriptor of its own: bash closes the coprocess's when that ends.
+# open_session ARGS...: further ones of psql
 open_session() {
-    coproc SESSION { "$HONE_BIN/psql" -XAtq -d "${HONE_DB:-postgres}" 2>&1; }
+    coproc SESSION { "$HONE_BIN/psql" -XAtq -d "${HONE_DB:-postgres}" "$@" 2>&1; }
     session_pid=$SESSION_PID
     exec {session_says}<&"${SESSION[0]}"
 }

@@ -4,6 +4,7 @@
 set -u
 . "$(dirname "$0")/../lib/prepare.sh"
 . "$HONE_ROOT/test/lib/rows.sh"
+. "$HONE_ROOT/test/lib/session.sh"
 hone_prepare
 hone_server primary || exit 1
 primary=$PGHOST
@@ -37,11 +38,8 @@ is "standby, heap" "$(on "$standby" rows_of t)" "$wanted"
 # a snapshot of the standby's that the primary does not know of, older than rows
 on "$primary" sql "CREATE TABLE young (id int, long text); INSERT INTO young SELECT generate_series(1, 100)" || exit 1
 caught_up
-coproc READER { PGHOST=$standby "$HONE_BIN/psql" -XAtq -v VERBOSITY=sqlstate -d postgres 2>&1; }
-# of its own: bash closes the coprocess's when that ends, with what it said last
-exec {said}<&"${READER[0]}"
-echo "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) > 0 FROM t; SELECT pg_sleep(0);" >&"${READER[1]}"
-read -r answer <&"$said"
+on "$standby" open_session -v VERBOSITY=sqlstate
+ask "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) > 0 FROM t; SELECT pg_sleep(0);" >/dev/null
 on "$primary" sql "INSERT INTO young SELECT generate_series(101, 200)" || exit 1
 file=$(on "$primary" sql "SELECT pg_relation_filenode('young')")
 
@@ -52,8 +50,8 @@ on "$primary" sql "INSERT INTO young SELECT 201, string_agg(md5(i::text), '') FR
 on "$primary" sql "CALL hone.compress('young')" || exit 1
 is "the primary has rewritten it" "$(on "$primary" sql "SELECT pg_relation_filenode('young') <> $file")" t
 caught_up
-echo "SELECT count(*) FROM young; ROLLBACK; SELECT 'end';" >&"${READER[1]}"
-answer=$(while read -r line <&"$said" && [ "$line" != end ]; do [ -z "$line" ] || echo "$line"; done)
+tell "SELECT count(*) FROM young; ROLLBACK; SELECT 'end';"
+answer=$(while read -r line <&"$session_says" && [ "$line" != end ]; do [ -z "$line" ] || echo "$line"; done)
 like "an older snapshot of the standby ends, or reads what it saw" "$answer" "40001|57P01|25P02|server closed|^100$"
 is "a new one reads all" "$(on "$standby" sql "SELECT count(*), max(length(long)) FROM young")" "201|6400"
 on "$primary" sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%older%' AND pid <> pg_backend_pid()" >/dev/null

@@ -4,6 +4,7 @@
 set -u
 . "$(dirname "$0")/../lib/prepare.sh"
 . "$HONE_ROOT/test/lib/rows.sh"
+. "$HONE_ROOT/test/lib/session.sh"
 hone_prepare
 options="-c allow_in_place_tablespaces=on -c hone.worker=off"
 hone_server primary "$options" || exit 1
@@ -93,10 +94,8 @@ drain() {
 }
 drain
 is "nothing is in the other tablespace" "$(files_of "$HONE_WORK/run/primary/data") $(files_of "$standby_data")" "0 0"
-coproc READER { "$HONE_BIN/psql" -XAtq -d postgres 2>&1; }
-reader=$READER_PID
-echo "BEGIN; SELECT count(*) > 0 FROM h WHERE id = 5;" >&"${READER[1]}"
-read -r answer <&"${READER[0]}"
+open_session
+ask "BEGIN; SELECT count(*) > 0 FROM h WHERE id = 5;" >/dev/null
 PGOPTIONS="-c hone.lock_timeout=5ms" sql "CALL hone._set_tablespace('h', 'cold')" >"$HONE_WORK/fail.log" 2>&1
 like "a move fails" "$(cat "$HONE_WORK/fail.log")" "could not lock table"
 for how in pg_cancel_backend pg_terminate_backend; do
@@ -115,8 +114,7 @@ for how in pg_cancel_backend pg_terminate_backend; do
     drain
     is "$how: no file is left, on the standby neither" "$(files_of "$HONE_WORK/run/primary/data") $(files_of "$standby_data")" "0 0"
 done
-echo '\q' >&"${READER[1]}"
-wait "$reader" 2>/dev/null
+close_session
 same "after moves that failed"
 sql "CALL hone._set_tablespace('c', 'cold')" || exit 1
 caught_up

@@ -10,6 +10,7 @@
 set -u
 . "$(dirname "$0")/../lib/prepare.sh"
 . "$HONE_ROOT/test/lib/rows.sh"
+. "$HONE_ROOT/test/lib/session.sh"
 hone_prepare
 hone_server tablespace -c allow_in_place_tablespaces=on -c hone.worker=off -c log_lock_waits=on \
     -c deadlock_timeout=300ms -c autovacuum_naptime=1s || exit 1
@@ -117,12 +118,8 @@ sql "CALL hone._set_tablespace('p_tiered', 'pg_default')" || exit 1
 sql CHECKPOINT
 is "nothing is left behind" "$(files_of)" 0
 
-coproc READER { "$HONE_BIN/psql" -XAtq -d postgres 2>&1; }
-reader=$READER_PID
-tell() { echo "$1" >&"${READER[1]}"; }
-tell "BEGIN; SELECT count(*) FROM p WHERE id = 7;"
-read -r answer <&"${READER[0]}"
-is "a reader stays" "$answer" 2
+open_session
+is "a reader stays" "$(ask "BEGIN; SELECT count(*) FROM p WHERE id = 7;")" 2
 begin_move p_heap cold
 succeeds "the copy is made" wait_until 30 "SELECT count(*) > 4 FROM pg_ls_dir((SELECT 'pg_tblspc/' || t.oid || '/' || pg_ls_dir('pg_tblspc/' || t.oid) || '/' || d.oid
     FROM pg_tablespace t, pg_database d WHERE spcname = 'cold' AND datname = current_database()))"
@@ -139,8 +136,7 @@ wait "$move_pid"
 is "then it moves" "$? $(place p_heap)" "0 cold"
 check_all "after a reader"
 
-tell "BEGIN; SELECT count(*) FROM p WHERE id = 7;"
-read -r answer <&"${READER[0]}"
+ask "BEGIN; SELECT count(*) FROM p WHERE id = 7;" >/dev/null
 begin_move p_heap pg_default "-c hone.lock_timeout=10ms"
 wait "$move_pid"
 like "one that stays for long: 55P03" "$(cat "$move_log")" "ERROR:  55P03: could not lock table public.p_heap: other sessions are using it"
@@ -164,8 +160,7 @@ sql "CREATE TABLE big (id int, pad text) WITH (autovacuum_enabled = off);
 # A reader keeps the move from its end until the statement is there. (Halting
 # the move by a signal could leave it with a lock that every process needs.)
 meet() {
-    tell "BEGIN; LOCK TABLE big IN ACCESS SHARE MODE; SELECT 'reads';"
-    read -r answer <&"${READER[0]}"
+    ask "BEGIN; LOCK TABLE big IN ACCESS SHARE MODE; SELECT 'reads';" >/dev/null
     begin_move big $to "-c hone.lock_timeout=1s"
     wait_until 30 "SELECT count(*) > 0 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
         WHERE a.application_name = 'move' AND l.relation = 'big'::regclass AND l.mode = 'ShareUpdateExclusiveLock'" || echo "# no move is seen"
@@ -204,8 +199,7 @@ meet "DROP TABLE big"
 is "DROP TABLE comes in between" "$ddl" "0 "
 wait "$move_pid"
 like "there is nothing to move then" "$(cat "$move_log")" "ERROR:  42P01: the table was dropped meanwhile"
-tell '\q'
-wait "$reader" 2>/dev/null
+close_session
 sql "CHECKPOINT"
 is "and no file" "$(files_of)" 0
 is "no server process crashed" "$(grep -E 'terminated by signal|PANIC:|TRAP:' "$HONE_DATA.log")" ""
