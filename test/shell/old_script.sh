@@ -119,6 +119,7 @@ _cold_but_read
 _counting
 _covered_advice
 _covered_index
+_decided
 _droppable_index
 _foreign_key_index
 _foreign_key_without_index
