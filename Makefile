@@ -73,7 +73,9 @@ ADVISE_OBJS = \
 	src/advise/evidence.o \
 	src/advise/finding.o \
 	src/advise/finding_save.o \
+	src/advise/index_choice.o \
 	src/advise/index_trial.o \
+	src/advise/index_writes.o \
 	src/advise/keys.o \
 	src/advise/loops.o \
 	src/advise/nodes.o \
@@ -239,7 +241,7 @@ ADVISE_REGRESS = \
 	advise_offset_walk \
 	advise_result \
 	advise_select_star \
-	advise_missing_index advise_index_trial \
+	advise_missing_index advise_index_choice advise_index_trial \
 	advise_conditions \
 	advise_lists advise_meaning \
 	advise_nodes \

@@ -210,6 +210,39 @@ CREATE TABLE hone._index_use (
 ) USING heap;
 COMMENT ON TABLE hone._index_use IS 'Internal: scans of indexes as a worker saw them, and since when it is not known that there were more; index 0: when it looked';
 
+-- A row a day for each table, of yesterday and today: the older one says how
+-- much was written since.
+CREATE TABLE hone._table_writes (
+    relation oid NOT NULL,
+    day date NOT NULL,
+    noted_at timestamptz NOT NULL,
+    inserted bigint NOT NULL,
+    updated bigint NOT NULL,
+    hot_updated bigint NOT NULL,
+    deleted bigint NOT NULL,
+    PRIMARY KEY (relation, day)
+) USING heap;
+COMMENT ON TABLE hone._table_writes IS 'Internal: rows written to tables as a worker saw them first on a day';
+
+CREATE FUNCTION hone._write_rate(relation oid, OUT seconds float8, OUT inserted bigint, OUT updated bigint, OUT hot_updated bigint, OUT deleted bigint, OUT indexes bigint)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH t AS (
+        SELECT t.oid, coalesce(w.inserted, 0) AS inserted, coalesce(w.updated, 0) AS updated, coalesce(w.hot_updated, 0) AS hot_updated,
+            coalesce(w.deleted, 0) AS deleted, w.noted_at
+        FROM hone._tree(relation) AS t(oid)
+        -- one that was not there then has been written since
+        LEFT JOIN LATERAL (SELECT w.* FROM hone._table_writes w WHERE w.relation = t.oid ORDER BY w.day LIMIT 1) w ON true)
+    SELECT extract(epoch FROM pg_catalog.now() - pg_catalog.min(t.noted_at))::float8,
+        pg_catalog.sum(pg_catalog.pg_stat_get_tuples_inserted(t.oid) - t.inserted)::bigint,
+        pg_catalog.sum(pg_catalog.pg_stat_get_tuples_updated(t.oid) - t.updated)::bigint,
+        pg_catalog.sum(pg_catalog.pg_stat_get_tuples_hot_updated(t.oid) - t.hot_updated)::bigint,
+        pg_catalog.sum(pg_catalog.pg_stat_get_tuples_deleted(t.oid) - t.deleted)::bigint,
+        (SELECT pg_catalog.count(*) FROM pg_catalog.pg_index x WHERE x.indrelid = relation)
+    FROM t;
+END;
+COMMENT ON FUNCTION hone._write_rate(oid) IS 'Internal: rows written to a table with its partitions in the last seconds, a day or two; NULL seconds: not known yet';
+
 CREATE VIEW hone._droppable_index AS
 SELECT x.indexrelid AS index, x.indrelid AS relation, c.relkind, c.relpages::bigint AS pages,
     pg_catalog.pg_stat_get_numscans(x.indexrelid) AS scans, hone._last_scan(x.indexrelid) AS last_scan
@@ -248,9 +281,18 @@ BEGIN
     -- where counting began anew, hone._counting says since when
     DO UPDATE SET scans = EXCLUDED.scans, since = CASE WHEN EXCLUDED.scans > 0 THEN EXCLUDED.since ELSE u.since END
     WHERE u.scans <> EXCLUDED.scans;
+
+    -- nor for how long the counts of a table were counted
+    DELETE FROM hone._table_writes w WHERE w.day < current_date - 1 OR NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = w.relation)
+        OR pg_stat_get_tuples_inserted(w.relation) < w.inserted OR pg_stat_get_tuples_updated(w.relation) < w.updated
+        OR pg_stat_get_tuples_deleted(w.relation) < w.deleted OR w.day > current_date;
+    INSERT INTO hone._table_writes (relation, day, noted_at, inserted, updated, hot_updated, deleted)
+    SELECT c.oid, current_date, now(), pg_stat_get_tuples_inserted(c.oid), pg_stat_get_tuples_updated(c.oid), pg_stat_get_tuples_hot_updated(c.oid), pg_stat_get_tuples_deleted(c.oid)
+    FROM pg_class c WHERE c.relkind IN ('r', 'm') AND c.oid >= 16384 AND c.relpersistence <> 't'
+    ON CONFLICT DO NOTHING;
 END
 $$;
-COMMENT ON PROCEDURE hone._note_index_use() IS 'Internal: brings hone._index_use up to date, once an hour; called with hone._raise_alerts()';
+COMMENT ON PROCEDURE hone._note_index_use() IS 'Internal: brings hone._index_use and hone._table_writes up to date, once an hour; called with hone._raise_alerts()';
 
 CREATE VIEW hone._idle_index AS
 WITH idle AS MATERIALIZED (
@@ -460,4 +502,5 @@ LIMIT hone._advice_limit('bloated_index');
 COMMENT ON VIEW hone._bloated_index IS 'Internal: recommendations of kind bloated_index';
 
 REVOKE ALL ON PROCEDURE hone._note_index_use() FROM PUBLIC;
+REVOKE ALL ON FUNCTION hone._write_rate(oid) FROM PUBLIC;
 GRANT SELECT ON hone._covered_advice, hone._idle_advice, hone._invalid_index, hone._bloated_index TO PUBLIC;

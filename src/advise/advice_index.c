@@ -22,7 +22,6 @@
 #include "catalog/pg_statistic.h"
 #include "catalog/pg_type_d.h"
 #include "commands/defrem.h"
-#include "portability/instr_time.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
@@ -31,7 +30,6 @@
 #include "advise/index_trial.h"
 #include "advise/recommend.h"
 
-#define TRIAL_MS		2000	/* for all findings of one read */
 #define SUMMARY_CORRELATION	0.9 /* of a column and the rows' places */
 
 typedef struct IndexColumn
@@ -236,9 +234,12 @@ add_trial(const HoneIndexTrial *trial, const HoneIndexCandidate *best, HoneAdvic
 
 		appendStringInfo(&json, "%s{\"index\": ", json.len > 1 ? ", " : "");
 		escape_json(&json, candidate->text);
-		appendStringInfo(&json, ", \"kind\": \"%s\", \"used\": %s, \"cost\": %.2f, \"bytes\": %.0f}",
+		appendStringInfo(&json, ", \"kind\": \"%s\", \"used\": %s, \"cost\": %.2f, \"bytes\": %.0f",
 						 candidate->what, candidate->used ? "true" : "false",
 						 candidate->cost, candidate->bytes);
+		if (candidate != best)
+			appendStringInfo(&json, ", \"why_not\": \"%s\"", hone_index_trial_why_not(trial, candidate, best));
+		appendStringInfoChar(&json, '}');
 	}
 	appendStringInfoChar(&json, ']');
 	hone_evidence_number(advice, "planner_cost", trial->cost);
@@ -262,18 +263,23 @@ try_indexes(HoneIndexTrial *trial, const HoneReader *reader)
 {
 	ErrorData  *error;
 	instr_time	start;
-	instr_time	took;
 
-	if (hone_trial_ms >= TRIAL_MS)
+	if (!hone_trial_left())
 		return "too many others were tried before";
 	INSTR_TIME_SET_CURRENT(start);
 	error = hone_advice_try(run_trial, trial);
-	INSTR_TIME_SET_CURRENT(took);
-	INSTR_TIME_SUBTRACT(took, start);
-	hone_trial_ms += INSTR_TIME_GET_MILLISEC(took);
+	hone_trial_used(start);
 	if (error != NULL)
 		return reader->constants ? error->message : "the statement could not be planned";
 	return trial->known ? NULL : "the table has never been analyzed";
+}
+
+char *
+hone_index_fix(Oid relid, const char *index)
+{
+	return psprintf("CREATE INDEX %sON %s %s",
+					get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE ? "" : "CONCURRENTLY ",
+					hone_qualified_name(relid), index);
 }
 
 void
@@ -282,7 +288,6 @@ hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 {
 	HoneFinding *finding = palloc(sizeof(HoneFinding));
 	Oid			relid = hone_relation_topmost(original->key.relid);
-	bool		partitioned = get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE;
 	IndexPlan	plan;
 	HoneIndexTrial trial = {0};
 	HoneIndexCandidate *best = NULL;
@@ -323,14 +328,16 @@ hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 					"sequential scans of %s read and throw away " INT64_FORMAT " rows each to keep " INT64_FORMAT ": no index %s%s",
 					hone_qualified_name(relid), finding->rows / finding->times,
 					finding->rows_kept / finding->times, index[0] == '(' ? "on " : "", index);
-	hone_advice_set(advice, &advice->fix, "CREATE INDEX %sON %s %s",
-					partitioned ? "" : "CONCURRENTLY ",
-					hone_qualified_name(relid), index);
-	if (best == NULL || best->keys != NULL)
+	hone_advice_set(advice, &advice->fix, "%s", hone_index_fix(relid, index));
+	advice->index_on = relid;
+	advice->index_tried = trial.candidates;
+	advice->index_cost = why == NULL ? trial.cost : 0;
+	advice->index_best = best;
+	if (best == NULL)
 	{
-		advice->index_on = relid;
-		hone_advice_set(advice, &advice->index_keys, "%s", best != NULL ? best->keys : keys);
-		advice->index_plain = best == NULL || best->plain;
+		advice->index_best = hone_index_candidate("plain", index);
+		advice->index_best->keys = keys;
+		advice->index_best->plain = true;
 	}
 	add_evidence(finding, reader, &plan, relid, advice);
 	if (best != NULL)

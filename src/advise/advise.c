@@ -21,6 +21,7 @@
 #include "advise/advise.h"
 #include "advise/apply.h"
 #include "advise/detect.h"
+#include "advise/index_choice.h"
 #include "advise/nodes.h"
 #include "advise/provenance.h"
 #include "advise/recommend.h"
@@ -257,6 +258,11 @@ define_settings(void)
 							 "Looks for wasteful patterns in the statements that run.",
 							 NULL, &hone_detectors,
 							 true, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("hone.index_budget",
+							"Room that all recommended indexes may take together; 0: no limit.",
+							"Those that save most per byte come first.",
+							&hone_index_budget,
+							0, 0, INT_MAX, PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("hone.n_plus_one_gap",
 							"Longest pause between two statements outside a transaction block that may belong to one loop.",
 							NULL, &hone_n_plus_one_gap,

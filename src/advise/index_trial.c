@@ -498,6 +498,17 @@ plan_cost(Query *query, const char *text, List *values, List *indexes, bool *use
 	return cost / list_length(values);
 }
 
+static List *
+names_of(Oid relid, Bitmapset *attributes)
+{
+	List	   *names = NIL;
+	int			attnum = -1;
+
+	while ((attnum = bms_next_member(attributes, attnum)) >= 0)
+		names = lappend(names, get_attname(relid, attnum, false));
+	return names;
+}
+
 static void
 try_candidate(HoneIndexTrial *trial, HoneIndexCandidate *candidate, Query *query, List *values)
 {
@@ -508,9 +519,16 @@ try_candidate(HoneIndexTrial *trial, HoneIndexCandidate *candidate, Query *query
 	foreach(lc, indexes)
 	{
 		HoneHypotheticalIndex *index = lfirst(lc);
+		HoneIndexSize size = hone_index_size(index, index->estimate.rows, index->estimate.pages);
 
-		candidate->bytes += (double) BLCKSZ *
-			hone_index_size(index, index->estimate.rows, index->estimate.pages).pages;
+		candidate->bytes += (double) BLCKSZ * size.pages;
+		/* rows are written to any of the leaves */
+		candidate->entry_cost = Max(candidate->entry_cost, hone_index_entry_cost(index, &size));
+		if (lc != list_head(indexes))
+			continue;
+		candidate->attributes = names_of(index->relid, hone_index_attributes(index));
+		if (index->columns[0].attnum > 0)
+			candidate->leading = get_attname(index->relid, index->columns[0].attnum, false);
 	}
 	candidate->cost = plan_cost(query, trial->finding->sample.text, values, indexes, &candidate->used);
 }
@@ -548,7 +566,10 @@ hone_index_trial(HoneIndexTrial *trial)
 	values = values_of_calls(query, trial->finding->sample.queryid, &trial->calls);
 	query = rewritten(query);
 	(void) find_place((Node *) query, &place);
-	make_candidates(trial, &place);
+	if (trial->given)
+		trial->candidates = trial->others;
+	else
+		make_candidates(trial, &place);
 	trial->cost = plan_cost(query, trial->finding->sample.text, values, NIL, &used);
 	foreach(lc, trial->candidates)
 		try_candidate(trial, lfirst(lc), query, values);
@@ -562,6 +583,19 @@ is_better(const HoneIndexTrial *trial, const HoneIndexCandidate *candidate,
 		return candidate->cost < best->cost * LESS;
 	return candidate->cost < best->cost * CLEARLY_LESS &&
 		best->cost - candidate->cost > trial->cost * MATTERS;
+}
+
+const char *
+hone_index_trial_why_not(const HoneIndexTrial *trial, const HoneIndexCandidate *candidate,
+						 const HoneIndexCandidate *best)
+{
+	if (!candidate->used)
+		return "the planner does not use it";
+	if (candidate->cost > trial->cost * WORTH_IT)
+		return "it saves less than a tenth";
+	if (candidate->cost >= best->cost)
+		return candidate->bytes >= best->bytes ? "it is neither cheaper nor smaller" : "the statement costs more with it";
+	return "it is cheaper by too little for its size";
 }
 
 HoneIndexCandidate *

@@ -31,6 +31,9 @@ typedef struct HoneIndexCandidate
 	bool		used;			/* the planner chose it for some call */
 	double		cost;			/* of the plans with it, mean of the calls */
 	double		bytes;			/* once built */
+	double		entry_cost;		/* of a written row, in the planner's units */
+	List	   *attributes;		/* names of the columns it depends on */
+	const char *leading;		/* of its first key; NULL: an expression */
 } HoneIndexCandidate;
 
 typedef struct HoneIndexTrial
@@ -41,6 +44,7 @@ typedef struct HoneIndexTrial
 	List	   *equal;			/* columns compared with =, first ones first */
 	AttrNumber	range;			/* one compared otherwise, or 0 */
 	List	   *others;			/* HoneIndexCandidates of other kinds to try */
+	bool		given;			/* no others than those */
 
 	/* out */
 	bool		known;			/* false: the table was never analyzed */
@@ -63,6 +67,11 @@ extern void hone_index_trial(HoneIndexTrial *trial);
 
 /* Keys of the plain index: what is known before any trial. */
 extern char *hone_index_trial_keys(const HoneIndexTrial *trial);
+
+/* Why the planner, or pg_hone, prefers 'best' to a candidate. */
+extern const char *hone_index_trial_why_not(const HoneIndexTrial *trial,
+											const HoneIndexCandidate *candidate,
+											const HoneIndexCandidate *best);
 
 /* The best of them, or NULL: the planner uses none. */
 extern HoneIndexCandidate *hone_index_trial_best(const HoneIndexTrial *trial);

@@ -35,6 +35,7 @@
 #include "utils/syscache.h"
 #include "utils/timeout.h"
 
+#include "advise/index_choice.h"
 #include "advise/recommend.h"
 #include "common/sqltext.h"
 #include "stats/stats.h"
@@ -47,7 +48,13 @@
 #define WORKER_ADVICE_MS		5000
 
 bool		hone_recommending = false;
-double		hone_trial_ms = 0;
+
+/* Time for planning with hypothetical indexes in one read, and what was used. */
+#define READ_TRIAL_MS		2000
+#define ANALYZE_TRIAL_MS	20000
+
+static double trial_ms;
+static double trial_most_ms;
 
 PG_FUNCTION_INFO_V1(hone_all_recommendations);
 PG_FUNCTION_INFO_V1(hone_new_recommendations);
@@ -214,6 +221,70 @@ hone_advice_try(void (*work) (void *arg), void *arg)
 	return error;
 }
 
+bool
+hone_trial_left(void)
+{
+	return trial_ms < trial_most_ms;
+}
+
+void
+hone_trial_used(instr_time since)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, since);
+	trial_ms += INSTR_TIME_GET_MILLISEC(now);
+}
+
+/* What is to be done as the author of a finding's statement. */
+typedef struct AsAuthor
+{
+	const HoneFinding *finding;
+	void		(*work) (void *arg);
+	void	   *arg;
+} AsAuthor;
+
+static void
+work_as_author(void *arg)
+{
+	AsAuthor   *as = arg;
+
+	become_author(as->finding);
+	as->work(as->arg);
+}
+
+static ErrorData *
+try_as_author(const HoneFinding *finding, void (*work) (void *arg), void *arg)
+{
+	AsAuthor	as = {finding, work, arg};
+	ErrorData  *error;
+
+	if (MyBackendType == B_BG_WORKER)
+		enable_timeout_after(STATEMENT_TIMEOUT, WORKER_ADVICE_MS);
+	error = hone_advice_try(work_as_author, &as);
+	if (MyBackendType == B_BG_WORKER)
+		disable_timeout(STATEMENT_TIMEOUT, false);
+	return error;
+}
+
+bool
+hone_advice_trial(const HoneFinding *finding, void (*work) (void *arg), void *arg)
+{
+	ErrorData  *error;
+	instr_time	start;
+
+	if (!hone_trial_left())
+		return false;
+	INSTR_TIME_SET_CURRENT(start);
+	error = try_as_author(finding, work, arg);
+	hone_trial_used(start);
+	if (error == NULL)
+		return true;
+	FreeErrorData(error);
+	return false;
+}
+
 /* What advise_one is to do. */
 typedef struct AdviseOne
 {
@@ -227,7 +298,6 @@ advise_one(void *arg)
 {
 	AdviseOne  *one = arg;
 
-	become_author(one->finding);
 	advice_kinds[one->finding->key.kind].advise(one->finding, one->reader, one->advice);
 }
 
@@ -240,13 +310,7 @@ advise_safely(const HoneFinding *finding, const HoneReader *reader,
 			  HoneAdvice *advice)
 {
 	AdviseOne	one = {finding, reader, advice};
-	ErrorData  *error;
-
-	if (MyBackendType == B_BG_WORKER)
-		enable_timeout_after(STATEMENT_TIMEOUT, WORKER_ADVICE_MS);
-	error = hone_advice_try(advise_one, &one);
-	if (MyBackendType == B_BG_WORKER)
-		disable_timeout(STATEMENT_TIMEOUT, false);
+	ErrorData  *error = try_as_author(finding, advise_one, &one);
 
 	if (error == NULL)
 		return;
@@ -410,89 +474,6 @@ recommend_for_database(ReturnSetInfo *rsinfo)
 	}
 }
 
-/* ---- one index for several findings ---- */
-
-typedef struct IndexAdvice
-{
-	const HoneFinding *finding;
-	int64		fingerprint;
-	HoneReader	reader;
-	HoneAdvice	advice;
-} IndexAdvice;
-
-static char *
-copy_text(const char *text)
-{
-	return text ? pstrdup(text) : NULL;
-}
-
-/* In the current context, without what planning has left in the old one. */
-static IndexAdvice *
-keep_advice(const HoneFinding *finding, int64 fingerprint, const HoneReader *reader,
-			const HoneAdvice *advice)
-{
-	IndexAdvice *kept = palloc(sizeof(IndexAdvice));
-
-	kept->finding = finding;
-	kept->fingerprint = fingerprint;
-	kept->reader = *reader;
-	kept->advice = *advice;
-	kept->advice.context = CurrentMemoryContext;
-	kept->advice.severity = copy_text(advice->severity);
-	kept->advice.summary = copy_text(advice->summary);
-	kept->advice.fix = copy_text(advice->fix);
-	kept->advice.no_fix = copy_text(advice->no_fix);
-	kept->advice.index_keys = copy_text(advice->index_keys);
-	initStringInfo(&kept->advice.evidence);
-	appendBinaryStringInfo(&kept->advice.evidence, advice->evidence.data, advice->evidence.len);
-	return kept;
-}
-
-/* An index on more columns serves whoever wants its first ones. */
-static bool
-serves(const HoneAdvice *wider, const HoneAdvice *advice)
-{
-	int			length = strlen(advice->index_keys);
-
-	return wider->index_on == advice->index_on && wider->index_plain && advice->index_plain &&
-		strncmp(wider->index_keys, advice->index_keys, length) == 0 &&
-		strncmp(wider->index_keys + length, ", ", 2) == 0;
-}
-
-/*
- * Where one finding's index begins with all columns of another's, one is
- * enough: the wider one mends both.
- */
-static void
-put_index_advice(ReturnSetInfo *rsinfo, List *kept)
-{
-	ListCell   *lc;
-	ListCell   *lo;
-
-	foreach(lc, kept)
-	{
-		IndexAdvice *one = lfirst(lc);
-		IndexAdvice *widest = NULL;
-
-		CHECK_FOR_INTERRUPTS();
-		foreach(lo, kept)
-		{
-			IndexAdvice *other = lfirst(lo);
-
-			if (serves(&other->advice, &one->advice) &&
-				(widest == NULL || strlen(other->advice.index_keys) > strlen(widest->advice.index_keys)))
-				widest = other;
-		}
-		if (widest != NULL)
-		{
-			one->advice.fix = widest->advice.fix;
-			hone_evidence_integer(&one->advice, "index_of_recommendation",
-								  hone_finding_id(&widest->finding->key));
-		}
-		put_recommendation(rsinfo, one->finding, one->fingerprint, &one->reader, &one->advice);
-	}
-}
-
 /* What costs most first: it is what planning is for, if there is too much. */
 static int
 by_cost(const void *a, const void *b)
@@ -507,14 +488,16 @@ static void
 recommend(ReturnSetInfo *rsinfo, bool untold)
 {
 	int			count;
-	List	   *kept = NIL;
+	List	   *wishes = NIL;
+	ListCell   *lc;
 	HoneFinding *findings = hone_finding_copy(MyDatabaseId, untold, &count);
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context = AllocSetContextCreate(caller, "hone recommendation",
 												  ALLOCSET_DEFAULT_SIZES);
 
 	qsort(findings, count, sizeof(HoneFinding), by_cost);
-	hone_trial_ms = 0;
+	trial_ms = 0;
+	trial_most_ms = untold ? ANALYZE_TRIAL_MS : READ_TRIAL_MS;
 	for (int i = 0; i < count; i++)
 	{
 		HoneAdvice	advice = {0};
@@ -534,14 +517,20 @@ recommend(ReturnSetInfo *rsinfo, bool untold)
 		initStringInfo(&advice.evidence);
 		advise_safely(&findings[i], &reader, &advice);
 		MemoryContextSwitchTo(caller);
-		if (!advice.drop && advice.index_keys != NULL && advice.fix != NULL)
-			kept = lappend(kept, keep_advice(&findings[i], fingerprint, &reader, &advice));
+		if (!advice.drop && OidIsValid(advice.index_on) && advice.fix != NULL)
+			wishes = lappend(wishes, hone_index_wish(&findings[i], fingerprint, &reader, &advice));
 		else if (!advice.drop)
 			put_recommendation(rsinfo, &findings[i], fingerprint, &reader, &advice);
 		MemoryContextReset(context);
 	}
 	MemoryContextDelete(context);
-	put_index_advice(rsinfo, kept);
+	hone_index_choose(wishes);
+	foreach(lc, wishes)
+	{
+		HoneIndexWish *wish = lfirst(lc);
+
+		put_recommendation(rsinfo, wish->finding, wish->fingerprint, &wish->reader, &wish->advice);
+	}
 	if (!untold)
 		recommend_for_database(rsinfo);
 }

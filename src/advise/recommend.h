@@ -14,12 +14,13 @@
 #define HONE_RECOMMEND_H
 
 #include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
+#include "portability/instr_time.h"
 
 #include "advise/detect.h"
 #include "advise/finding.h"
 
-/* Milliseconds that planning with hypothetical indexes has taken in this read. */
-extern double hone_trial_ms;
+struct HoneIndexCandidate;
 
 /* What the reader may see of one finding's statements. */
 typedef struct HoneReader
@@ -38,10 +39,11 @@ typedef struct HoneAdvice
 	char	   *summary;
 	char	   *fix;			/* NULL: none; see no_fix */
 	char	   *no_fix;			/* why, for the evidence */
-	Oid			index_on;		/* the fix is an index on this table, */
-	char	   *index_keys;		/* of these columns, as in its DDL, */
-	bool		index_plain;	/* and has neither included ones nor a
-								 * predicate */
+	Oid			index_on;		/* the fix is an index on this table, or 0 */
+	struct HoneIndexCandidate *index_best;	/* that one */
+	List	   *index_tried;	/* with it, HoneIndexCandidates */
+	double		index_cost;		/* of the statement without any; 0: not known */
+	char	   *index_fix;		/* index_choice.c's: what makes the best one */
 	StringInfoData evidence;	/* members of a JSON object, with commas */
 } HoneAdvice;
 
@@ -50,6 +52,22 @@ typedef struct HoneAdvice
  * error it ended with, or NULL. Throws only what the reader asked for (cancel).
  */
 extern ErrorData *hone_advice_try(void (*work) (void *arg), void *arg);
+
+/*
+ * Plan the finding's statement as its role, if there is time for it: false where
+ * there is not, or planning failed. Outside of the finding's own advice.
+ */
+extern bool hone_advice_trial(const HoneFinding *finding, void (*work) (void *arg), void *arg);
+
+/*
+ * Time that is left for planning with hypothetical indexes in this read; and
+ * that some was used, since a time.
+ */
+extern bool hone_trial_left(void);
+extern void hone_trial_used(instr_time since);
+
+/* The statement that makes an index, given what stands behind ON and the table. */
+extern char *hone_index_fix(Oid relid, const char *index);
 
 extern void hone_advice_loop(const HoneFinding *finding,
 							 const HoneReader *reader, HoneAdvice *advice);

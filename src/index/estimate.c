@@ -17,6 +17,7 @@
 
 #include "access/brin.h"
 #include "access/nbtree.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "catalog/pg_am_d.h"
 #include "catalog/pg_statistic.h"
@@ -26,6 +27,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
+#include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
 #include "utils/fmgroids.h"
@@ -446,4 +448,52 @@ hone_index_size(const HoneHypotheticalIndex *index, double table_rows,
 	}
 	size.pages = (BlockNumber) Min(Max(pages, 1), MaxBlockNumber);
 	return size;
+}
+
+/* ------------------------------------------------------------------------
+ * Writing
+ * ------------------------------------------------------------------------
+ */
+
+/* Of a page on the way down, in operators (btcostestimate). */
+#define PAGE_OPERATORS	50
+
+double
+hone_index_entry_cost(const HoneHypotheticalIndex *index, const HoneIndexSize *size)
+{
+	double		missed = size->pages <= effective_cache_size ? 0 :
+	1 - effective_cache_size / (double) size->pages;
+	double		descent = cpu_index_tuple_cost;
+
+	/* a summary changes when a value is outside of it: seldom */
+	if (index->am == BRIN_AM_OID)
+		return index->estimate.fraction * descent;
+	descent += ceil(log2(Max(size->tuples, 2))) * cpu_operator_cost +
+		(Max(size->height, 1) + 1) * PAGE_OPERATORS * cpu_operator_cost;
+	return index->estimate.fraction * index->estimate.items_per_row *
+		(2 * descent + missed * random_page_cost);
+}
+
+Bitmapset *
+hone_index_attributes(const HoneHypotheticalIndex *index)
+{
+	Bitmapset  *offset = NULL;
+	Bitmapset  *attributes = NULL;
+	int			member = -1;
+
+	pull_varattnos((Node *) index->expressions, 1, &offset);
+	pull_varattnos((Node *) index->predicate, 1, &offset);
+	while ((member = bms_next_member(offset, member)) >= 0)
+	{
+		int			attnum = member + FirstLowInvalidHeapAttributeNumber;
+
+		if (attnum > 0)
+			attributes = bms_add_member(attributes, attnum);
+	}
+	for (int i = 0; i < index->ncolumns; i++)
+	{
+		if (index->columns[i].attnum > 0)
+			attributes = bms_add_member(attributes, index->columns[i].attnum);
+	}
+	return attributes;
 }

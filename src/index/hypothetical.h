@@ -11,6 +11,7 @@
 #ifndef HONE_INDEX_HYPOTHETICAL_H
 #define HONE_INDEX_HYPOTHETICAL_H
 
+#include "nodes/bitmapset.h"
 #include "nodes/params.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
@@ -94,6 +95,18 @@ extern void hone_index_estimate(HoneHypotheticalIndex *index);
  */
 extern HoneIndexSize hone_index_size(const HoneHypotheticalIndex *index,
 									 double table_rows, BlockNumber heap_pages);
+
+/*
+ * What one more row of the table costs, in the planner's units: a descent for
+ * each of its entries, by btcostestimate (selfuncs.c), and once more as much for
+ * the change of the leaf and its WAL; what does not fit into
+ * effective_cache_size is read.
+ */
+extern double hone_index_entry_cost(const HoneHypotheticalIndex *index,
+									const HoneIndexSize *size);
+
+/* Columns of the table that it depends on: keys, included ones, predicate. */
+extern Bitmapset *hone_index_attributes(const HoneHypotheticalIndex *index);
 
 /*
  * A plan of the query, which is scribbled upon, with these indexes (and not

@@ -110,12 +110,11 @@ MD
 # A process that only computes, as large a part of the time as the worker does:
 # what two processors cannot do at the same time is no matter of locks.
 compute() {
-    perl -MTime::HiRes=time,sleep -e 'while (1) { my $until = time + 0.24; 1 while time < $until; sleep 0.18 }'
+    perl -MTime::HiRes=time,sleep -e 'while (1) { my $until = time + 0.24; 1 while time < $until; sleep 1.26 }'
 }
 
 foreground() {
-    local computing
-    local round way rounds=6 seconds=4 partitions=140 rate=200 months median p99 p999 max above
+    local round way rounds=10 seconds=8 partitions=120 rate=200 months computing pgbench begin
     hone_server bench_foreground "-c shared_buffers=2GB -c max_wal_size=8GB -c hone.naptime=1s -c hone.history_interval=1h" || exit 1
     sql "CREATE EXTENSION pg_hone" || exit 1
     sql "SELECT hone.pause_worker()" >/dev/null
@@ -140,43 +139,50 @@ SQL
     chmod 644 "$HONE_WORK/foreground.sql"
     sql "SELECT hone.add_tier_policy('f', warm_after => interval '1 day')" >/dev/null || exit 1
     "$HONE_BIN/pgbench" -n -M prepared -c 4 -j 1 -R "$rate" -T 3 -f "$HONE_WORK/foreground.sql" postgres >/dev/null 2>&1
+    # one run of pgbench, in which the ways take turns: what else goes on in the
+    # machine meets all of them
+    (cd "$HONE_WORK" && "$HONE_BIN/pgbench" -n -M prepared -c 4 -j 1 -R "$rate" -T $((rounds * 3 * seconds + 10)) -l --log-prefix=foreground.log \
+        -f "$HONE_WORK/foreground.sql" postgres >"$HONE_WORK/foreground.out" 2>&1) &
+    pgbench=$!
     for round in $(seq "$rounds"); do
         for way in still computing moving; do
             if [ "$way" = computing ]; then compute & computing=$!; fi
-            if [ "$way" = moving ]; then sql "SELECT hone.resume_worker()" >/dev/null; sleep 2; fi
-            (cd "$HONE_WORK" && "$HONE_BIN/pgbench" -n -M prepared -c 4 -j 1 -R "$rate" -T "$seconds" -l --log-prefix="foreground.$way.$round" \
-                -f "$HONE_WORK/foreground.sql" postgres >"$HONE_WORK/foreground.log" 2>&1) || { cat "$HONE_WORK/foreground.log"; exit 1; }
+            if [ "$way" = moving ]; then sql "SELECT hone.resume_worker()" >/dev/null; fi
+            sleep 2
+            begin=$(date +%s.%N)
+            sleep $((seconds - 3))
+            echo "$way $begin $(date +%s.%N)" >>"$HONE_WORK/foreground.turns"
             if [ "$way" = computing ]; then kill "$computing"; wait "$computing" 2>/dev/null; fi
             if [ "$way" = moving ]; then
-                sql "SELECT count(*) FROM hone.tier_progress" >>"$HONE_WORK/foreground.moving"
+                sql "SELECT count(*) FROM hone.tier_progress" >>"$HONE_WORK/foreground.in_hand"
                 sql "SELECT hone.pause_worker()" >/dev/null
-                for _ in $(seq 100); do
-                    [ "$(sql "SELECT count(*) FROM hone.tier_progress")" != 0 ] || break
-                    sleep 0.1
-                done
-                sleep 1
             fi
-            latencies "$HONE_WORK/foreground.$way.$round".* >>"$HONE_WORK/foreground_of.$way"
-            hone_say "round $round of $rounds, $way: $(tail -1 "$HONE_WORK/foreground_of.$way")"
+            sleep 1
         done
+        hone_say "round $round of $rounds"
+    done
+    wait "$pgbench" || { cat "$HONE_WORK/foreground.out"; exit 1; }
+    for way in still computing moving; do
+        awk -v way="$way" 'NR == FNR { if ($1 == way) { n++; from[n] = $2; to[n] = $3 }; next }
+            { at = $5 + $6 / 1e6; for (i = 1; i <= n; i++) if (at >= from[i] && at < to[i]) { print; next } }' \
+            "$HONE_WORK/foreground.turns" "$HONE_WORK"/foreground.log.* >"$HONE_WORK/foreground.$way"
+        latencies "$HONE_WORK/foreground.$way" >"$HONE_WORK/foreground_of.$way"
     done
     cat >>"$report" <<MD
 
 ## Beside moves
 
-\`pgbench -M prepared -c 4 -R $rate\`: an INSERT, an UPDATE, a read of a row and a small aggregate in the newest partition (named; the INSERT through the table) of a table whose $partitions old ones (150,000 rows each) the worker makes warm at the default throughput, against the same while it is paused. $rounds interleaved rounds of $seconds s each; latencies from the time at which a transaction was due to begin, each figure the median of the rounds. A move was in hand at the end of $(grep -c '^1' "$HONE_WORK/foreground.moving") of the $rounds rounds; $(sql "SELECT count(*) FROM hone.tier_log WHERE error IS NULL") partitions were moved.
+\`pgbench -M prepared -c 4 -R $rate\`: an INSERT, an UPDATE, a read of a row and a small aggregate in the newest partition (named; the INSERT through the table) of a table whose $partitions old ones (150,000 rows each) the worker makes warm at the default throughput, against the same while it is paused. One run in which the three ways take turns of $seconds s, $rounds each, of which the first two and the last one are left out; latencies from the time at which a transaction was due to begin. A move was in hand at the end of $(grep -c '^1' "$HONE_WORK/foreground.in_hand") of the $rounds turns; $(sql "SELECT count(*) FROM hone.tier_log WHERE error IS NULL") partitions were moved.
 
-| | median, µs | 99 %, µs | lowest and highest round | 99.9 %, µs |
+| | transactions | median, µs | 99 %, µs | 99.9 %, µs |
 |---|---|---|---|---|
 MD
     for way in still computing moving; do
-        read -r median p99 p999 <<<"$(for n in 1 2 3; do awk -v n="$n" '{ print $n }' "$HONE_WORK/foreground_of.$way" | median; done | tr '\n' ' ')"
-        echo "| $(sed 's/still/paused/; s/computing/paused, beside a process that only computes/' <<<"$way") | $median | $p99 | $(awk '{ print $2 }' "$HONE_WORK/foreground_of.$way" | sort -n | sed -n '1p;$p' | paste -sd' ' | sed 's/ / to /') | $p999 |" >>"$report"
+        echo "| $(sed 's/still/paused/; s/computing/paused, beside a process that only computes/' <<<"$way") | $(wc -l <"$HONE_WORK/foreground.$way") | $(awk '{ print $1 " | " $2 " | " $3 }' "$HONE_WORK/foreground_of.$way") |" >>"$report"
     done
-    printf '\n99 %% beside a process that computes for 0.24 s and sleeps for 0.18 s, as the worker does here, ÷ paused: %s. 99 %% beside moves ÷ paused: %s (of each pair of rounds: %s).\n' \
-        "$(ratio "$(awk '{ print $2 }' "$HONE_WORK/foreground_of.computing" | median)" "$(awk '{ print $2 }' "$HONE_WORK/foreground_of.still" | median)")" \
-        "$(ratio "$(awk '{ print $2 }' "$HONE_WORK/foreground_of.moving" | median)" "$(awk '{ print $2 }' "$HONE_WORK/foreground_of.still" | median)")" \
-        "$(paste -d' ' "$HONE_WORK/foreground_of.moving" "$HONE_WORK/foreground_of.still" | awk '{ printf "%s%.2f", (NR > 1 ? ", " : ""), $2 / $7 }')" >>"$report"
+    printf '\n99 %% beside a process that computes for 0.24 s and sleeps for 1.26 s ÷ paused: %s. 99 %% beside moves ÷ paused: %s.\n' \
+        "$(ratio "$(awk '{ print $2 }' "$HONE_WORK/foreground_of.computing")" "$(awk '{ print $2 }' "$HONE_WORK/foreground_of.still")")" \
+        "$(ratio "$(awk '{ print $2 }' "$HONE_WORK/foreground_of.moving")" "$(awk '{ print $2 }' "$HONE_WORK/foreground_of.still")")" >>"$report"
 }
 
 # --- idle --------------------------------------------------------------------------
