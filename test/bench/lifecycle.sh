@@ -108,9 +108,10 @@ MD
 # --- foreground --------------------------------------------------------------------
 
 # A process that only computes, as large a part of the time as the worker does:
-# what two processors cannot do at the same time is no matter of locks.
+# what two processors cannot do at the same time is no matter of locks. To be run
+# in a shell of its own, which becomes that process.
 compute() {
-    perl -MTime::HiRes=time,sleep -e 'while (1) { my $until = time + 0.24; 1 while time < $until; sleep 1.26 }'
+    exec perl -MTime::HiRes=time,sleep -e 'while (1) { my $until = time + 0.24; 1 while time < $until; sleep 1.26 }'
 }
 
 foreground() {
@@ -152,7 +153,7 @@ SQL
             begin=$(date +%s.%N)
             sleep $((seconds - 3))
             echo "$way $begin $(date +%s.%N)" >>"$HONE_WORK/foreground.turns"
-            if [ "$way" = computing ]; then kill "$computing"; wait "$computing" 2>/dev/null; fi
+            if [ "$way" = computing ]; then kill "$computing" && wait "$computing" 2>/dev/null; fi
             if [ "$way" = moving ]; then
                 sql "SELECT count(*) FROM hone.tier_progress" >>"$HONE_WORK/foreground.in_hand"
                 sql "SELECT hone.pause_worker()" >/dev/null
