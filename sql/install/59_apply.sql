@@ -154,10 +154,10 @@ SELECT a.id, a.kind, a.relation,
          ELSE 'waiting' END AS state,
     a.summary, a.fix, a.undo, pg_catalog.pg_get_userbyid(a.requested_by) AS requested_by, a.requested_at, a.started_at, a.finished_at,
     a.attempts, CASE WHEN a.finished_at IS NULL THEN a.retry_at END AS retry_at, CASE WHEN pg_catalog.pg_has_role(c.relowner, 'USAGE') OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') THEN a.error END AS last_error,
-    CASE WHEN a.finished_at IS NULL THEN nullif(pg_catalog.concat_ws(', ', CASE WHEN a.partitions IS NOT NULL THEN pg_catalog.format('%s of %s partitions', a.partitions_done, a.partitions) END,
+    CASE WHEN a.finished_at IS NULL OR a.error IS NOT NULL THEN nullif(pg_catalog.concat_ws(', ', CASE WHEN a.partitions IS NOT NULL THEN pg_catalog.format('%s of %s partitions', a.partitions_done, a.partitions) END,
         (SELECT p.phase || CASE WHEN p.blocks_total > 0 THEN pg_catalog.format(', %s of %s blocks', p.blocks_done, p.blocks_total) ELSE '' END
          FROM pg_catalog.pg_stat_progress_create_index p
-         WHERE p.datname = pg_catalog.current_database() AND p.relid IN (SELECT hone._tree(a.relation::oid)) ORDER BY p.pid LIMIT 1)), '') END AS progress,
+         WHERE a.finished_at IS NULL AND p.datname = pg_catalog.current_database() AND p.relid IN (SELECT hone._tree(a.relation::oid)) ORDER BY p.pid LIMIT 1)), '') END AS progress,
     a.before, a.after
 FROM hone._applied a JOIN pg_catalog.pg_class c ON c.oid = a.relation::oid,
     LATERAL (SELECT pg_catalog.sum((y->>'p95_ms')::float8 * (y->>'calls')::float8) <= 0.8 * pg_catalog.sum((x->>'p95_ms')::float8 * (y->>'calls')::float8) AS helped
@@ -179,7 +179,7 @@ COMMENT ON COLUMN hone.applied_recommendations.finished_at IS 'When it was done,
 COMMENT ON COLUMN hone.applied_recommendations.attempts IS 'Tries so far, at most ten, with pauses of 1, 2, 4 ... minutes; of a partitioned table those since a partition got its index';
 COMMENT ON COLUMN hone.applied_recommendations.retry_at IS 'When it is tried again, also should the server crash now';
 COMMENT ON COLUMN hone.applied_recommendations.last_error IS 'What the last try ended with; for those who own the table or may read all statistics';
-COMMENT ON COLUMN hone.applied_recommendations.progress IS 'While an index is built: partitions that have it, the phase, and blocks';
+COMMENT ON COLUMN hone.applied_recommendations.progress IS 'While an index is built: partitions that have it (also when it has failed), the phase, and blocks';
 COMMENT ON COLUMN hone.applied_recommendations.before IS 'Calls, p50_ms and p95_ms of each of its queries in the day before';
 COMMENT ON COLUMN hone.applied_recommendations.after IS 'The same since it was done, once they were called 20 times, or a day later';
 GRANT SELECT ON hone.applied_recommendations TO PUBLIC;
