@@ -23,7 +23,7 @@ typedef struct HoneDue
 	char	   *fix;
 	char	   *index;			/* qualified name */
 	Oid			index_oid;		/* InvalidOid: it is to be made */
-	char	   *definition;		/* of an index on a partitioned table, else NULL */
+	char	   *definition;		/* of an index on a partitioned table, or NULL */
 	Oid			requested_by;
 } HoneDue;
 
