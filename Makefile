@@ -68,6 +68,7 @@ ADVISE_OBJS = \
 	src/advise/advice_type.o \
 	src/advise/advise.o \
 	src/advise/apply.o \
+	src/advise/apply_tree.o \
 	src/advise/clause.o \
 	src/advise/conditions.o \
 	src/advise/evidence.o \

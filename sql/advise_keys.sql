@@ -74,10 +74,10 @@ CREATE TABLE p (a int, "o ""ne" int REFERENCES one) PARTITION BY RANGE (a);
 CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10);
 CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (10) TO (20) PARTITION BY LIST (a);
 CREATE TABLE "p ""21" PARTITION OF p2 DEFAULT;
-CREATE TABLE "p1_o ""ne_idx" ();
+CREATE TABLE p1_o_ne_idx ();
 INSERT INTO p SELECT i % 20, i % 90 + 1 FROM generate_series(1, 5000) i;
 ANALYZE p;
-SELECT regexp_replace(summary, '\d+ kB', 'N kB') AS summary, regexp_replace(fix, 'fk_[0-9a-f]+', 'fk', 'g') AS fix FROM r WHERE kind = 'foreign_key_without_index';
+SELECT regexp_replace(summary, '\d+ kB', 'N kB') AS summary, regexp_replace(fix, 'idx_[0-9a-f]+', 'idx', 'g') AS fix FROM r WHERE kind = 'foreign_key_without_index';
 \set ECHO none
 SELECT unnest(string_to_array(fix, E'\n')) FROM r WHERE kind = 'foreign_key_without_index' \gexec
 \set ECHO all
@@ -102,7 +102,7 @@ SELECT count(*) FROM f;
 DROP TABLE refers;
 
 -- missing_primary_key
-DROP TABLE p, pk, "p1_o ""ne_idx";
+DROP TABLE p, pk, p1_o_ne_idx;
 SELECT count(*) FROM r;
 CREATE TABLE "n ""one" (id int, a int);
 CREATE TABLE by_index (a int NOT NULL, "b ""x" int NOT NULL, c int);

@@ -1,39 +1,78 @@
 -- Keys that lack an index, and tables that lack a key
 -- (src/advise/advice_catalog.c reads the views). See 57_indexes.sql.
 
--- What would build the index on each partition without locking out writers.
-CREATE FUNCTION hone._index_everywhere(relation oid, columns text[]) RETURNS text
+-- What builds an index on each partition by itself, so that no writer waits for
+-- it. definition is what stands behind the table's name, name that of the whole.
+-- A foreign table can have none, and then the whole would never be valid: a
+-- plain CREATE INDEX at the end takes what is there and leaves that table out.
+CREATE FUNCTION hone._index_commands(relation oid, definition text, name text DEFAULT NULL, is_unique boolean DEFAULT false) RETURNS SETOF text
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     WITH RECURSIVE tree AS (
         SELECT relation AS oid, NULL::oid AS parent, 0 AS level
         UNION ALL
-        SELECT h.inhrelid, t.oid, t.level + 1 FROM tree t JOIN pg_catalog.pg_inherits h ON h.inhparent = t.oid),
-    list AS (
-        SELECT ' (' || pg_catalog.string_agg(pg_catalog.quote_ident(u.name), ', ' ORDER BY u.n) || ');' AS columns
-        FROM pg_catalog.unnest(columns) WITH ORDINALITY u(name, n)),
+        SELECT h.inhrelid, t.oid, t.level + 1 FROM tree t JOIN pg_catalog.pg_inherits h ON h.inhparent = t.oid AND NOT h.inhdetachpending),
+    whole AS (
+        SELECT pg_catalog.bool_or(c.relkind = 'f') AS is_foreign,
+            CASE WHEN is_unique THEN 'CREATE UNIQUE INDEX' ELSE 'CREATE INDEX' END AS command,
+            pg_catalog.btrim(pg_catalog.lower(pg_catalog.regexp_replace(definition, '^USING |\W+', '_', 'g')), '_') AS columns
+        FROM tree t JOIN pg_catalog.pg_class c ON c.oid = t.oid),
     member AS (
-        SELECT t.oid, t.parent, t.level, c.relkind, n.nspname, hone._qualified_name(t.oid) AS name,
-            CASE WHEN pg_catalog.octet_length(p.name) < 64 AND NOT EXISTS (
+        SELECT t.oid, t.parent, t.level, c.relkind, n.nspname, hone._qualified_name(t.oid) AS table,
+            CASE WHEN t.parent IS NULL AND _index_commands.name IS NOT NULL THEN _index_commands.name
+                 WHEN pg_catalog.octet_length(p.name) < 64 AND NOT EXISTS (
                      SELECT FROM pg_catalog.pg_class o WHERE o.relnamespace = c.relnamespace AND o.relname = p.name)
                  THEN p.name
-                 ELSE 'fk_' || pg_catalog.left(pg_catalog.md5(t.oid || pg_catalog.array_to_string(columns, ',')), 16) || '_idx' END AS index
+                 ELSE 'idx_' || pg_catalog.left(pg_catalog.md5(t.oid || definition), 16) END AS index
         FROM tree t
         JOIN pg_catalog.pg_class c ON c.oid = t.oid
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-        CROSS JOIN LATERAL (SELECT c.relname || '_' || pg_catalog.array_to_string(columns, '_') || '_idx' AS name) p
+        CROSS JOIN whole w
+        CROSS JOIN LATERAL (SELECT c.relname || '_' || w.columns || '_idx' AS name) p
         WHERE c.relkind IN ('r', 'p')),
     statement AS (
-        SELECT 1 AS step, m.level, m.oid, pg_catalog.format(CASE m.relkind WHEN 'p' THEN 'CREATE INDEX %I ON ONLY %s' ELSE 'CREATE INDEX CONCURRENTLY %I ON %s' END,
-            m.index, m.name) || l.columns AS sql
-        FROM member m CROSS JOIN list l
+        SELECT 1 AS step, m.level, m.oid, pg_catalog.format(CASE m.relkind WHEN 'p' THEN '%s %I ON ONLY %s %s;' ELSE '%s CONCURRENTLY %I ON %s %s;' END,
+            w.command, m.index, m.table, definition) AS sql
+        FROM member m CROSS JOIN whole w
+        WHERE m.relkind = 'r' OR NOT w.is_foreign
         UNION ALL
         -- the deepest first: an index is valid once it has all its partitions
         SELECT 2, -m.level, m.oid, pg_catalog.format('ALTER INDEX %I.%I ATTACH PARTITION %I.%I;', p.nspname, p.index, m.nspname, m.index)
-        FROM member m JOIN member p ON p.oid = m.parent)
-    SELECT pg_catalog.string_agg(s.sql, E'\n' ORDER BY s.step, s.level, s.oid) FROM statement s;
+        FROM member m JOIN member p ON p.oid = m.parent CROSS JOIN whole w
+        WHERE NOT w.is_foreign
+        UNION ALL
+        SELECT 3, 0, m.oid, pg_catalog.format('%s %I ON %s %s;', w.command, m.index, m.table, definition)
+        FROM member m CROSS JOIN whole w
+        WHERE m.parent IS NULL AND w.is_foreign)
+    SELECT s.sql FROM statement s ORDER BY s.step, s.level, s.oid;
 END;
-COMMENT ON FUNCTION hone._index_everywhere(oid, text[]) IS 'Internal: the statements that make an index on a partitioned table, one partition after the other';
+COMMENT ON FUNCTION hone._index_commands(oid, text, text, boolean) IS 'Internal: the statements that make an index on a partitioned table, one partition after the other';
+
+CREATE FUNCTION hone._index_everywhere(relation oid, definition text, name text DEFAULT NULL, is_unique boolean DEFAULT false) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE WHEN t.tables <= 100
+        THEN (SELECT pg_catalog.string_agg(c.sql, E'\n' ORDER BY c.n) FROM hone._index_commands(relation, definition, name, is_unique) WITH ORDINALITY c(sql, n))
+        ELSE pg_catalog.format(E'-- in psql, for %s tables\nSELECT hone._index_commands(%L::pg_catalog.regclass, %L, %L, %L) \\gexec', t.tables, hone._qualified_name(relation), definition, name, is_unique) END
+    FROM (SELECT pg_catalog.count(*) AS tables FROM hone._tree(relation)) t;
+END;
+COMMENT ON FUNCTION hone._index_everywhere(oid, text, text, boolean) IS 'Internal: those statements as one text; of a table with many partitions what psql makes and runs them with';
+
+-- NULL where its table is locked.
+CREATE FUNCTION hone._index_undo(index oid) RETURNS text
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT CASE c.relkind
+        WHEN 'I' THEN hone._index_everywhere(x.indrelid, pg_catalog.substr(d.sql,
+            pg_catalog.length(pg_catalog.format('CREATE %sINDEX %I ON %s ', CASE WHEN x.indisunique THEN 'UNIQUE ' ELSE '' END, c.relname, hone._qualified_name(x.indrelid))) + 1),
+            c.relname, x.indisunique)
+        ELSE pg_catalog.regexp_replace(d.sql, '^CREATE (UNIQUE )?INDEX ', 'CREATE \1INDEX CONCURRENTLY ') END
+    FROM pg_catalog.pg_index x
+    JOIN pg_catalog.pg_class c ON c.oid = x.indexrelid
+    CROSS JOIN LATERAL (SELECT hone._index_definition(x.indexrelid) AS sql) d
+    WHERE x.indexrelid = index;
+END;
+COMMENT ON FUNCTION hone._index_undo(oid) IS 'Internal: what makes an index again that is dropped';
 
 CREATE VIEW hone._foreign_key_without_index AS
 WITH lone AS MATERIALIZED (
@@ -79,14 +118,14 @@ SELECT 'foreign_key_without_index' AS kind, n.conrelid AS relation,
             WHEN n.updated > 0 THEN 'potential: %1$s(%2$s) references %3$s and has no index: each key changed there reads all of it, %4$s'
             ELSE 'potential: %1$s(%2$s) references %3$s and has no index: joins of the two read all of it, %4$s; scanned %6$s times' END,
         n.name, n.list, n.referenced, pg_catalog.pg_size_pretty(n.bytes), n.deleted, n.scans) AS summary,
-    CASE n.relkind WHEN 'p' THEN hone._index_everywhere(n.conrelid, n.columns)
+    CASE n.relkind WHEN 'p' THEN hone._index_everywhere(n.conrelid, '(' || n.list || ')')
         ELSE pg_catalog.format('CREATE INDEX CONCURRENTLY ON %s (%s)', n.name, n.list) END AS fix,
     NULL::text AS no_fix,
     pg_catalog.jsonb_build_object('foreign_key', n.conname, 'columns', n.columns, 'referenced', n.referenced,
         'reason', CASE WHEN n.certain THEN 'deletes' WHEN n.updated > 0 THEN 'updates that may change keys' ELSE 'sequential scans that may be joins' END,
         'on_delete', CASE n.confdeltype WHEN 'c' THEN 'cascade' WHEN 'n' THEN 'set null' WHEN 'd' THEN 'set default' WHEN 'r' THEN 'restrict' ELSE 'no action' END,
         'rows_deleted', n.deleted, 'rows_updated_not_hot', n.updated, 'sequential_scans', n.scans, 'counted_since', n.since,
-        'table_bytes', n.bytes, 'table_rows', n.rows) AS evidence
+        'table_bytes', n.bytes, 'table_rows', n.rows, 'on_each_partition', CASE n.relkind WHEN 'p' THEN '(' || n.list || ')' END) AS evidence
 FROM listed n
 ORDER BY n.certain DESC, n.read_per_day DESC, n.bytes DESC, n.oid
 LIMIT hone._advice_limit('foreign_key_without_index');

@@ -17,11 +17,15 @@
 #include <limits.h>
 
 #include "catalog/index.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type_d.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/ruleutils.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -97,6 +101,42 @@ hone_index_definition(PG_FUNCTION_ARGS)
 					strlen(only + strlen(" ON ONLY")) + 1);
 	}
 	PG_RETURN_TEXT_P(cstring_to_text(sql));
+}
+
+/*
+ * Statements that make an index without keeping writers out; definition is what
+ * stands behind the table's name. The topmost table is given.
+ */
+char *
+hone_index_ddl(Oid relid, const char *definition)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Oid			types[] = {OIDOID, TEXTOID};
+	Datum		values[2];
+	char	   *ddl = NULL;
+
+	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
+		return psprintf("CREATE INDEX CONCURRENTLY ON %s %s", hone_qualified_name(relid), definition);
+	values[0] = ObjectIdGetDatum(relid);
+	values[1] = CStringGetTextDatum(definition);
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT hone._index_everywhere($1, $2)", 2, types, values, NULL, true, 1) == SPI_OK_SELECT &&
+		SPI_processed == 1)
+		ddl = hone_made_text(0, 1);
+	if (ddl != NULL)
+		ddl = MemoryContextStrdup(context, ddl);
+	SPI_finish();
+	if (ddl == NULL)
+		elog(ERROR, "partitions of relation %u could not be read", relid);
+	return ddl;
+}
+
+void
+hone_advice_index_fix(HoneAdvice *advice, Oid relid, const char *definition)
+{
+	hone_advice_set(advice, &advice->fix, "%s", hone_index_ddl(relid, definition));
+	if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
+		hone_evidence_text(advice, "on_each_partition", definition);
 }
 
 /* hone._last_scan(relation) */

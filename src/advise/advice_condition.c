@@ -140,16 +140,6 @@ has_index(Oid relid, AttrNumber attnum, Node *expr, bool trigrams)
 	return found;
 }
 
-static char *
-create_index(Oid relid, const char *columns)
-{
-	Oid			top = hone_relation_topmost(relid);
-	bool		partitioned = get_rel_relkind(top) == RELKIND_PARTITIONED_TABLE;
-
-	return psprintf("CREATE INDEX %sON %s %s", partitioned ? "" : "CONCURRENTLY ",
-					hone_qualified_name(top), columns);
-}
-
 /* ---- function_on_column ---- */
 
 /* Cast of a timestamp to its date? */
@@ -257,7 +247,7 @@ add_range_fix(HoneClause *condition, Query *query, const HoneReader *reader,
 
 	if (!hone_relation_has_index(relid, list_make1_int(attnum), 0))
 		hone_evidence_text(advice, "index",
-						   create_index(relid, psprintf("(%s)", quote_identifier(get_attname(relid, attnum, false)))));
+						   hone_index_ddl(hone_relation_topmost(relid), psprintf("(%s)", quote_identifier(get_attname(relid, attnum, false)))));
 	if (hone_clause_var(hone_clause_column(condition))->vartype == TIMESTAMPTZOID)
 		hone_evidence_text(advice, "note",
 						   "days begin by the session's TimeZone, as in the query; where its clock is put back over midnight, the hour that comes twice may belong to the other day");
@@ -282,8 +272,7 @@ add_expression_fix(Node *expr, Oid relid, const char *method, const char *opclas
 	else
 	{
 		columns = deparse_index_expression(relid, expr);
-		hone_advice_set(advice, &advice->fix, "%s",
-						create_index(relid, psprintf("%s(%s%s)", method, columns, opclass)));
+		hone_advice_index_fix(advice, hone_relation_topmost(relid), psprintf("%s(%s%s)", method, columns, opclass));
 	}
 }
 
@@ -384,8 +373,7 @@ hone_advice_wildcard(const HoneFinding *finding, const HoneReader *reader,
 	hone_clause_evidence(finding, reader, advice);
 	if (!finding->inside)
 	{
-		hone_advice_set(advice, &advice->fix, "%s",
-						create_index(relid, psprintf("USING gin (%s %s)", column, opclass)));
+		hone_advice_index_fix(advice, hone_relation_topmost(relid), psprintf("USING gin (%s %s)", column, opclass));
 		return;
 	}
 	if (!hone_clause_find(finding, &condition, &query))

@@ -274,14 +274,6 @@ try_indexes(HoneIndexTrial *trial, const HoneReader *reader)
 	return trial->known ? NULL : "the table has never been analyzed";
 }
 
-char *
-hone_index_fix(Oid relid, const char *index)
-{
-	return psprintf("CREATE INDEX %sON %s %s",
-					get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE ? "" : "CONCURRENTLY ",
-					hone_qualified_name(relid), index);
-}
-
 void
 hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 				  HoneAdvice *advice)
@@ -328,7 +320,7 @@ hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 					"sequential scans of %s read and throw away " INT64_FORMAT " rows each to keep " INT64_FORMAT ": no index %s%s",
 					hone_qualified_name(relid), finding->rows / finding->times,
 					finding->rows_kept / finding->times, index[0] == '(' ? "on " : "", index);
-	hone_advice_set(advice, &advice->fix, "%s", hone_index_fix(relid, index));
+	hone_advice_index_fix(advice, relid, index);
 	advice->index_on = relid;
 	advice->index_tried = trial.candidates;
 	advice->index_cost = why == NULL ? trial.cost : 0;

@@ -25,6 +25,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/latch.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -32,6 +33,7 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 #include "utils/varlena.h"
+#include "utils/wait_event.h"
 
 #include "advise/apply.h"
 #include "common/own_tables.h"
@@ -47,8 +49,16 @@
 #define PATIENCE_MS		(10 * 60 * 1000)
 
 #define CREATE_INDEX	"CREATE INDEX CONCURRENTLY ON "
-#define DROP_INDEX		"DROP INDEX CONCURRENTLY "
+#define DROP_INDEX		"DROP INDEX "
+#define DROP_PLAIN		"DROP INDEX CONCURRENTLY "
 #define REINDEX_INDEX	"REINDEX INDEX CONCURRENTLY "
+
+/* Of a partitioned table, as hone._drop_index() writes it. */
+#define BRIEF_BEGIN		"BEGIN;\nSET LOCAL lock_timeout = '2s';\n"
+#define BRIEF_END		";\nCOMMIT;"
+
+#define BRIEF_TRIES		10
+#define BRIEF_PAUSE_MS	5000	/* the longest between two */
 
 PG_FUNCTION_INFO_V1(hone_apply_recommendation);
 PG_FUNCTION_INFO_V1(hone_run_applied);
@@ -79,6 +89,7 @@ typedef struct Wanted
 	char	   *index;			/* qualified name of the one it is about */
 	Oid			index_oid;		/* InvalidOid: it is to be made */
 	char	   *undo;			/* the way back, or NULL */
+	char	   *definition;		/* of an index on a partitioned table, or NULL */
 } Wanted;
 
 static bool
@@ -95,6 +106,38 @@ oid_of(const char *qualified_name)
 	return RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, true);
 }
 
+/* The index's table, and whether it is valid; InvalidOid: there is no such index. */
+static Oid
+table_of(Oid index_oid, bool *valid)
+{
+	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index_oid));
+	Oid			relid = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		relid = ((Form_pg_index) GETSTRUCT(tuple))->indrelid;
+		*valid = ((Form_pg_index) GETSTRUCT(tuple))->indisvalid;
+		ReleaseSysCache(tuple);
+	}
+	return relid;
+}
+
+char *
+hone_apply_prefix(int64 id)
+{
+	return psprintf("hone_%06x_", (uint32) id & 0xFFFFFF);
+}
+
+/* Has an earlier request for the same left it unfinished? */
+static bool
+is_unfinished(const Wanted *wanted, const char *name)
+{
+	Oid			index = get_relname_relid(name, get_rel_namespace(wanted->relid));
+	bool		valid = true;
+
+	return OidIsValid(index) && table_of(index, &valid) == wanted->relid && !valid;
+}
+
 /*
  * A name that is free, and of no other recommendation, for an index that the
  * fix leaves to the server: an invalid one can then be told from others.
@@ -103,11 +146,20 @@ static void
 name_new_index(Wanted *wanted)
 {
 	Oid			schema = get_rel_namespace(wanted->relid);
-	char	   *name = ChooseRelationName(hone_require_relation(wanted->relid),
-										  psprintf("hone_%06x", (uint32) wanted->id & 0xFFFFFF),
-										  "idx", schema, false);
+	char	   *table = hone_require_relation(wanted->relid);
+	char	   *ours = psprintf("hone_%06x", (uint32) wanted->id & 0xFFFFFF);
+	char	   *name = makeObjectName(table, ours, "idx");
 
+	if (wanted->definition == NULL || !is_unfinished(wanted, name))
+		name = ChooseRelationName(table, ours, "idx", schema, false);
 	wanted->index = quote_qualified_identifier(get_namespace_name(schema), name);
+	if (wanted->definition != NULL)
+	{
+		wanted->fix = psprintf("CREATE INDEX %s ON ONLY %s %s", quote_identifier(name),
+							   hone_qualified_name(wanted->relid), wanted->definition);
+		wanted->undo = psprintf(BRIEF_BEGIN DROP_INDEX "%s" BRIEF_END, wanted->index);
+		return;
+	}
 	wanted->fix = psprintf("CREATE INDEX CONCURRENTLY %s ON %s", quote_identifier(name),
 						   wanted->fix + strlen(CREATE_INDEX));
 	wanted->undo = psprintf("DROP INDEX CONCURRENTLY %s", wanted->index);
@@ -117,7 +169,9 @@ name_new_index(Wanted *wanted)
 static void
 note_old_index(Wanted *wanted, bool drops)
 {
-	wanted->index = pstrdup(wanted->fix + strlen(drops ? DROP_INDEX : REINDEX_INDEX));
+	const char *prefix = !drops ? REINDEX_INDEX : begins(wanted->fix, DROP_PLAIN) ? DROP_PLAIN : DROP_INDEX;
+
+	wanted->index = pstrdup(wanted->fix + strlen(prefix));
 	wanted->index_oid = oid_of(wanted->index);
 	if (!OidIsValid(wanted->index_oid))
 		ereport(ERROR,
@@ -125,8 +179,7 @@ note_old_index(Wanted *wanted, bool drops)
 				 errmsg("index %s does not exist any more", wanted->index)));
 	if (!drops)
 		return;
-	if (hone_own_run_oid("SELECT pg_catalog.regexp_replace(hone._index_definition($1),"
-						 " '^CREATE (UNIQUE )?INDEX ', 'CREATE \\1INDEX CONCURRENTLY ')", wanted->index_oid) == 1)
+	if (hone_own_run_oid("SELECT hone._index_undo($1)", wanted->index_oid) == 1)
 		wanted->undo = hone_result_text(0, 1);
 	if (wanted->undo == NULL)
 		ereport(ERROR,
@@ -138,8 +191,25 @@ note_old_index(Wanted *wanted, bool drops)
 static void
 understand(Wanted *wanted)
 {
-	char	   *end = wanted->fix != NULL ? strrchr(wanted->fix, ';') : NULL;
+	char	   *end;
 
+	if (wanted->definition != NULL && OidIsValid(wanted->relid) &&
+		get_rel_relkind(wanted->relid) == RELKIND_PARTITIONED_TABLE &&
+		strlen(wanted->definition) < HONE_TOPLEVEL_SQL_MAX - NAMEDATALEN * 8)
+	{
+		hone_apply_check_tree(wanted->relid, GetUserId());
+		name_new_index(wanted);
+		return;
+	}
+	wanted->definition = NULL;
+	if (wanted->fix != NULL && begins(wanted->fix, BRIEF_BEGIN))
+	{
+		wanted->fix += strlen(BRIEF_BEGIN);
+		end = wanted->fix + strlen(wanted->fix) - strlen(BRIEF_END);
+		if (end > wanted->fix && strcmp(end, BRIEF_END) == 0)
+			*end = '\0';
+	}
+	end = wanted->fix != NULL ? strrchr(wanted->fix, ';') : NULL;
 	if (end != NULL && end[1] == '\0')
 		*end = '\0';
 	if (wanted->fix != NULL && OidIsValid(wanted->relid) && strchr(wanted->fix, ';') == NULL &&
@@ -159,7 +229,7 @@ understand(Wanted *wanted)
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("recommendation " INT64_FORMAT " (%s) cannot be applied for you", wanted->id, wanted->kind),
-			 errdetail("Indexes are created, dropped and rebuilt CONCURRENTLY; other changes are yours to make."),
+			 errdetail("Indexes are created, dropped and rebuilt; other changes are yours to make."),
 			 wanted->fix != NULL ? errhint("Its fix is: %s", wanted->fix) : 0));
 }
 
@@ -171,7 +241,8 @@ find_recommendation(Wanted *wanted)
 	Datum		values[1];
 
 	values[0] = Int64GetDatum(wanted->id);
-	if (SPI_execute_with_args("SELECT kind, relation::oid, fix, summary, queryid, evidence OPERATOR(pg_catalog.->) 'queryids'"
+	if (SPI_execute_with_args("SELECT kind, relation::oid, fix, summary, queryid, evidence OPERATOR(pg_catalog.->) 'queryids',"
+							  " evidence OPERATOR(pg_catalog.->>) 'on_each_partition'"
 							  " FROM hone._all_recommendations() WHERE id OPERATOR(pg_catalog.=) $1",
 							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "recommendations could not be read");
@@ -185,6 +256,7 @@ find_recommendation(Wanted *wanted)
 	wanted->fix = hone_result_text(0, 3);
 	wanted->summary = hone_result_text(0, 4);
 	wanted->queryids = hone_result_text(0, 6);
+	wanted->definition = hone_result_text(0, 7);
 	if (wanted->queryids == NULL)
 		wanted->queryids = hone_result_text(0, 5) != NULL ? psprintf("[%s]", hone_result_text(0, 5)) : "[]";
 }
@@ -192,9 +264,9 @@ find_recommendation(Wanted *wanted)
 static void
 queue(const Wanted *wanted)
 {
-	Oid			types[] = {INT8OID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, OIDOID, TEXTOID, OIDOID};
+	Oid			types[] = {INT8OID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, OIDOID, TEXTOID, OIDOID, TEXTOID};
 	Datum		values[lengthof(types)];
-	char		nulls[] = "          ";
+	char		nulls[] = "           ";
 
 	values[0] = Int64GetDatum(wanted->id);
 	values[1] = CStringGetTextDatum(wanted->kind);
@@ -208,10 +280,13 @@ queue(const Wanted *wanted)
 	values[8] = wanted->undo != NULL ? CStringGetTextDatum(wanted->undo) : (Datum) 0;
 	nulls[8] = wanted->undo != NULL ? ' ' : 'n';
 	values[9] = ObjectIdGetDatum(GetUserId());
-	if (hone_own_run("INSERT INTO hone._applied AS a (id, kind, relation, summary, queryids, fix, index, index_oid, undo, requested_by)"
-					 " VALUES ($1, $2, $3::regclass, $4, hone._queryids_of($5::jsonb), $6, $7, $8, $9, $10)"
+	values[10] = wanted->definition != NULL ? CStringGetTextDatum(wanted->definition) : (Datum) 0;
+	nulls[10] = wanted->definition != NULL ? ' ' : 'n';
+	if (hone_own_run("INSERT INTO hone._applied AS a (id, kind, relation, summary, queryids, fix, index, index_oid, undo, requested_by, definition)"
+					 " VALUES ($1, $2, $3::regclass, $4, hone._queryids_of($5::jsonb), $6, $7, $8, $9, $10, $11)"
 					 " ON CONFLICT (id) DO UPDATE SET fix = excluded.fix, index = excluded.index, index_oid = excluded.index_oid,"
 					 "  undo = excluded.undo, summary = excluded.summary, queryids = excluded.queryids, requested_by = excluded.requested_by,"
+					 "  definition = excluded.definition, partitions = NULL, partitions_done = NULL,"
 					 "  requested_at = pg_catalog.now(), attempts = 0, running = false, retry_at = NULL, started_at = NULL, finished_at = NULL,"
 					 "  error = NULL, sqlstate = NULL, before = NULL, after = NULL, measured_at = NULL"
 					 " WHERE a.finished_at IS NOT NULL",
@@ -251,15 +326,6 @@ hone_apply_recommendation(PG_FUNCTION_ARGS)
  * ------------------------------------------------------------------------
  */
 
-typedef struct Due
-{
-	int64		id;
-	Oid			relid;
-	char	   *fix;
-	char	   *index;
-	Oid			index_oid;
-} Due;
-
 /*
  * What was withdrawn, and what a crash ended too often: once might have been an
  * accident.
@@ -280,7 +346,7 @@ give_up_some(void)
  * when an hour is over. Copied into the procedure's memory.
  */
 static bool
-take_next(Due *due)
+take_next(HoneDue *due)
 {
 	MemoryContext old;
 
@@ -292,7 +358,7 @@ take_next(Due *due)
 				 " before = coalesce(before, hone._latency_of(queryids, requested_at OPERATOR(pg_catalog.-) interval '1 day', requested_at))"
 				 " WHERE id OPERATOR(pg_catalog.=) (SELECT id FROM hone._applied WHERE finished_at IS NULL"
 				 "  AND (retry_at OPERATOR(pg_catalog.<=) pg_catalog.now()) IS NOT FALSE ORDER BY requested_at LIMIT 1 FOR UPDATE SKIP LOCKED)"
-				 " RETURNING id, relation::oid, fix, index, index_oid", 0, NULL, NULL, NULL);
+				 " RETURNING id, relation::oid, fix, index, index_oid, definition, requested_by", 0, NULL, NULL, NULL);
 	if (SPI_processed == 0)
 		return false;
 	old = MemoryContextSwitchTo(hone_procedure_context());
@@ -301,24 +367,10 @@ take_next(Due *due)
 	due->fix = pstrdup(hone_result_text(0, 3));
 	due->index = pstrdup(hone_result_text(0, 4));
 	due->index_oid = hone_result_oid(0, 5);
+	due->definition = hone_result_text(0, 6) != NULL ? pstrdup(hone_result_text(0, 6)) : NULL;
+	due->requested_by = hone_result_oid(0, 7);
 	MemoryContextSwitchTo(old);
 	return true;
-}
-
-/* The index's table, and whether it is valid; InvalidOid: there is no such index. */
-static Oid
-table_of(Oid index_oid, bool *valid)
-{
-	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index_oid));
-	Oid			relid = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		relid = ((Form_pg_index) GETSTRUCT(tuple))->indrelid;
-		*valid = ((Form_pg_index) GETSTRUCT(tuple))->indisvalid;
-		ReleaseSysCache(tuple);
-	}
-	return relid;
 }
 
 /*
@@ -326,7 +378,7 @@ table_of(Oid index_oid, bool *valid)
  * drops one also has to be recommended still: its twin may be gone.
  */
 static const char *
-objection(const Due *due)
+objection(const HoneDue *due)
 {
 	bool		valid = false;
 	Oid			types[] = {INT8OID};
@@ -344,9 +396,9 @@ objection(const Due *due)
 }
 
 static char *
-run_command(const Due *due, const char *command, int *sqlstate)
+run_command(Oid relid, const char *command, int patience_ms, int *sqlstate)
 {
-	Oid			owner = hone_relation_owner(due->relid);
+	Oid			owner = hone_relation_owner(relid);
 
 	hone_procedure_commit();
 	if (!OidIsValid(owner))
@@ -354,7 +406,34 @@ run_command(const Due *due, const char *command, int *sqlstate)
 		*sqlstate = ERRCODE_UNDEFINED_TABLE;
 		return pstrdup("the table was dropped");
 	}
-	return hone_toplevel_run(MyDatabaseId, owner, command, hone_lock_timeout_ms(), PATIENCE_MS, sqlstate);
+	return hone_toplevel_run(MyDatabaseId, owner, command, hone_lock_timeout_ms(), patience_ms, sqlstate);
+}
+
+char *
+hone_apply_command(Oid relid, const char *command, int *sqlstate)
+{
+	return run_command(relid, command, PATIENCE_MS, sqlstate);
+}
+
+/* Others queue behind it while it waits, so it gives way in between. */
+char *
+hone_apply_brief(Oid relid, const char *command, int *sqlstate)
+{
+	int			pause_ms = 2 * hone_lock_timeout_ms();
+
+	for (int tries = 1;; tries++)
+	{
+		char	   *error = run_command(relid, command, 0, sqlstate);
+
+		if (error == NULL || *sqlstate != ERRCODE_LOCK_NOT_AVAILABLE || tries == BRIEF_TRIES)
+			return error;
+		hone_procedure_commit();
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 Min(pause_ms, BRIEF_PAUSE_MS), PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		pause_ms *= 2;
+	}
 }
 
 /*
@@ -362,7 +441,7 @@ run_command(const Due *due, const char *command, int *sqlstate)
  * names so. Returns the names of those that could not be dropped, or NULL.
  */
 static char *
-drop_leftovers(const Due *due)
+drop_leftovers(const HoneDue *due)
 {
 	Oid			types[] = {OIDOID, TEXTOID, BOOLOID};
 	Datum		values[3];
@@ -394,7 +473,7 @@ drop_leftovers(const Due *due)
 	{
 		int			sqlstate;
 
-		if (run_command(due, psprintf("DROP INDEX CONCURRENTLY IF EXISTS %s", (char *) lfirst(lc)), &sqlstate) != NULL)
+		if (hone_apply_command(due->relid, psprintf("DROP INDEX CONCURRENTLY IF EXISTS %s", (char *) lfirst(lc)), &sqlstate) != NULL)
 			left = lfirst(lc);
 	}
 	return left;
@@ -412,7 +491,7 @@ may_pass(int sqlstate)
 }
 
 static void
-note_end(const Due *due, const char *error, int sqlstate)
+note_end(const HoneDue *due, const char *error, int sqlstate)
 {
 	Oid			types[] = {INT8OID, TEXTOID, TEXTOID, BOOLOID};
 	Datum		values[4];
@@ -436,7 +515,7 @@ note_end(const Due *due, const char *error, int sqlstate)
 }
 
 static void
-apply(const Due *due)
+apply(const HoneDue *due)
 {
 	const char *why = objection(due);
 	char	   *error;
@@ -448,8 +527,17 @@ apply(const Due *due)
 		note_end(due, why, sqlstate);
 		return;
 	}
+	if (due->definition != NULL)
+	{
+		error = hone_apply_tree(due, &sqlstate);
+		note_end(due, error, sqlstate);
+		return;
+	}
 	(void) drop_leftovers(due);
-	error = run_command(due, due->fix, &sqlstate);
+	if (begins(due->fix, DROP_INDEX) && !begins(due->fix, DROP_PLAIN))
+		error = hone_apply_brief(due->relid, due->fix, &sqlstate);
+	else
+		error = hone_apply_command(due->relid, due->fix, &sqlstate);
 	if (error != NULL && (left = drop_leftovers(due)) != NULL)
 		error = psprintf("%s; an invalid index is left: DROP INDEX CONCURRENTLY %s", error, left);
 	note_end(due, error, sqlstate);
@@ -461,7 +549,7 @@ apply(const Due *due)
 Datum
 hone_run_applied(PG_FUNCTION_ARGS)
 {
-	Due			due;
+	HoneDue		due;
 
 	hone_require_script();
 	hone_procedure_begin(fcinfo, "hone._run_applied");

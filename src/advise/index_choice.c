@@ -19,6 +19,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -654,7 +655,10 @@ tell(Table *table, int nwish)
 	if (strcmp(option->index->text, advice->index_best->text) != 0)
 	{
 		advice->fix = option->best ? option->wish->advice.index_fix :
-			hone_index_fix(table->relid, option->index->text);
+			hone_index_ddl(table->relid, option->index->text);
+		/* of two the later one counts */
+		if (get_rel_relkind(table->relid) == RELKIND_PARTITIONED_TABLE)
+			hone_evidence_text(advice, "on_each_partition", option->index->text);
 		advice->saving_ms = advice->cost_ms * (1 - option->ratios[nwish]);
 		if (option->wish != wish)
 			hone_evidence_integer(advice, "index_of_recommendation", id_of(option->wish));

@@ -66,9 +66,6 @@ extern bool hone_advice_trial(const HoneFinding *finding, void (*work) (void *ar
 extern bool hone_trial_left(void);
 extern void hone_trial_used(instr_time since);
 
-/* The statement that makes an index, given what stands behind ON and the table. */
-extern char *hone_index_fix(Oid relid, const char *index);
-
 extern void hone_advice_loop(const HoneFinding *finding,
 							 const HoneReader *reader, HoneAdvice *advice);
 extern void hone_advice_offset(const HoneFinding *finding,
@@ -100,6 +97,18 @@ extern void hone_advice_memory(const HoneFinding *finding,
 							   const HoneReader *reader, HoneAdvice *advice);
 extern void hone_advice_statistics(const HoneFinding *finding,
 								   const HoneReader *reader, HoneAdvice *advice);
+
+/* ---- new indexes (advice_catalog.c) ---- */
+
+/*
+ * What makes an index without keeping writers out, of a partitioned table
+ * partition by partition. relid is the topmost table, definition what stands
+ * behind its name. Throws.
+ */
+extern char *hone_index_ddl(Oid relid, const char *definition);
+
+/* That as the fix, with the evidence that hone.apply_recommendation() wants. */
+extern void hone_advice_index_fix(HoneAdvice *advice, Oid relid, const char *definition);
 
 /* ---- what no statement has, made when it is read (made.h) ---- */
 
