@@ -57,6 +57,7 @@ ADVISE_OBJS = \
 	src/advise/advice_index.o \
 	src/advise/advice_list.o \
 	src/advise/advice_loop.o \
+	src/advise/advice_materialize.o \
 	src/advise/advice_memory.o \
 	src/advise/advice_not_in.o \
 	src/advise/advice_offset.o \
@@ -67,6 +68,7 @@ ADVISE_OBJS = \
 	src/advise/advice_storage.o \
 	src/advise/advice_type.o \
 	src/advise/advise.o \
+	src/advise/aggregate.o \
 	src/advise/apply.o \
 	src/advise/apply_tree.o \
 	src/advise/clause.o \
@@ -79,6 +81,7 @@ ADVISE_OBJS = \
 	src/advise/index_writes.o \
 	src/advise/keys.o \
 	src/advise/loops.o \
+	src/advise/materialize.o \
 	src/advise/nodes.o \
 	src/advise/offset.o \
 	src/advise/order.o \
@@ -246,6 +249,7 @@ ADVISE_REGRESS = \
 	advise_conditions \
 	advise_lists advise_meaning \
 	advise_nodes \
+	advise_materialize \
 	advise_database \
 	advise_tiers \
 	advise_indexes \

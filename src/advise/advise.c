@@ -189,6 +189,8 @@ advise_finished(const HoneRecord *record)
 	hone_star_finished(record);
 	if (record->rows >= hone_advise_result_rows && record->nest_level == 0)
 		hone_result_finished(record);
+	if (record->elapsed_ns >= hone_advise_aggregate_time * UINT64CONST(1000000))
+		hone_aggregate_finished(record, keys);
 }
 
 /* Before the rows of a suspect, or of a star, go to the client. */
@@ -291,6 +293,7 @@ hone_advise_init(void)
 {
 	define_settings();
 	hone_nodes_init();
+	hone_aggregate_init();
 	hone_advice_database_init();
 	if (!hone_preloaded)
 		return;

@@ -191,6 +191,27 @@ extern void hone_result_starting(const QueryDesc *query_desc);
 /* Of a client's SELECT of hone.advise_result_rows rows or more. */
 extern void hone_result_finished(const HoneRecord *record);
 
+/* ---- aggregate.c: dear aggregates ---- */
+
+/* Settings (aggregate.c). */
+extern int	hone_advise_aggregate_time; /* ms of one execution */
+extern int	hone_advise_aggregate_calls;
+extern double hone_advise_aggregate_changes;	/* percent */
+
+/* What the counts of such a finding are. */
+typedef enum HoneAggregateCount
+{
+	HONE_AGGREGATE_MEASURED,	/* executions whose nodes counted rows */
+	HONE_AGGREGATE_GROUPS		/* rows of the topmost aggregate */
+} HoneAggregateCount;
+
+/* Defines them. Called once from hone_advise_init(). */
+extern void hone_aggregate_init(void);
+
+/* Of a SELECT with a queryid that took hone.advise_aggregate_time or longer. */
+extern void hone_aggregate_finished(const HoneRecord *record,
+									const HoneCallKeys *keys);
+
 /* ---- star.c: SELECT *, or every column ---- */
 
 /* Has this session ever seen one? */

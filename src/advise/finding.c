@@ -291,6 +291,18 @@ add_weights(HoneFinding *into, const HoneFinding *delta)
 	}
 }
 
+/* Which constants are not the same in all calls; found by their order. */
+static void
+add_values(HoneFinding *into, const HoneFinding *delta)
+{
+	if (delta->text_hash == into->text_hash)
+		return;
+	into->texts_differ = true;
+	into->values_unknown |= delta->values_unknown || delta->nkeys != into->nkeys;
+	for (int i = 0; i < into->nkeys; i++)
+		into->varies[i] |= delta->values[i] != into->values[i];
+}
+
 static int
 size_order(const void *a, const void *b)
 {
@@ -371,6 +383,27 @@ hone_finding_add(HoneFinding *delta)
 			add_loop(finding, delta);
 		if (delta->key.kind == HONE_FINDING_STAR)
 			add_weights(finding, delta);
+		if (delta->key.kind == HONE_FINDING_MATERIALIZE)
+			add_values(finding, delta);
+	}
+	LWLockRelease(shared->lock);
+}
+
+void
+hone_finding_count_from(const HoneFindingKey *key, int64 counted)
+{
+	HoneFinding *finding;
+
+	if (findings == NULL)
+		return;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	finding = hash_search(findings, key, HASH_FIND, NULL);
+	if (finding != NULL)
+	{
+		finding->counted_at = GetCurrentTimestamp();
+		finding->counted = counted;
+		finding->counted_calls = finding->calls;
+		shared->changes++;
 	}
 	LWLockRelease(shared->lock);
 }

@@ -45,6 +45,7 @@ typedef enum HoneFindingKind
 	HONE_FINDING_LIST,
 	HONE_FINDING_SPILL,
 	HONE_FINDING_STATISTICS,
+	HONE_FINDING_MATERIALIZE,
 	HONE_FINDING_CONNECTIONS,	/* from here on made when they are read */
 	HONE_FINDING_IDLE,
 	HONE_FINDING_CACHE,
@@ -162,6 +163,14 @@ typedef struct HoneFinding
 	bool		inside;			/* column of the clause is in a function or
 								 * cast */
 	double		expected;		/* statistics: rows that the planner expected */
+	uint64		text_hash;		/* materialize: of the sample's text; */
+	bool		texts_differ;	/* a call had another one: then */
+	bool		values_unknown; /* its constants may be any, or */
+	bool		varies[HONE_FINDING_KEYS];	/* those of 'keys' differed */
+	uint32		values[HONE_FINDING_KEYS];	/* hashes of keys of the sample */
+	TimestampTz counted_at;		/* materialize: when it was read first; */
+	int64		counted;		/* rows changed in its tables until then, */
+	int64		counted_calls;	/* and its calls */
 	int			nquals;
 	HoneQual	quals[HONE_FINDING_QUALS];
 	int			nqueries;
@@ -208,6 +217,12 @@ hone_is_suspect(uint64 queryid)
  * has at most one.
  */
 extern void hone_finding_add(HoneFinding *delta);
+
+/*
+ * From now on changes of a finding's tables are counted from 'counted', and its
+ * calls from those it has.
+ */
+extern void hone_finding_count_from(const HoneFindingKey *key, int64 counted);
 
 /*
  * Palloc'd copies of database dbid's findings (InvalidOid: of all databases)

@@ -85,6 +85,7 @@ static const AdviceKind advice_kinds[HONE_FINDING_KINDS] = {
 	[HONE_FINDING_LIST] = {"large_in_list", hone_advice_list},
 	[HONE_FINDING_SPILL] = {"disk_spill", hone_advice_memory, true},
 	[HONE_FINDING_STATISTICS] = {"stale_statistics", hone_advice_statistics, true},
+	[HONE_FINDING_MATERIALIZE] = {"materialize", hone_advice_materialize},
 	[HONE_FINDING_CONNECTIONS] = {"connection_churn", NULL, true},
 	[HONE_FINDING_IDLE] = {"idle_in_transaction", NULL, true},
 	[HONE_FINDING_CACHE] = {"low_cache_hit", NULL, true},

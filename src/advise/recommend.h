@@ -97,6 +97,8 @@ extern void hone_advice_memory(const HoneFinding *finding,
 							   const HoneReader *reader, HoneAdvice *advice);
 extern void hone_advice_statistics(const HoneFinding *finding,
 								   const HoneReader *reader, HoneAdvice *advice);
+extern void hone_advice_materialize(const HoneFinding *finding,
+									const HoneReader *reader, HoneAdvice *advice);
 
 /* ---- new indexes (advice_catalog.c) ---- */
 

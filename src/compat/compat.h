@@ -262,6 +262,18 @@ extern uint64 hone_compat_jumble_utility(Node *statement);
 #define HONE_INHERIT_DISABLED(path, child)	((void) 0)
 #endif
 
+/*
+ * 18 lets the columns of a query with GROUP BY name the groups; this puts what
+ * they are grouped by in the place of these names.
+ */
+#if PG_VERSION_NUM >= 180000
+#include "optimizer/optimizer.h"
+#define HONE_FLATTEN_GROUPS(query, node) \
+	((query)->hasGroupRTE ? flatten_group_exprs(NULL, (query), (Node *) (node)) : (Node *) (node))
+#else
+#define HONE_FLATTEN_GROUPS(query, node)	((Node *) (node))
+#endif
+
 /* 18 gives and takes a CompareType where it was a btree strategy before. */
 #if PG_VERSION_NUM >= 180000
 #define HONE_ORDERING_TYPE	CompareType
