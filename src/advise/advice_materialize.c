@@ -190,7 +190,6 @@ add_figures(const Figures *figures, HoneAdvice *advice)
 	hone_evidence_integer(advice, "rows_returned", finding->rows / finding->calls);
 	hone_evidence_integer(advice, "rows_read", (int64) figures->rows_read);
 	hone_evidence_integer(advice, "rows_read_measured_in", finding->counts[HONE_AGGREGATE_MEASURED]);
-	add_tables(finding, advice);
 	hone_evidence_integer(advice, "table_rows", (int64) figures->table_rows);
 	hone_evidence_integer(advice, "rows_changed", figures->changes);
 	hone_evidence_number(advice, "rows_changed_per_hour", figures->changes_hour);
@@ -203,7 +202,7 @@ add_schedule(const Figures *figures, const HoneView *view, double rows, HoneAdvi
 {
 	const char *every = interval_text(figures->every_s);
 	double		hours = (figures->finding->last_seen - figures->finding->first_seen) /
-		(double) USECS_PER_HOUR;
+	(double) USECS_PER_HOUR;
 
 	if (rows > 0)
 	{
@@ -252,7 +251,7 @@ static double
 rows_of(const Figures *figures, const HoneView *view)
 {
 	double		rows = view->whole_groups || view->moved != NIL ? figures->groups :
-		(double) figures->finding->rows / figures->finding->calls;
+	(double) figures->finding->rows / figures->finding->calls;
 
 	return view->moved == NIL ? rows : Min(rows * view->values, figures->table_rows);
 }
@@ -309,6 +308,8 @@ hone_advice_materialize(const HoneFinding *finding, const HoneReader *reader,
 					finding->calls - finding->counted_calls, (int64) figures.rows_read,
 					finding->rows / finding->calls, figures.changes);
 	add_figures(&figures, advice);
+	if (reader->texts)
+		add_tables(finding, advice);
 	hone_evidence_sample(advice, "sample", &finding->sample, reader);
 	if (figures.row_security)
 	{

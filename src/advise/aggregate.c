@@ -127,7 +127,7 @@ goes_to_a_reader(const QueryDesc *query_desc)
 {
 	CommandDest to = query_desc->dest->mydest;
 
-	return to != DestNone && to != DestIntoRel && to != DestTransientRel;
+	return to != DestNone &&to != DestIntoRel && to != DestTransientRel;
 }
 
 /* The hash of its text, and of the first constants in it. */

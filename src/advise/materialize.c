@@ -28,6 +28,7 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
+#include "common/hashfn.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -53,6 +54,9 @@
 
 #define NAMES_TRIED		20
 
+/* Stands for 0 while constants are made parameters. */
+#define ZERO_PARAM		(HONE_REWRITE_VARIABLES + 9999)
+
 typedef struct ViewMaking
 {
 	HoneView   *view;
@@ -62,6 +66,7 @@ typedef struct ViewMaking
 	List	   *conditions;		/* taken out of it, */
 	List	   *columns;		/* and the Var in each */
 	bool		single;			/* no GROUP BY, and conditions taken out */
+	bool		counts;			/* and a count looked up */
 	char	   *relname;		/* of the view */
 } ViewMaking;
 
@@ -140,7 +145,8 @@ look_at_relations(Query *query, HoneView *view)
 	{
 		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
 
-		if (rte->rtekind != RTE_RELATION)
+		/* a view's own entries in its range table are not in FROM */
+		if (rte->rtekind != RTE_RELATION || !rte->inFromCl)
 			continue;
 		if (rte->tablesample != NULL)
 			view->fleeting = true;
@@ -216,7 +222,8 @@ may_take_out(const Query *query)
 	return (query->hasAggs || query->groupClause != NIL) && query->groupingSets == NIL &&
 		query->setOperations == NULL && query->distinctClause == NIL &&
 		!query->hasWindowFuncs && !query->hasTargetSRFs &&
-		(query->groupClause != NIL || query->havingQual == NULL);
+		(query->groupClause != NIL ||
+		 (query->havingQual == NULL && !contain_subplans((Node *) query->targetList)));
 }
 
 static Var *
@@ -298,8 +305,8 @@ column_name(const Query *query, const Var *var)
 static char *
 short_name(const char *text)
 {
-	/* room for a number after it */
-	return pnstrdup(text, pg_mbcliplen(text, strlen(text), NAMEDATALEN - 5));
+	/* room for a number or two after it */
+	return pnstrdup(text, pg_mbcliplen(text, strlen(text), NAMEDATALEN - 10));
 }
 
 /* Has a column before this one its name? */
@@ -572,11 +579,11 @@ to_lookup(Node *node, ViewMaking *making)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("what %s() returns where there are no rows is not known", get_func_name(agg->aggfnoid))));
+	making->counts = true;
 	count = makeNode(CoalesceExpr);
 	count->coalescetype = INT8OID;
 	count->location = -1;
-	count->args = list_make2(link, makeConst(INT8OID, -1, InvalidOid, sizeof(int64),
-											 Int64GetDatum(0), false, FLOAT8PASSBYVAL));
+	count->args = list_make2(link, hone_rewrite_param(ZERO_PARAM, INT8OID, InvalidOid));
 	return (Node *) count;
 }
 
@@ -656,6 +663,18 @@ take_off_cte(const char *text, const char *relname, const char *qualified)
 	return out.data;
 }
 
+static void
+write_read(ViewMaking *making, Query *original, bool limit_moved)
+{
+	Query	   *read = make_read(making, original, limit_moved);
+	int			zero = ZERO_PARAM;
+	char	   *text = hone_rewrite_deparse(read, making->mask, making->counts ? &zero : NULL);
+
+	if (making->counts)
+		text = hone_rewrite_renumber(hone_rewrite_replace_param(text, zero, "0"));
+	making->view->read = take_off_cte(text, making->relname, making->view->name);
+}
+
 /* ---- its name ---- */
 
 /* A text as analysis and deparsing leave it; NULL if it is too long. */
@@ -686,16 +705,17 @@ is_made_of(Oid relid, const char *definition)
 		return false;
 	hone_rewrite_lock(relid, AccessShareLock);
 	its_own = TextDatumGetCString(OidFunctionCall2(F_PG_GET_VIEWDEF_OID_BOOL,
-													   ObjectIdGetDatum(relid), BoolGetDatum(true)));
+												   ObjectIdGetDatum(relid), BoolGetDatum(true)));
 	other = normal_text(its_own);
 	normal = normal_text(definition);
 	return other != NULL && normal != NULL && strcmp(other, normal) == 0;
 }
 
-/* TABLE_by_COLUMNS, or TABLE_totals. */
+/* TABLE_by_COLUMNS or TABLE_totals, with digits of the text's hash. */
 static char *
-base_name(const ViewMaking *making)
+base_name(const ViewMaking *making, const char *definition)
 {
+	uint32		hash = hash_bytes((const unsigned char *) definition, strlen(definition));
 	Query	   *query = making->query;
 	StringInfoData name;
 	ListCell   *lc;
@@ -707,15 +727,15 @@ base_name(const ViewMaking *making)
 	foreach(lc, query->groupClause)
 		appendStringInfo(&name, "%s_%s", foreach_current_index(lc) > 0 ? "" : "_by",
 						 get_sortgroupclause_tle(lfirst(lc), query->targetList)->resname);
-	return short_name(name.data);
+	return psprintf("%s_%04x", short_name(name.data), hash & 0xffff);
 }
 
 /* A free one, or that of the view that is there already. */
 static void
-choose_name(ViewMaking *making, const char *text)
+choose_name(ViewMaking *making, const char *definition)
 {
 	Oid			namespace = get_rel_namespace(making->finding->key.relid);
-	char	   *base = base_name(making);
+	char	   *base = base_name(making, definition);
 
 	making->relname = base;
 	for (int i = 2; i < NAMES_TRIED; i++)
@@ -724,7 +744,7 @@ choose_name(ViewMaking *making, const char *text)
 
 		if (!OidIsValid(relid))
 			break;
-		making->view->exists = is_made_of(relid, text);
+		making->view->exists = is_made_of(relid, definition);
 		if (making->view->exists)
 			break;
 		making->relname = psprintf("%s_%d", base, i);
@@ -802,7 +822,7 @@ HoneView *
 hone_view_make(const HoneFinding *finding, Query *query, bool mask)
 {
 	HoneView   *view = palloc0(sizeof(HoneView));
-	ViewMaking	making = {.view = view, .finding = finding, .mask = mask};
+	ViewMaking	making = {.view = view,.finding = finding,.mask = mask};
 	Query	   *original;
 	List	   *moved = NIL;
 	bool		limit_moved;
@@ -834,7 +854,6 @@ hone_view_make(const HoneFinding *finding, Query *query, bool mask)
 	make_key(&making, moved);
 	write_fix(&making);
 	if (view->problem == NULL)
-		view->read = take_off_cte(hone_rewrite_deparse(make_read(&making, original, limit_moved), mask, NULL),
-								  making.relname, view->name);
+		write_read(&making, original, limit_moved);
 	return view;
 }
