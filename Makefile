@@ -82,6 +82,7 @@ ADVISE_OBJS = \
 	src/advise/keys.o \
 	src/advise/loops.o \
 	src/advise/materialize.o \
+	src/advise/materialize_problem.o \
 	src/advise/nodes.o \
 	src/advise/offset.o \
 	src/advise/order.o \

@@ -36,4 +36,12 @@ typedef struct HoneView
  */
 extern HoneView *hone_view_make(const HoneFinding *finding, Query *query, bool mask);
 
+/* ---- materialize_problem.c ---- */
+
+/* Set view->problem, if none is set. */
+extern void hone_view_problem(HoneView *view, const char *problem);
+
+/* Set problem, fleeting and time_zone for a statement as it is analysed. */
+extern void hone_view_look_for_problems(Query *query, HoneView *view);
+
 #endif							/* HONE_MATERIALIZE_H */
