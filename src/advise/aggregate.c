@@ -137,8 +137,8 @@ take_values(const HoneRecord *record, const HoneCallKeys *keys)
 	const char *text = record->source;
 	int			len;
 
-	delta->values_unknown = keys == NULL || keys->partial;
-	delta->nkeys = keys == NULL ? 0 : keys->n;
+	delta->values_unknown = keys->partial;
+	delta->nkeys = keys->n;
 	for (int i = 0; i < delta->nkeys; i++)
 	{
 		delta->keys[i].param = Max(keys->id[i], 0);
