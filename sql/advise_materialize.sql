@@ -53,7 +53,7 @@ SELECT pg_stat_force_next_flush();
 SELECT hone.reset_recommendations() >= 0 AS reset;
 
 -- a report: not before it was counted, nor before it has repeated
-\set report 'SELECT status, count(*), sum(total) AS total FROM orders WHERE at >= \'2024-01-02\' GROUP BY status ORDER BY total DESC'
+\set report 'SELECT status, count(*), sum(total) AS revenue FROM orders WHERE at >= \'2024-01-02\' GROUP BY status ORDER BY revenue DESC'
 \o /dev/null
 \set ECHO none
 SELECT * FROM again(:'report', 20) \gexec
