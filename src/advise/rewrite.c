@@ -445,7 +445,7 @@ hides_column(Query *query)
 	foreach(lc, query->targetList)
 	{
 		TargetEntry *target = lfirst_node(TargetEntry, lc);
-		Var		   *var = (Var *) target->expr;
+		Var		   *var = (Var *) HONE_FLATTEN_GROUPS(query, target->expr);
 		ListCell   *name;
 
 		if (target->resjunk || target->resname == NULL)
@@ -467,7 +467,7 @@ qualify_columns(Query *query)
 {
 	RangeTblEntry *nothing;
 
-	if (query->commandType != CMD_SELECT || list_length(query->rtable) != 1 ||
+	if (query->commandType != CMD_SELECT || HONE_PLAIN_ENTRIES(query) != 1 ||
 		!hides_column(query))
 		return;
 	nothing = makeNode(RangeTblEntry);

@@ -264,14 +264,18 @@ extern uint64 hone_compat_jumble_utility(Node *statement);
 
 /*
  * 18 lets the columns of a query with GROUP BY name the groups; this puts what
- * they are grouped by in the place of these names.
+ * they are grouped by in the place of these names, and counts the entries of the
+ * range table without that of the groups.
  */
 #if PG_VERSION_NUM >= 180000
 #include "optimizer/optimizer.h"
 #define HONE_FLATTEN_GROUPS(query, node) \
 	((query)->hasGroupRTE ? flatten_group_exprs(NULL, (query), (Node *) (node)) : (Node *) (node))
+#define HONE_PLAIN_ENTRIES(query) \
+	(list_length((query)->rtable) - ((query)->hasGroupRTE ? 1 : 0))
 #else
 #define HONE_FLATTEN_GROUPS(query, node)	((Node *) (node))
+#define HONE_PLAIN_ENTRIES(query)	list_length((query)->rtable)
 #endif
 
 /* 18 gives and takes a CompareType where it was a btree strategy before. */
