@@ -76,6 +76,7 @@ ADVISE_OBJS = \
 	src/advise/evidence.o \
 	src/advise/finding.o \
 	src/advise/finding_save.o \
+	src/advise/index_candidates.o \
 	src/advise/index_choice.o \
 	src/advise/index_trial.o \
 	src/advise/index_writes.o \
@@ -90,6 +91,7 @@ ADVISE_OBJS = \
 	src/advise/plans.o \
 	src/advise/provenance.o \
 	src/advise/quals.o \
+	src/advise/reads.o \
 	src/advise/recommend.o \
 	src/advise/relation.o \
 	src/advise/result.o \
@@ -246,7 +248,7 @@ ADVISE_REGRESS = \
 	advise_offset_walk \
 	advise_result \
 	advise_select_star \
-	advise_missing_index advise_index_choice advise_index_trial \
+	advise_missing_index advise_index_choice advise_index_trial advise_index_reads \
 	advise_conditions \
 	advise_lists advise_meaning \
 	advise_nodes \

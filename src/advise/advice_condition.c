@@ -34,6 +34,7 @@
 #include "utils/syscache.h"
 
 #include "advise/clause.h"
+#include "advise/index_trial.h"
 #include "advise/rewrite.h"
 
 /* ---- indexes ---- */
@@ -257,10 +258,36 @@ add_range_fix(HoneClause *condition, Query *query, const HoneReader *reader,
 					hone_rewrite_deparse(query, !reader->constants, NULL));
 }
 
+/*
+ * What the planner makes of it. It has no statistics of the expression before
+ * the index is there, so this is evidence, and no reason to leave out the fix.
+ */
+static void
+try_expression(const HoneFinding *finding, const char *columns, const HoneReader *reader,
+			   HoneAdvice *advice)
+{
+	HoneIndexTrial trial = {.finding = finding,.given = true};
+	HoneIndexCandidate *index = hone_index_candidate("expression", psprintf("(%s)", columns));
+	const char *why;
+
+	trial.relid = hone_relation_topmost(finding->key.relid);
+	trial.others = list_make1(index);
+	why = hone_index_try(&trial, reader);
+	if (why != NULL)
+	{
+		hone_evidence_text(advice, "not_tried", why);
+		return;
+	}
+	hone_evidence_number(advice, "planner_cost", trial.cost);
+	hone_evidence_number(advice, "planner_cost_with_index", index->cost);
+	hone_evidence_json(advice, "planner_uses_index", index->used ? "true" : "false");
+	hone_evidence_integer(advice, "index_bytes", (int64) index->bytes);
+}
+
 /* CREATE INDEX on the expression, if it can have one. */
 static void
-add_expression_fix(Node *expr, Oid relid, const char *method, const char *opclass,
-				   const HoneReader *reader, HoneAdvice *advice)
+add_expression_fix(const HoneFinding *finding, Node *expr, const char *method,
+				   const char *opclass, const HoneReader *reader, HoneAdvice *advice)
 {
 	char	   *columns;
 
@@ -271,8 +298,10 @@ add_expression_fix(Node *expr, Oid relid, const char *method, const char *opclas
 		hone_advice_set(advice, &advice->no_fix, "the expression holds constants");
 	else
 	{
-		columns = deparse_index_expression(relid, expr);
-		hone_advice_index_fix(advice, hone_relation_topmost(relid), psprintf("%s(%s%s)", method, columns, opclass));
+		columns = deparse_index_expression(finding->key.relid, expr);
+		hone_advice_index_fix(advice, hone_relation_topmost(finding->key.relid), psprintf("%s(%s%s)", method, columns, opclass));
+		if (method[0] == '\0')
+			try_expression(finding, columns, reader, advice);
 	}
 }
 
@@ -322,7 +351,7 @@ hone_advice_function(const HoneFinding *finding, const HoneReader *reader,
 	else
 	{
 		add_cast_evidence(hone_clause_column(&condition), advice);
-		add_expression_fix(expr, relid, "", "", reader, advice);
+		add_expression_fix(finding, expr, "", "", reader, advice);
 	}
 }
 
@@ -383,5 +412,5 @@ hone_advice_wildcard(const HoneFinding *finding, const HoneReader *reader,
 	}
 	expr = expression_mutator(hone_clause_column(&condition), NULL);
 	advice->drop = has_index(relid, 0, expr, true);
-	add_expression_fix(expr, relid, "USING gin ", psprintf(" %s", opclass), reader, advice);
+	add_expression_fix(finding, expr, "USING gin ", psprintf(" %s", opclass), reader, advice);
 }

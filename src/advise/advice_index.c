@@ -30,6 +30,7 @@
 #include "advise/index_trial.h"
 #include "advise/recommend.h"
 
+#define SORTED_SHARE	0.5		/* of a table's rows */
 #define SUMMARY_CORRELATION	0.9 /* of a column and the rows' places */
 
 typedef struct IndexColumn
@@ -144,11 +145,47 @@ add_column(IndexPlan *plan, Oid relid, AttrNumber attnum, int strategy)
 		plan->range = attnum;
 }
 
+static int
+find_column(const IndexPlan *plan, AttrNumber attnum)
+{
+	for (int i = 0; i < plan->nequal; i++)
+	{
+		if (plan->equal[i].attnum == attnum)
+			return i;
+	}
+	return -1;
+}
+
+/*
+ * All orders of equality columns serve alike, so the columns of an index that
+ * is there come first: then the new one takes its place.
+ */
+static void
+widen(IndexPlan *plan, Oid relid)
+{
+	List	   *columns = NIL;
+	List	   *keys;
+	int			n = 0;
+	ListCell   *lc;
+
+	for (int i = 0; i < plan->nequal; i++)
+		columns = lappend_int(columns, plan->equal[i].attnum);
+	(void) hone_relation_narrower_index(relid, columns, true, &keys);
+	foreach(lc, keys)
+	{
+		int			at = find_column(plan, lfirst_int(lc));
+		IndexColumn column = plan->equal[at];
+
+		memmove(&plan->equal[n + 1], &plan->equal[n], (at - n) * sizeof(IndexColumn));
+		plan->equal[n++] = column;
+	}
+}
+
 static void
 make_plan(IndexPlan *plan, Oid relid, const HoneFinding *finding)
 {
 	memset(plan, 0, sizeof(IndexPlan));
-	for (int i = 0; i < finding->nquals; i++)
+	for (int i = 0; i < finding->nquals - finding->norder; i++)
 	{
 		AttrNumber	attnum = finding->quals[i].attnum;
 		char	   *name = get_attname(relid, attnum, true);
@@ -164,11 +201,9 @@ make_plan(IndexPlan *plan, Oid relid, const HoneFinding *finding)
 		add_column(plan, relid, attnum, strategy);
 	}
 	qsort(plan->equal, plan->nequal, sizeof(IndexColumn), by_selectivity);
-	for (int i = 0; i < plan->nequal; i++)
-	{
-		if (plan->equal[i].attnum == plan->range)
-			plan->range = 0;
-	}
+	if (find_column(plan, plan->range) >= 0)
+		plan->range = 0;
+	widen(plan, relid);
 	plan->nequal = Min(plan->nequal, HONE_INDEX_KEYS - (plan->range ? 1 : 0));
 }
 
@@ -198,6 +233,9 @@ add_evidence(const HoneFinding *finding, const HoneReader *reader,
 
 	hone_relation_toast(relid, &rows, &toast_bytes);
 	hone_evidence_integer(advice, "sampled_executions", finding->times);
+	if (finding->norder > 0)
+		hone_evidence_integer(advice, "rows_sorted_per_execution",
+							  (finding->rows + finding->rows_kept) / finding->times);
 	hone_evidence_integer(advice, "rows_removed_per_execution",
 						  finding->rows / finding->times);
 	hone_evidence_integer(advice, "rows_removed_max", finding->rows_max);
@@ -217,6 +255,21 @@ add_evidence(const HoneFinding *finding, const HoneReader *reader,
 	hone_evidence_integer(advice, "equality_columns", plan->nequal);
 	hone_evidence_integer(advice, "range_columns", plan->range ? 1 : 0);
 	hone_evidence_sample(advice, "sample", &finding->sample, reader);
+}
+
+/* An index that the new one makes redundant; to be dropped when that is there. */
+static void
+add_replaced(Oid relid, const HoneIndexCandidate *best, HoneAdvice *advice)
+{
+	List	   *keys;
+	char	   *name = hone_relation_narrower_index(relid, best->columns, false, &keys);
+
+	if (name == NULL)
+		return;
+	hone_evidence_text(advice, "replaces", name);
+	hone_evidence_text(advice, "then",
+					   psprintf("index %s is redundant once the new one is there, and is reported then (redundant_index)",
+								quote_identifier(name)));
 }
 
 /* Each candidate with its cost and size; the chosen one is in the fix. */
@@ -247,6 +300,10 @@ add_trial(const HoneIndexTrial *trial, const HoneIndexCandidate *best, HoneAdvic
 	hone_evidence_integer(advice, "index_bytes", (int64) best->bytes);
 	hone_evidence_integer(advice, "calls_tried", trial->calls);
 	hone_evidence_json(advice, "tried", json.data);
+	add_replaced(trial->relid, best, advice);
+	if (best->constant)
+		hone_evidence_text(advice, "note",
+						   "the constant is the same in all sampled calls; everybody can read an index's definition");
 }
 
 static void
@@ -255,11 +312,8 @@ run_trial(void *arg)
 	hone_index_trial(arg);
 }
 
-/*
- * NULL: it was tried. Else why not, where the reader may know.
- */
-static const char *
-try_indexes(HoneIndexTrial *trial, const HoneReader *reader)
+const char *
+hone_index_try(HoneIndexTrial *trial, const HoneReader *reader)
 {
 	ErrorData  *error;
 	instr_time	start;
@@ -274,6 +328,52 @@ try_indexes(HoneIndexTrial *trial, const HoneReader *reader)
 	return trial->known ? NULL : "the table has never been analyzed";
 }
 
+/* A unique index of some of these columns finds one row: no other can be better. */
+static bool
+finds_one_row(const HoneIndexTrial *trial)
+{
+	List	   *best;
+	ListCell   *lc;
+
+	foreach(lc, hone_relation_keys(trial->relid, &best))
+	{
+		if (list_difference_int(lfirst(lc), trial->equal) == NIL)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Where a filter leaves few rows, the order alone may have them all at its
+ * other end: the planner does not know.
+ */
+static bool
+sorts_most(const HoneFinding *finding, Oid relid)
+{
+	double		rows;
+	double		toast_bytes;
+
+	hone_relation_toast(relid, &rows, &toast_bytes);
+	return (finding->rows + finding->rows_kept) / finding->times >= rows * SORTED_SHARE;
+}
+
+/* What read those rows, by the last execution that was sampled. */
+static const char *
+readers_of(const HoneFinding *finding)
+{
+	if (finding->norder > 0)
+		return "sorts under a LIMIT";
+	if (finding->node == T_IndexScan)
+		return "index scans";
+	return finding->node == T_HashJoin ? "joins" : "sequential scans";
+}
+
+static const char *
+verb_of(const HoneFinding *finding)
+{
+	return finding->norder == 0 && finding->node == T_IndexScan ? "fetch and throw away" : "read and throw away";
+}
+
 void
 hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 				  HoneAdvice *advice)
@@ -285,7 +385,10 @@ hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 	HoneIndexCandidate *best = NULL;
 	const char *keys;
 	const char *index;
+	const char *wanted;
 	const char *why;			/* it was not tried */
+	bool		served;
+	bool		sure;
 
 	memcpy(finding, original, sizeof(HoneFinding));
 	advice->drop = true;
@@ -295,31 +398,42 @@ hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 		return;
 	make_plan(&plan, relid, finding);
 	add_summary(&plan, relid, original->key.relid);
-	if (plan.nequal == 0 && plan.range == 0 && plan.others == NIL)
+	if (plan.nequal == 0 && plan.range == 0 && plan.others == NIL && finding->norder == 0)
 		return;
 	trial.finding = original;
+	trial.order = finding->norder > 0 && sorts_most(finding, relid);
+	trial.constants = reader->constants;
 	trial.relid = relid;
 	trial.range = plan.range;
 	trial.others = plan.others;
 	for (int i = 0; i < plan.nequal; i++)
 		trial.equal = lappend_int(trial.equal, plan.equal[i].attnum);
 	keys = hone_index_trial_keys(&trial);
-	if (keys[0] != '\0' && hone_relation_has_index(relid, trial.equal, trial.range))
+
+	/*
+	 * beside one that leaves rows to a filter or sort a better one may be
+	 * missing
+	 */
+	served = keys[0] != '\0' && hone_relation_has_index(relid, trial.equal, trial.range);
+	if (finding->node != T_IndexScan && finding->norder == 0 ? served : finds_one_row(&trial))
 		return;
 
 	/* where it can be planned again, the planner has to want it */
-	why = try_indexes(&trial, reader);
+	why = hone_index_try(&trial, reader);
 	if (why == NULL)
 		best = hone_index_trial_best(&trial);
 	/* without a trial only what is sure */
-	if (why == NULL ? best == NULL : keys[0] == '\0')
+	sure = keys[0] != '\0' && !served && finding->norder == 0 && finding->node != T_HashJoin;
+	if (why == NULL ? best == NULL : !sure)
 		return;
 	advice->drop = false;
 	index = best != NULL ? best->text : psprintf("(%s)", keys);
+	/* summaries are for everybody: in alerts, and of what was dismissed */
+	wanted = best != NULL && best->constant ? psprintf("(%s) of the rows with its constants", best->keys) : index;
 	hone_advice_set(advice, &advice->summary,
-					"sequential scans of %s read and throw away " INT64_FORMAT " rows each to keep " INT64_FORMAT ": no index %s%s",
-					hone_qualified_name(relid), finding->rows / finding->times,
-					finding->rows_kept / finding->times, index[0] == '(' ? "on " : "", index);
+					"%s of %s %s " INT64_FORMAT " rows each to keep " INT64_FORMAT ": no index %s%s",
+					readers_of(finding), hone_qualified_name(relid), verb_of(finding), finding->rows / finding->times,
+					finding->rows_kept / finding->times, wanted[0] == '(' ? "on " : "", wanted);
 	hone_advice_index_fix(advice, relid, index);
 	advice->index_on = relid;
 	advice->index_tried = trial.candidates;

@@ -218,7 +218,7 @@ static void
 define_settings(void)
 {
 	DefineCustomIntVariable("hone.advise_filter_rows",
-							"Rows that a filter must remove in one execution of a sequential scan before an index is recommended.",
+							"Rows of a table that one execution must read in vain before an index is recommended.",
 							NULL, &hone_advise_filter_rows,
 							1000, 1, INT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("hone.advise_memory",

@@ -3,7 +3,7 @@
  * conditions.c
  *	  Clauses of filters that no plain index serves, and long lists.
  *
- * Three kinds of clauses are told apart: a function or cast over one column,
+ * Three kinds of clauses are told apart: a function, cast or -> over one column,
  * a cast that only the value's type brought in, and a pattern that begins
  * with a wildcard. Patterns are looked at as they were at run time, bound
  * values too. What an index could do is decided by the reader.
@@ -18,6 +18,7 @@
 #include "nodes/nodeFuncs.h"
 #include "parser/parsetree.h"
 #include "utils/array.h"
+#include "utils/fmgroids.h"
 #include "utils/rel.h"
 
 #include "advise/nodes.h"
@@ -35,6 +36,29 @@ typedef struct ColumnSearch
 	Index		rti;
 	AttrNumber	attnum;			/* 0: none yet */
 } ColumnSearch;
+
+/* Takes a part out of a document: -> and the like, which no other operators do. */
+static bool
+is_part(Node *node)
+{
+	if (node == NULL || !IsA(node, OpExpr))
+		return false;
+	switch (((OpExpr *) node)->opfuncid)
+	{
+		case F_JSONB_OBJECT_FIELD:
+		case F_JSONB_OBJECT_FIELD_TEXT:
+		case F_JSONB_ARRAY_ELEMENT:
+		case F_JSONB_ARRAY_ELEMENT_TEXT:
+		case F_JSONB_EXTRACT_PATH:
+		case F_JSONB_EXTRACT_PATH_TEXT:
+		case F_JSON_OBJECT_FIELD_TEXT:
+		case F_JSON_ARRAY_ELEMENT_TEXT:
+		case F_JSON_EXTRACT_PATH_TEXT:
+			return true;
+		default:
+			return false;
+	}
+}
 
 /* True as soon as it is no expression over one column and constants. */
 static bool
@@ -67,19 +91,23 @@ column_walker(Node *node, void *context)
 				!hone_qual_is_steady(((FuncExpr *) node)->funcid))
 				return true;
 			break;
+		case T_OpExpr:
+			if (!is_part(node))
+				return true;
+			break;
 		default:
 			return true;
 	}
 	return expression_tree_walker(node, column_walker, context);
 }
 
-/* The column that a function or cast is over, or 0. */
+/* The column that a function, cast or part is over, or 0. */
 static AttrNumber
 column_inside(Node *node, Index rti)
 {
 	ColumnSearch search = {rti, 0};
 
-	if (node == NULL || !(IsA(node, FuncExpr) || IsA(node, CoerceViaIO)) ||
+	if (node == NULL || !(IsA(node, FuncExpr) || IsA(node, CoerceViaIO) || is_part(node)) ||
 		column_walker(node, &search))
 		return 0;
 	return search.attnum;

@@ -379,6 +379,8 @@ hone_finding_add(HoneFinding *delta)
 			finding->counts[i] += delta->counts[i];
 		add_queries(finding, delta);
 		add_recent(finding, delta);
+		if (delta->key.kind == HONE_FINDING_INDEX && delta->node != 0)
+			finding->node = delta->node;
 		if (delta->key.kind == HONE_FINDING_N_PLUS_ONE)
 			add_loop(finding, delta);
 		if (delta->key.kind == HONE_FINDING_STAR)

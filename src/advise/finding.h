@@ -158,7 +158,8 @@ typedef struct HoneFinding
 	int64		refuted;		/* and bursts whose keys were not */
 	int			nkeys;			/* N+1: the one that changes most is the first */
 	HoneLoopKey keys[HONE_FINDING_KEYS];
-	int			node;			/* plan node it is about: its NodeTag */
+	int			node;			/* plan node it is about: its NodeTag (index:
+								 * the last one) */
 	bool		certain;		/* nothing else in the node can be the cause */
 	bool		inside;			/* column of the clause is in a function or
 								 * cast */
@@ -172,6 +173,9 @@ typedef struct HoneFinding
 	int64		counted;		/* rows changed in its tables until then, */
 	int64		counted_calls;	/* and its calls */
 	int			nquals;
+	int			norder;			/* index: the last of them are no clauses but
+								 * an order: sort operators, commuted where
+								 * nulls come first */
 	HoneQual	quals[HONE_FINDING_QUALS];
 	int			nqueries;
 	uint64		queries[HONE_FINDING_QUERIES];

@@ -23,7 +23,7 @@
 #define FINDINGS_FILE		PG_STAT_TMP_DIR "/pg_hone.findings"
 #define FINDINGS_CONTENTS	"recommendations"
 #define FINDINGS_MAGIC		UINT64CONST(0x31444e4946454e48) /* "HNEFIND1" */
-#define FINDINGS_FORMAT		1
+#define FINDINGS_FORMAT		2
 
 typedef struct FindingsHeader
 {
@@ -114,6 +114,7 @@ read_finding(HoneSaveFile *in, HoneFinding *finding)
 	return finding->key.kind > 0 && finding->key.kind < HONE_FINDING_CONNECTIONS &&
 		finding->times > 0 && finding->nkeys >= 0 && finding->nkeys <= HONE_FINDING_KEYS &&
 		finding->nquals >= 0 && finding->nquals <= HONE_FINDING_QUALS &&
+		finding->norder >= 0 && finding->norder <= finding->nquals &&
 		finding->nqueries >= 0 && finding->nqueries <= HONE_FINDING_QUERIES &&
 		finding->nrecent >= 0 && finding->nrecent <= HONE_FINDING_RECENT &&
 		finding->next_recent >= 0 && finding->next_recent < HONE_FINDING_RECENT;

@@ -56,6 +56,9 @@
 #define NOTHING			0.01	/* or where it is that part of the cost
 								 * without any */
 
+/* A constant that more of the rows have is not worth a predicate. */
+#define SELECTED		0.2
+
 /* What saves less than that of the cost is not worth an index. */
 #define WORTH_IT		0.9
 
@@ -171,13 +174,14 @@ name_in(Oid relid, AttrNumber attnum)
 
 /*
  * The statement's order behind the columns that are compared for equality, of
- * which it needs none. False where the order has other things than columns of
- * the table.
+ * which it needs none; added to 'columns' as long as it is the default. False
+ * where the order has other things than columns of the table.
  */
 static bool
-append_order(const HoneIndexTrial *trial, const Place *place, int nkeys, StringInfo out)
+append_order(const HoneIndexTrial *trial, const Place *place, StringInfo out, List **columns)
 {
-	int			n = nkeys;
+	int			n = list_length(*columns);
+	bool		defaults = true;
 	bool		any = false;
 	ListCell   *lc;
 
@@ -206,6 +210,9 @@ append_order(const HoneIndexTrial *trial, const Place *place, int nkeys, StringI
 			appendStringInfoString(out, clause->nulls_first ? " DESC" : " DESC NULLS LAST");
 		else if (clause->nulls_first)
 			appendStringInfoString(out, " NULLS FIRST");
+		defaults &= !HONE_ORDERING_DESCENDS(strategy) && !clause->nulls_first;
+		if (defaults)
+			*columns = lappend_int(*columns, attnum);
 		any = true;
 	}
 	return any;
@@ -220,6 +227,27 @@ typedef struct Columns
 	bool		whole;			/* also the row itself, or system columns */
 } Columns;
 
+static bool find_columns(Node *node, Columns *columns);
+
+/* A column of the query's own relations; one of a join is that of a table. */
+static void
+add_own_column(Var *var, Columns *columns)
+{
+	RangeTblEntry *rte = rt_fetch(var->varno, columns->place->query->rtable);
+	int			up = columns->up;
+
+	if (var->varattno <= 0)
+		columns->whole |= var->varno == columns->place->rti || rte->rtekind == RTE_JOIN;
+	else if (var->varno == columns->place->rti)
+		columns->columns = bms_add_member(columns->columns, var->varattno);
+	else if (rte->rtekind == RTE_JOIN)
+	{
+		columns->up = 0;
+		(void) find_columns(list_nth(rte->joinaliasvars, var->varattno - 1), columns);
+		columns->up = up;
+	}
+}
+
 static bool
 find_columns(Node *node, Columns *columns)
 {
@@ -227,15 +255,8 @@ find_columns(Node *node, Columns *columns)
 		return false;
 	if (IsA(node, Var))
 	{
-		Var		   *var = (Var *) node;
-
-		if (var->varno == columns->place->rti && var->varlevelsup == columns->up)
-		{
-			if (var->varattno <= 0)
-				columns->whole = true;
-			else
-				columns->columns = bms_add_member(columns->columns, var->varattno);
-		}
+		if (((Var *) node)->varlevelsup == columns->up)
+			add_own_column((Var *) node, columns);
 		return false;
 	}
 	if (IsA(node, Query))
@@ -243,7 +264,7 @@ find_columns(Node *node, Columns *columns)
 		bool		found;
 
 		columns->up++;
-		found = query_tree_walker((Query *) node, find_columns, columns, 0);
+		found = query_tree_walker((Query *) node, find_columns, columns, QTW_IGNORE_JOINALIASES);
 		columns->up--;
 		return found;
 	}
@@ -264,7 +285,7 @@ append_included(const HoneIndexTrial *trial, const Place *place, StringInfo out)
 
 	if (place->query->commandType != CMD_SELECT || place->query->rowMarks != NIL)
 		return false;
-	(void) query_tree_walker(place->query, find_columns, &columns, 0);
+	(void) query_tree_walker(place->query, find_columns, &columns, QTW_IGNORE_JOINALIASES);
 	if (columns.whole)
 		return false;
 	while ((column = bms_next_member(columns.columns, column)) >= 0)
@@ -357,7 +378,7 @@ hone_index_candidate(const char *what, const char *text)
 }
 
 static void
-add_candidate(HoneIndexTrial *trial, int rank, const char *what, const char *keys,
+add_candidate(HoneIndexTrial *trial, int rank, const char *what, const char *keys, List *columns,
 			  const char *included, const char *condition)
 {
 	HoneIndexCandidate *candidate;
@@ -374,6 +395,7 @@ add_candidate(HoneIndexTrial *trial, int rank, const char *what, const char *key
 	candidate = hone_index_candidate(what, text.data);
 	candidate->keys = pstrdup(keys);
 	candidate->plain = included[0] == '\0' && condition[0] == '\0';
+	candidate->columns = condition[0] == '\0' ? columns : NIL;
 	candidate->rank = rank;
 	candidate->tiny = condition[0] != '\0';
 	trial->candidates = lappend(trial->candidates, candidate);
@@ -393,17 +415,30 @@ list_keys(Oid relid, List *columns)
 }
 
 /* These and, behind them, the column compared otherwise. */
-static char *
-ranged_keys(const HoneIndexTrial *trial, List *equal)
+static List *
+ranged(const HoneIndexTrial *trial, List *equal)
 {
-	return list_keys(trial->relid, trial->range == 0 ? equal :
-					 lappend_int(list_copy(equal), trial->range));
+	return trial->range == 0 ? equal : lappend_int(list_copy(equal), trial->range);
 }
 
 char *
 hone_index_trial_keys(const HoneIndexTrial *trial)
 {
-	return ranged_keys(trial, trial->equal);
+	return list_keys(trial->relid, ranged(trial, trial->equal));
+}
+
+/* The statement's order behind columns that are compared for equality. */
+static void
+add_ordered(HoneIndexTrial *trial, const Place *place, int rank, List *equal,
+			const char *what, const char *condition)
+{
+	List	   *columns = list_copy(equal);
+	StringInfoData ordered;
+
+	initStringInfo(&ordered);
+	appendStringInfoString(&ordered, list_keys(trial->relid, equal));
+	if (append_order(trial, place, &ordered, &columns))
+		add_candidate(trial, rank, what, ordered.data, columns, "", condition);
 }
 
 /*
@@ -414,14 +449,70 @@ static void
 add_candidates(HoneIndexTrial *trial, const Place *place, List *equal,
 			   const char *what, const char *condition)
 {
-	int			rank = condition[0] != '\0';
-	StringInfoData ordered;
+	int			rank = (condition[0] != '\0') + trial->order;
+	List	   *columns = ranged(trial, equal);
 
-	add_candidate(trial, rank, what, ranged_keys(trial, equal), "", condition);
-	initStringInfo(&ordered);
-	appendStringInfoString(&ordered, list_keys(trial->relid, equal));
-	if (place->query != NULL && append_order(trial, place, list_length(equal), &ordered))
-		add_candidate(trial, rank, psprintf("%s, ordered", what), ordered.data, "", condition);
+	add_candidate(trial, rank, what, list_keys(trial->relid, columns), columns, "", condition);
+	if (place->query != NULL)
+		add_ordered(trial, place, rank, equal, psprintf("%s, ordered", what), condition);
+}
+
+static List *
+parse_index(const HoneIndexTrial *trial, const char *text)
+{
+	return hone_hypothetical_parse(psprintf("CREATE INDEX ON %s %s", hone_qualified_name(trial->relid), text),
+								   TRIED_LEAVES);
+}
+
+/* Do few rows have it, by the statistics? */
+static bool
+is_selective(const HoneIndexTrial *trial, const HoneIndexConstant *constant)
+{
+	double		rows = 0;
+	double		has = 0;
+	ListCell   *lc;
+
+	foreach(lc, parse_index(trial, psprintf("(%s) WHERE %s", name_in(trial->relid, constant->attnum), constant->text)))
+	{
+		HoneHypotheticalIndex *index = lfirst(lc);
+
+		rows += index->estimate.rows;
+		has += index->estimate.rows * index->estimate.fraction;
+	}
+	return has <= rows * SELECTED;
+}
+
+/*
+ * Only for the rows that have the constants of a statement. What they say need
+ * not be in a key, if anything else is.
+ */
+static void
+add_constants(HoneIndexTrial *trial, const Place *place, const Conditions *conditions)
+{
+	List	   *equal = list_difference_int(trial->equal, conditions->flags);
+	List	   *others = equal;
+	int			before = list_length(trial->candidates);
+	StringInfoData text;
+	ListCell   *lc;
+
+	initStringInfo(&text);
+	foreach(lc, hone_index_constants(trial, place->query, place->rti))
+	{
+		const HoneIndexConstant *constant = lfirst(lc);
+
+		if (!is_selective(trial, constant))
+			continue;
+		others = list_difference_int(others, list_make1_int(constant->attnum));
+		appendStringInfo(&text, "%s%s", text.len > 0 ? " AND " : "", constant->text);
+	}
+	if (text.len == 0)
+		return;
+	if (conditions->text.len > 0)
+		appendStringInfo(&text, " AND %s", conditions->text.data);
+	add_candidates(trial, place, others != NIL || trial->range != 0 || place->query->sortClause != NIL ?
+				   others : trial->equal, "constant", text.data);
+	for (int i = before; i < list_length(trial->candidates); i++)
+		((HoneIndexCandidate *) list_nth(trial->candidates, i))->constant = true;
 }
 
 static void
@@ -432,6 +523,8 @@ make_candidates(HoneIndexTrial *trial, const Place *place)
 	List	   *flagged;
 	List	   *others;
 
+	if (trial->order && trial->equal != NIL && place->query != NULL)
+		add_ordered(trial, place, 0, NIL, "ordered", "");
 	add_candidates(trial, place, trial->equal, "plain", "");
 	trial->candidates = list_concat(trial->candidates, trial->others);
 	if (place->query == NULL)
@@ -447,10 +540,13 @@ make_candidates(HoneIndexTrial *trial, const Place *place)
 	if (conditions.text.len > 0)
 		add_candidates(trial, place, others != NIL || trial->range != 0 || place->query->sortClause != NIL ?
 					   others : trial->equal, "partial", conditions.text.data);
+	if (trial->constants)
+		add_constants(trial, place, &conditions);
 
 	initStringInfo(&included);
 	if (append_included(trial, place, &included))
-		add_candidate(trial, 1, "covering", hone_index_trial_keys(trial), included.data, "");
+		add_candidate(trial, 1, "covering", hone_index_trial_keys(trial),
+					  ranged(trial, trial->equal), included.data, "");
 }
 
 /* ------------------------------------------------------------------------
@@ -512,8 +608,7 @@ names_of(Oid relid, Bitmapset *attributes)
 static void
 try_candidate(HoneIndexTrial *trial, HoneIndexCandidate *candidate, Query *query, List *values)
 {
-	char	   *ddl = psprintf("CREATE INDEX ON %s %s", hone_qualified_name(trial->relid), candidate->text);
-	List	   *indexes = hone_hypothetical_parse(ddl, TRIED_LEAVES);
+	List	   *indexes = parse_index(trial, candidate->text);
 	ListCell   *lc;
 
 	foreach(lc, indexes)

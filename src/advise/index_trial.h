@@ -11,7 +11,7 @@
 #ifndef HONE_INDEX_TRIAL_H
 #define HONE_INDEX_TRIAL_H
 
-#include "nodes/pg_list.h"
+#include "nodes/parsenodes.h"
 
 #include "advise/finding.h"
 
@@ -24,6 +24,9 @@ typedef struct HoneIndexCandidate
 	const char *text;			/* what stands behind ON and the table */
 	const char *keys;			/* its key columns */
 	bool		plain;			/* that is all of it */
+	List	   *columns;		/* the first keys, as far as their order is
+								 * the default; NIL if not all rows are in it */
+	bool		constant;		/* its predicate has a constant */
 	const char *what;			/* in a word, for the evidence */
 	int			rank;			/* a dearer kind has to be clearly better */
 	bool		tiny;			/* of few rows, or of ranges of pages: if it
@@ -45,6 +48,9 @@ typedef struct HoneIndexTrial
 	AttrNumber	range;			/* one compared otherwise, or 0 */
 	List	   *others;			/* HoneIndexCandidates of other kinds to try */
 	bool		given;			/* no others than those */
+	bool		order;			/* the order alone may do, whatever is
+								 * filtered */
+	bool		constants;		/* may constants be in a predicate? */
 
 	/* out */
 	bool		known;			/* false: the table was never analyzed */
@@ -64,6 +70,28 @@ extern HoneIndexCandidate *hone_index_candidate(const char *what, const char *te
  * ran the statement.
  */
 extern void hone_index_trial(HoneIndexTrial *trial);
+
+/*
+ * As above, but never throws: NULL, or why it was not tried, where the reader
+ * may know. What is beyond the time for one read is not tried.
+ */
+struct HoneReader;
+extern const char *hone_index_try(HoneIndexTrial *trial, const struct HoneReader *reader);
+
+/* ---- index_candidates.c ---- */
+
+/* A condition column = constant that holds for all calls that are known. */
+typedef struct HoneIndexConstant
+{
+	AttrNumber	attnum;			/* in the trial's table */
+	char	   *text;			/* for a predicate */
+} HoneIndexConstant;
+
+/*
+ * Such conditions of a query that reads the trial's table as 'rti', of columns
+ * with few values. The constants are to be shown only to those who may see them.
+ */
+extern List *hone_index_constants(const HoneIndexTrial *trial, Query *query, Index rti);
 
 /* Keys of the plain index: what is known before any trial. */
 extern char *hone_index_trial_keys(const HoneIndexTrial *trial);

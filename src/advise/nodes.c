@@ -23,7 +23,6 @@
 
 #include "advise/nodes.h"
 
-#define SMALL_SCAN		200		/* rows that no index is worth, however often */
 #define REMOVED_SHARE	0.9		/* of the rows read */
 #define EXPECTED_ROWS	1000	/* fewer, and no plan is bad, whatever the
 								 * factor */
@@ -286,7 +285,7 @@ report_condition(const HoneNodeLook *look, const HoneCondition *condition, int64
 	double		share = total > condition->cost ? condition->cost / total : 1;
 
 	if (condition->removed < hone_advise_filter_rows ||
-		condition->removed_scan < SMALL_SCAN ||
+		condition->removed_scan < HONE_SMALL_SCAN ||
 		condition->removed < REMOVED_SHARE * (condition->removed + condition->kept))
 		return;
 	begin_delta(look, condition->kind, condition->relid, weight, share);

@@ -24,6 +24,35 @@ extern int	hone_advise_misestimate;	/* factor */
 
 #define HONE_LOOK_CONDITIONS	8	/* kept of one execution */
 #define HONE_LOOK_SPILLS		4
+#define HONE_SMALL_SCAN			200 /* rows that no index is worth, however
+									 * often */
+
+/*
+ * What was read of one table (all its partitions) in vain, by one set of
+ * columns.
+ */
+typedef struct HoneFilteredTable
+{
+	Oid			relid;
+	NodeTag		node;			/* T_SeqScan, T_IndexScan (bitmap scans too),
+								 * T_HashJoin (any join) or T_Sort */
+	double		removed;
+	double		kept;
+	double		removed_scan;	/* by one scan, the most of any partition */
+	double		cost;			/* planner's, for the share of the time */
+	int			nquals;
+	int			norder;			/* the last of them are an order (finding.h) */
+	HoneQual	quals[HONE_FINDING_QUALS];
+} HoneFilteredTable;
+
+#define HONE_FILTER_TABLES		8	/* kept of one execution */
+
+typedef struct HoneFilterWalk
+{
+	PlannedStmt *stmt;
+	int			ntables;
+	HoneFilteredTable tables[HONE_FILTER_TABLES];
+} HoneFilterWalk;
 
 /* A clause over one column of a table (all its partitions) that no index serves. */
 typedef struct HoneCondition
@@ -119,6 +148,20 @@ extern bool hone_lists_cut(HoneSample *sample, const HoneRecord *record);
 /* ---- spill.c: temporary files ---- */
 extern void hone_spill_look(HoneNodeLook *look, PlanState *node);
 
+/* ---- plans.c: what is read in vain ---- */
+
+/* A scan of a table that an index can be made for? */
+extern bool hone_filter_is_heap(const ScanState *scan);
+
+/* Add the clauses that compare columns of relation 'rti', as many as fit. */
+extern void hone_filter_read(HoneFilteredTable *table, List *clauses, Index rti);
+
+/* Add to what the walk has of the table, whose columns are those of 'rti'. */
+extern void hone_filter_add(HoneFilterWalk *walk, Index rti, HoneFilteredTable *table);
+
+/* ---- reads.c: the same by index scans, joins and sorts ---- */
+extern void hone_reads_look(HoneFilterWalk *walk, PlanState *node);
+
 /* ---- quals.c: column, operator, value ---- */
 
 /*
@@ -139,6 +182,9 @@ extern bool hone_qual_is_value(Node *node);
 
 /* A flag, or NOT flag: as flag = value. */
 extern bool hone_qual_read_flag(Node *clause, Index rti, HoneQual *qual);
+
+/* column IS [NOT] NULL: as a clause without an operator. */
+extern bool hone_qual_read_null(Node *clause, Index rti, HoneQual *qual);
 
 /* column op value, value op column, column op ANY (values). */
 extern bool hone_qual_read(Node *clause, Index rti, HoneQual *qual);

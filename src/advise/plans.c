@@ -2,7 +2,7 @@
  *
  * plans.c
  *	  What a finished plan threw away: rows that a sequential scan read only to
- *	  filter them out.
+ *	  filter them out. What other nodes read in vain is looked at by reads.c.
  *
  * Rows removed by filters are counted by the executor only with
  * instrumentation, so a few executions of each query are sampled: the first
@@ -36,10 +36,11 @@
 #define SAMPLED_FIRST	3		/* executions sampled at once */
 #define SAMPLES_SECOND	100		/* executions sampled in a second, at most */
 #define CHEAP_PLAN		10.0	/* total cost below which no scan is large */
-#define SMALL_SCAN		200		/* rows that no index is worth, however often */
 #define REMOVED_SHARE	0.9		/* of the rows read */
 #define WRITE_MS		1000	/* between two writes of unsampled executions */
-#define TABLES			8		/* filtered tables kept of one execution */
+#define MOST_FETCHED	0.8		/* the same of rows that an index found, which
+								 * cost more each */
+#define SMALL_FETCH		10		/* of these by one scan */
 
 /* Executions of one query since its last sample; found by queryid modulo. */
 typedef struct SampledQuery
@@ -56,25 +57,6 @@ typedef struct SampledQuery
 	double		pending_ms;
 	TimestampTz written;
 } SampledQuery;
-
-/* Scans of one table (all its partitions) with one set of filter columns. */
-typedef struct FilteredTable
-{
-	Oid			relid;
-	double		removed;
-	double		kept;
-	double		removed_scan;	/* by one scan, the most of any partition */
-	double		cost;			/* planner's, for the share of the time */
-	int			nquals;
-	HoneQual	quals[HONE_FINDING_QUALS];
-} FilteredTable;
-
-typedef struct FilterWalk
-{
-	PlannedStmt *stmt;
-	int			ntables;
-	FilteredTable tables[TABLES];
-} FilterWalk;
 
 static SampledQuery sampled[SAMPLED_QUERIES];
 static HoneFinding *const delta = &hone_finding_delta;
@@ -183,59 +165,82 @@ qual_order(const void *a, const void *b)
 	return qa->opno < qb->opno ? -1 : qa->opno > qb->opno;
 }
 
-/* Note a sequential scan that was run at least once. */
-static void
-note_scan(FilterWalk *walk, ScanState *scan)
+bool
+hone_filter_is_heap(const ScanState *scan)
 {
-	Plan	   *plan = scan->ps.plan;
-	Index		rti = ((Scan *) plan)->scanrelid;
 	Relation	rel = scan->ss_currentRelation;
-	FilteredTable table;
-	FilteredTable *into = NULL;
+
+	return rel != NULL && ((Scan *) scan->ps.plan)->scanrelid > 0 &&
+		RelationGetRelid(rel) >= FirstNormalObjectId &&
+		rel->rd_rel->relpersistence != RELPERSISTENCE_TEMP &&
+		rel->rd_rel->relam == HEAP_TABLE_AM_OID;
+}
+
+void
+hone_filter_read(HoneFilteredTable *table, List *clauses, Index rti)
+{
 	ListCell   *lc;
 
-	if (rel == NULL || rti == 0 || plan->qual == NIL ||
-		scan->ps.instrument->nfiltered1 < 1 ||
-		RelationGetRelid(rel) < FirstNormalObjectId ||
-		rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP ||
-		rel->rd_rel->relam != HEAP_TABLE_AM_OID)
-		return;
-
-	memset(&table, 0, sizeof(table));
-	foreach(lc, plan->qual)
+	foreach(lc, clauses)
 	{
-		if (table.nquals < HONE_FINDING_QUALS &&
-			(hone_qual_read(lfirst(lc), rti, &table.quals[table.nquals]) ||
-			 hone_qual_read_flag(lfirst(lc), rti, &table.quals[table.nquals])))
-			table.nquals++;
+		if (table->nquals < HONE_FINDING_QUALS &&
+			(hone_qual_read(lfirst(lc), rti, &table->quals[table->nquals]) ||
+			 hone_qual_read_flag(lfirst(lc), rti, &table->quals[table->nquals])))
+			table->nquals++;
 	}
-	if (table.nquals == 0)
-		return;
-	rti = hone_qual_topmost(walk->stmt, rti, table.quals, table.nquals);
-	table.relid = rt_fetch(rti, walk->stmt->rtable)->relid;
-	qsort(table.quals, table.nquals, sizeof(HoneQual), qual_order);
+}
+
+void
+hone_filter_add(HoneFilterWalk *walk, Index rti, HoneFilteredTable *table)
+{
+	HoneFilteredTable *into = NULL;
+
+	rti = hone_qual_topmost(walk->stmt, rti, table->quals, table->nquals);
+	table->relid = rt_fetch(rti, walk->stmt->rtable)->relid;
+	qsort(table->quals, table->nquals - table->norder, sizeof(HoneQual), qual_order);
 
 	for (int i = 0; i < walk->ntables; i++)
 	{
-		FilteredTable *other = &walk->tables[i];
+		HoneFilteredTable *other = &walk->tables[i];
 
-		if (other->relid == table.relid && other->nquals == table.nquals &&
-			memcmp(other->quals, table.quals, sizeof(table.quals)) == 0)
+		if (other->relid == table->relid && other->nquals == table->nquals &&
+			other->norder == table->norder &&
+			memcmp(other->quals, table->quals, sizeof(table->quals)) == 0)
 			into = other;
 	}
 	if (into == NULL)
 	{
-		if (walk->ntables == TABLES)
-			return;
-		into = &walk->tables[walk->ntables++];
-		*into = table;
+		if (walk->ntables < HONE_FILTER_TABLES)
+			walk->tables[walk->ntables++] = *table;
+		return;
 	}
-	into->removed += scan->ps.instrument->nfiltered1;
-	into->removed_scan = Max(into->removed_scan, scan->ps.instrument->nfiltered1 /
-							 (scan->ps.instrument->nloops +
-							  (scan->ps.instrument->running ? 1 : 0)));
-	into->kept += scan->ps.instrument->ntuples + scan->ps.instrument->tuplecount;
-	into->cost += plan->total_cost;
+	into->removed += table->removed;
+	into->removed_scan = Max(into->removed_scan, table->removed_scan);
+	into->kept += table->kept;
+	into->cost += table->cost;
+}
+
+/* Note a sequential scan that was run at least once. */
+static void
+note_scan(HoneFilterWalk *walk, ScanState *scan)
+{
+	Plan	   *plan = scan->ps.plan;
+	HoneFilteredTable table;
+
+	if (plan->qual == NIL || scan->ps.instrument->nfiltered1 < 1 ||
+		!hone_filter_is_heap(scan))
+		return;
+
+	memset(&table, 0, sizeof(table));
+	hone_filter_read(&table, plan->qual, ((Scan *) plan)->scanrelid);
+	if (table.nquals == 0)
+		return;
+	table.node = T_SeqScan;
+	table.removed = scan->ps.instrument->nfiltered1;
+	table.removed_scan = table.removed / hone_node_loops(&scan->ps);
+	table.kept = hone_node_rows(&scan->ps);
+	table.cost = plan->total_cost;
+	hone_filter_add(walk, ((Scan *) plan)->scanrelid, &table);
 }
 
 static bool
@@ -243,11 +248,37 @@ filter_walker(PlanState *node, void *context)
 {
 	if (IsA(node, SeqScanState) && node->instrument != NULL)
 		note_scan(context, (ScanState *) node);
+	else if (node->instrument != NULL)
+		hone_reads_look(context, node);
 	return planstate_tree_walker(node, filter_walker, context);
 }
 
+static bool
+is_worth_report(const HoneFilteredTable *table)
+{
+	bool		fetched = table->node == T_IndexScan;
+
+	return table->removed >= hone_advise_filter_rows &&
+		table->removed_scan >= (fetched ? SMALL_FETCH : HONE_SMALL_SCAN) &&
+		table->removed >= (fetched ? MOST_FETCHED : REMOVED_SHARE) * (table->removed + table->kept);
+}
+
+/* An order is tried with a filter's columns anyway. */
+static bool
+is_told_by_filter(const HoneFilterWalk *walk, const HoneFilteredTable *table)
+{
+	for (int i = 0; i < walk->ntables && table->norder > 0; i++)
+	{
+		const HoneFilteredTable *other = &walk->tables[i];
+
+		if (other->relid == table->relid && other->norder == 0 && is_worth_report(other))
+			return true;
+	}
+	return false;
+}
+
 static void
-report_filter(const HoneRecord *record, const FilteredTable *table,
+report_filter(const HoneRecord *record, const HoneFilteredTable *table,
 			  SampledQuery *query)
 {
 	/* executions since the last sample were counted if that was a finding */
@@ -262,7 +293,7 @@ report_filter(const HoneRecord *record, const FilteredTable *table,
 	delta->key.kind = HONE_FINDING_INDEX;
 	delta->key.relid = table->relid;
 	delta->key.detail = hash_bytes_extended((const unsigned char *) table->quals,
-											sizeof(table->quals), 0);
+											sizeof(table->quals), table->norder);
 	delta->calls = weight;
 	delta->times = 1;
 	delta->cost_ms = ms * weight * share;
@@ -270,6 +301,8 @@ report_filter(const HoneRecord *record, const FilteredTable *table,
 	delta->rows = (int64) table->removed;
 	delta->rows_max = (int64) table->removed;
 	delta->rows_kept = (int64) table->kept;
+	delta->node = table->node;
+	delta->norder = table->norder;
 	delta->nquals = table->nquals;
 	memcpy(delta->quals, table->quals, sizeof(delta->quals));
 	delta->nqueries = 1;
@@ -286,7 +319,7 @@ report_filter(const HoneRecord *record, const FilteredTable *table,
 static pg_noinline void
 look_at_filters(const HoneRecord *record, SampledQuery *query)
 {
-	static FilterWalk walk;
+	static HoneFilterWalk walk;
 	bool		found = false;
 
 	if (query->weight == 0 || record->query_desc->planstate->instrument == NULL)
@@ -300,11 +333,9 @@ look_at_filters(const HoneRecord *record, SampledQuery *query)
 	filter_walker(record->query_desc->planstate, &walk);
 	for (int i = 0; i < walk.ntables; i++)
 	{
-		FilteredTable *table = &walk.tables[i];
+		HoneFilteredTable *table = &walk.tables[i];
 
-		if (table->removed >= hone_advise_filter_rows &&
-			table->removed_scan >= SMALL_SCAN &&
-			table->removed >= REMOVED_SHARE * (table->removed + table->kept))
+		if (is_worth_report(table) && !is_told_by_filter(&walk, table))
 		{
 			report_filter(record, table, query);
 			found = true;

@@ -142,6 +142,19 @@ hone_qual_read_flag(Node *clause, Index rti, HoneQual *qual)
 }
 
 bool
+hone_qual_read_null(Node *clause, Index rti, HoneQual *qual)
+{
+	NullTest   *test = (NullTest *) clause;
+
+	if (!IsA(clause, NullTest) || test->argisrow || !is_column((Node *) test->arg, rti))
+		return false;
+	memset(qual, 0, sizeof(*qual));
+	qual->attnum = ((Var *) test->arg)->varattno;
+	qual->commuted = test->nulltesttype == IS_NOT_NULL;
+	return true;
+}
+
+bool
 hone_qual_read(Node *clause, Index rti, HoneQual *into)
 {
 	HoneQual	read = *into;

@@ -397,6 +397,8 @@ fingerprint_of(const HoneFinding *finding, const char *identity)
 							 quote_identifier(column ? column : ""),
 							 operator ? operator : "", collation ? collation : "");
 		}
+		if (finding->norder > 0)
+			appendStringInfo(&text, " order %d", finding->norder);
 	}
 	else if (finding->sample.truncated)
 		appendStringInfo(&text, " " UINT64_FORMAT, key->queryid);

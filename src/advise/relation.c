@@ -21,6 +21,7 @@
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_statistic.h"
+#include "commands/defrem.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
@@ -214,6 +215,80 @@ hone_relation_has_index(Oid relid, List *equal, AttrNumber next)
 		ReleaseSysCache(tuple);
 	}
 	return found;
+}
+
+/*
+ * Its key columns, if it is a plain index that another one may take the place
+ * of; else NIL.
+ */
+static List *
+replaceable_columns(HeapTuple tuple)
+{
+	Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
+	int2vector *options = (int2vector *) DatumGetPointer(index_attribute(tuple, Anum_pg_index_indoption));
+	oidvector  *classes = (oidvector *) DatumGetPointer(index_attribute(tuple, Anum_pg_index_indclass));
+	oidvector  *collations = (oidvector *) DatumGetPointer(index_attribute(tuple, Anum_pg_index_indcollation));
+	List	   *columns = NIL;
+
+	if (index->indisunique || index->indisexclusion || index->indisclustered ||
+		index->indisreplident || index->indnatts != index->indnkeyatts || !is_whole_btree(tuple))
+		return NIL;
+	for (int i = 0; i < index->indnkeyatts; i++)
+	{
+		AttrNumber	attnum = index->indkey.values[i];
+		Oid			type;
+		int32		typmod;
+		Oid			collation;
+
+		if (attnum <= 0)
+			return NIL;
+		get_atttypetypmodcoll(index->indrelid, attnum, &type, &typmod, &collation);
+		if (options->values[i] != 0 || collations->values[i] != collation ||
+			classes->values[i] != GetDefaultOpClass(type, BTREE_AM_OID))
+			return NIL;
+		columns = lappend_int(columns, attnum);
+	}
+	return columns;
+}
+
+/* Are they the first ones of 'columns', or with any_order among them? */
+static bool
+begins_with(List *columns, List *first, bool any_order)
+{
+	if (list_length(first) > list_length(columns))
+		return false;
+	for (int i = 0; i < list_length(first); i++)
+	{
+		if (any_order ? !list_member_int(columns, list_nth_int(first, i)) :
+			list_nth_int(columns, i) != list_nth_int(first, i))
+			return false;
+	}
+	return true;
+}
+
+char *
+hone_relation_narrower_index(Oid relid, List *columns, bool any_order, List **keys)
+{
+	char	   *name = NULL;
+	ListCell   *lc;
+
+	*keys = NIL;
+	foreach(lc, index_list(relid))
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID,
+											ObjectIdGetDatum(lfirst_oid(lc)));
+		List	   *found;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		found = replaceable_columns(tuple);
+		ReleaseSysCache(tuple);
+		if (list_length(found) <= list_length(*keys) || !begins_with(columns, found, any_order))
+			continue;
+		*keys = found;
+		name = get_rel_name(lfirst_oid(lc));
+	}
+	return name;
 }
 
 /* Does the index, read forwards or backwards, give this order? */
