@@ -118,5 +118,19 @@ SELECT wanted, fix, evidence ? 'write_ms_per_hour' AS counted FROM shown;
 SELECT * FROM hone._write_rate('item'::regclass);
 RESET ROLE;
 
+
+-- one that takes the place of another is written to no more than that: room and writes count only as far as they are more
+CREATE INDEX item_b ON item (b);
+ANALYZE item;
+SET hone.advise_filter_rows = 20;
+SELECT again();
+\o /dev/null
+SELECT note FROM item WHERE b = 7 AND d = 7;
+SELECT note FROM item WHERE b = 7 AND d = 8;
+\o
+SELECT written(2000000000, 0, 0);
+SELECT wanted, fix, evidence->>'replaces' AS replaces, evidence->>'index_entries_per_hour' AS entries FROM shown;
+DROP INDEX item_b;
+
 DROP SCHEMA advise_choice, elsewhere CASCADE;
 DROP ROLE hone_choice_reader;

@@ -262,7 +262,7 @@ static void
 add_replaced(Oid relid, const HoneIndexCandidate *best, HoneAdvice *advice)
 {
 	List	   *keys;
-	char	   *name = hone_relation_narrower_index(relid, best->columns, false, &keys);
+	char	   *name = get_rel_name(hone_relation_narrower_index(relid, best->columns, false, &keys));
 
 	if (name == NULL)
 		return;

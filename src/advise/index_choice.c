@@ -19,9 +19,11 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "advise/index_choice.h"
@@ -30,6 +32,9 @@
 
 /* An index of which no more than that part of its statements' time depends. */
 #define USELESS			0.05
+
+/* Of choosing and dropping: what was dropped makes room for others. */
+#define ROUNDS			4
 
 /* Indexes of one table that are tried for all of its wishes. */
 #define MOST_OPTIONS	32
@@ -54,6 +59,7 @@ typedef struct Option
 	bool		best;			/* it is the one that was wished */
 	double	   *ratios;			/* of each wish's cost with it to that
 								 * without, at most 1 */
+	double		spared;			/* bytes of the index that it replaces */
 	HoneIndexWrites writes;		/* an hour */
 	double		write_ms;
 	bool		chosen;
@@ -93,6 +99,7 @@ copy_candidate(const HoneIndexCandidate *candidate)
 	copy->text = copy_text(candidate->text);
 	copy->keys = copy_text(candidate->keys);
 	copy->what = copy_text(candidate->what);
+	copy->columns = list_copy(candidate->columns);
 	copy->leading = copy_text(candidate->leading);
 	copy->attributes = NIL;
 	foreach(lc, candidate->attributes)
@@ -347,36 +354,44 @@ ms_of_unit(const Table *table)
 	return units > 0 ? Min(Max(ms / units, LEAST_MS_OF_UNIT), MOST_MS_OF_UNIT) : LEAST_MS_OF_UNIT;
 }
 
-typedef struct Count
+/* Of an index that begins a new one, and is not needed beside it. */
+static double
+replaced_bytes(Oid relid, List *columns)
 {
-	Oid			relid;
-	HoneTableWrites *writes;
-} Count;
+	List	   *keys;
+	Oid			replaced = hone_relation_narrower_index(relid, columns, false, &keys);
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(replaced));
+	double		pages;
+
+	if (!HeapTupleIsValid(tuple))
+		return 0;
+	pages = ((Form_pg_class) GETSTRUCT(tuple))->relpages;
+	ReleaseSysCache(tuple);
+	return Max(pages, 1) * BLCKSZ;
+}
 
 static void
 count_writes(void *arg)
 {
-	Count	   *count = arg;
+	Table	   *table = arg;
 
-	count->writes = hone_table_writes(count->relid);
+	for (int i = 0; i < table->noptions; i++)
+		table->options[i].spared = replaced_bytes(table->relid, table->options[i].index->columns);
+	table->writes = hone_table_writes(table->relid);
 }
 
 static void
 find_writes(Table *table)
 {
-	Count		count = {.relid = table->relid};
-	double		ms;
-	ErrorData  *error = hone_advice_try(count_writes, &count);
+	double		ms = ms_of_unit(table);
 
-	table->writes = error == NULL && count.writes->known ? count.writes : NULL;
-	if (table->writes == NULL)
-		return;
-	ms = ms_of_unit(table);
-	for (int i = 0; i < table->noptions; i++)
+	if (hone_advice_try(count_writes, table) != NULL || !table->writes->known)
+		table->writes = NULL;
+	for (int i = 0; table->writes != NULL && i < table->noptions; i++)
 	{
 		Option	   *option = &table->options[i];
 
-		option->writes = hone_index_writes(table->writes, option->index);
+		option->writes = hone_index_writes(table->writes, option->index, option->spared > 0);
 		option->write_ms = option->writes.cost * ms;
 	}
 }
@@ -433,7 +448,7 @@ benefit(const Table *table, const Option *option, double *served)
 static double
 bytes_of(const Option *option)
 {
-	return Max(option->index->bytes, BLCKSZ);
+	return Max(option->index->bytes - option->spared, BLCKSZ);
 }
 
 static bool
@@ -457,11 +472,15 @@ is_served(const Table *table, const HoneIndexWish *wish)
 	return false;
 }
 
-/* Of the best ones, or of the others for wishes that have none. */
+/*
+ * Of the best ones, or of the others: where room is scarce of all, else for
+ * wishes that have none.
+ */
 static bool
 may_be_chosen(const Table *table, const Option *option, bool others)
 {
-	return !option->chosen && (option->best || (others && !is_served(table, option->wish)));
+	return !option->chosen &&
+		(option->best || hone_index_budget > 0 || (others && !is_served(table, option->wish)));
 }
 
 /* *left: bytes of the budget, or -1. */
@@ -537,13 +556,19 @@ choose_and_drop(Table *tables, int ntables)
 {
 	double		left = hone_index_budget > 0 ? hone_index_budget * 1024.0 : -1;
 
-	choose(tables, ntables, false, &left);
-	for (int g = 0; g < ntables; g++)
+	for (int round = 0; round < ROUNDS; round++)
 	{
-		while (drop_one(&tables[g], &left))
-			;
+		bool		dropped = false;
+
+		choose(tables, ntables, round > 0, &left);
+		for (int g = 0; g < ntables; g++)
+		{
+			while (drop_one(&tables[g], &left))
+				dropped = true;
+		}
+		if (round > 0 && !dropped)
+			break;
 	}
-	choose(tables, ntables, true, &left);
 }
 
 /* ------------------------------------------------------------------------

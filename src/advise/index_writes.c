@@ -245,12 +245,12 @@ hone_table_writes(Oid relid)
 }
 
 HoneIndexWrites
-hone_index_writes(const HoneTableWrites *writes, const HoneIndexCandidate *candidate)
+hone_index_writes(const HoneTableWrites *writes, const HoneIndexCandidate *candidate, bool replaces)
 {
 	HoneIndexWrites result;
 
 	result.hot_lost = writes->hot * share_that_sets(writes, candidate->attributes);
-	result.entries = writes->inserted + writes->moved + result.hot_lost;
+	result.entries = (replaces ? 0 : writes->inserted + writes->moved) + result.hot_lost;
 
 	/* an entry of the others is taken to cost as much as one of this */
 	result.cost = (result.entries + result.hot_lost * writes->indexes) * candidate->entry_cost;

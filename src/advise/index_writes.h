@@ -41,7 +41,8 @@ typedef struct HoneIndexWrites
 	double		cost;			/* of all that, in the planner's units */
 } HoneIndexWrites;
 
+/* replaces: it takes the place of an index that is written to already. */
 extern HoneIndexWrites hone_index_writes(const HoneTableWrites *writes,
-										 const HoneIndexCandidate *candidate);
+										 const HoneIndexCandidate *candidate, bool replaces);
 
 #endif							/* HONE_INDEX_WRITES_H */

@@ -180,7 +180,7 @@ extern bool hone_relation_has_index(Oid relid, List *equal, AttrNumber next);
  * whose keys are the first of 'columns' (any_order: are among them), or NULL;
  * in *keys its columns. An index on all columns makes it redundant.
  */
-extern char *hone_relation_narrower_index(Oid relid, List *columns, bool any_order, List **keys);
+extern Oid	hone_relation_narrower_index(Oid relid, List *columns, bool any_order, List **keys);
 
 /* A column of an order. */
 typedef struct HoneOrderColumn

@@ -266,10 +266,10 @@ begins_with(List *columns, List *first, bool any_order)
 	return true;
 }
 
-char *
+Oid
 hone_relation_narrower_index(Oid relid, List *columns, bool any_order, List **keys)
 {
-	char	   *name = NULL;
+	Oid			index = InvalidOid;
 	ListCell   *lc;
 
 	*keys = NIL;
@@ -286,9 +286,9 @@ hone_relation_narrower_index(Oid relid, List *columns, bool any_order, List **ke
 		if (list_length(found) <= list_length(*keys) || !begins_with(columns, found, any_order))
 			continue;
 		*keys = found;
-		name = get_rel_name(lfirst_oid(lc));
+		index = lfirst_oid(lc);
 	}
-	return name;
+	return index;
 }
 
 /* Does the index, read forwards or backwards, give this order? */
