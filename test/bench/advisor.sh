@@ -38,16 +38,16 @@ traffic() {
     shop_run -T 3
     sql "SELECT hone.reset()" >/dev/null
     shop_run -T "$2"
-    sql "SELECT CASE WHEN query ~ '^UPDATE' THEN 'update' WHEN query ~ 'p.category' THEN 'sales' WHEN query ~ 'category' THEN 'browse' WHEN query ~ 'ILIKE' THEN 'search' WHEN query ~ 'featured' THEN 'featured' ELSE 'orders' END, calls, round(p95_ms::numeric, 3), round(mean_ms::numeric, 3)
+    sql "SELECT CASE WHEN query ~ '^UPDATE' THEN 'update' WHEN query ~ 'p.category' THEN 'sales' WHEN query ~ 'category' THEN 'browse' WHEN query ~ 'ILIKE' THEN 'search' WHEN query ~ 'featured' THEN 'featured' ELSE 'orders' END, calls, round(p95_ms::numeric, 3), round(mean_exec_ms::numeric, 3)
          FROM hone.queries WHERE query ~ '^(SELECT (id|o.id|p.category)|UPDATE products)' ORDER BY 1" >"$HONE_WORK/traffic.$1"
-    sql "SELECT count(*), coalesce(sum(pg_relation_size(indexrelid)), 0) FROM pg_index WHERE NOT indisprimary AND indrelid IN ('products'::regclass, 'customers', 'orders')" >"$HONE_WORK/indexes.$1"
+    sql "SELECT count(*), coalesce(sum(pg_relation_size(indexrelid)), 0) FROM pg_index WHERE NOT indisprimary AND indrelid IN ('products'::regclass, 'customers'::regclass, 'orders'::regclass)" >"$HONE_WORK/indexes.$1"
     hone_say "$1: $(tr '\n' ' ' <"$HONE_WORK/traffic.$1")"
 }
 
 shop_run() { "$HONE_BIN/pgbench" -n -c 2 -D products="$rows" -f "$HONE_WORK/shop.sql" "$@" postgres >"$HONE_WORK/pgbench.out" 2>&1 || { cat "$HONE_WORK/pgbench.out"; exit 1; }; }
 
 drop_indexes() {
-    sql "SELECT format('DROP INDEX %s;', indexrelid::regclass) FROM pg_index WHERE NOT indisprimary AND indrelid IN ('products'::regclass, 'customers', 'orders') $1" >"$HONE_WORK/drop.sql"
+    sql "SELECT format('DROP INDEX %s;', indexrelid::regclass) FROM pg_index WHERE NOT indisprimary AND indrelid IN ('products'::regclass, 'customers'::regclass, 'orders'::regclass) $1" >"$HONE_WORK/drop.sql"
     "$HONE_BIN/psql" -Xq -d postgres -f "$HONE_WORK/drop.sql" || exit 1
 }
 
@@ -70,6 +70,13 @@ compared() {
             split(indexes, i, "|")
             printf "| %s | %d | %.0f |%s %.2f | %.3f | %.2f | %.3f |\n", label, i[1], i[2] / 1048576, cells, all, all / all0, some, some / some0
         }' "$HONE_WORK/traffic.none" <(cat "$HONE_WORK/traffic.$1") >>"$report"
+}
+
+# beside ONE OTHER: the ratios of their times and of their bytes
+beside() {
+    awk -F'|' -v name="${2/_/ }" -v one="$HONE_WORK/traffic.$1" -v bytes="$(cat "$HONE_WORK/indexes.$1")|$(cat "$HONE_WORK/indexes.$2")" '
+        $1 != "search" { if (FILENAME == one) mine += $4; else theirs += $4 }
+        END { split(bytes, b, "|"); printf "%s: time %.2f, bytes %.2f\n", name, mine / theirs, b[2] / b[4] }' "$HONE_WORK/traffic.$1" "$HONE_WORK/traffic.$2"
 }
 
 advisor() {
@@ -127,6 +134,7 @@ MD
     compared predicates "predicates"
     compared btrees "pg_hone, without trigrams"
     compared pg_hone "pg_hone"
-    printf '\nWhat the rules chose:\n\n' >>"$report"
+    for rule in one_column two_columns predicates; do beside btrees "$rule"; done >"$HONE_WORK/beside"
+    printf '\npg_hone, without trigrams, ÷ a rule, without the search: %s.\n\nWhat the rules chose:\n\n' "$(paste -sd';' "$HONE_WORK/beside" | sed 's/;/; /g')" >>"$report"
     for rule in one_column two_columns predicates; do sed "s/\$/  -- $rule/; s/^/    /" "$HONE_WORK/ddl.$rule" >>"$report"; done
 }

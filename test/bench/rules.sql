@@ -43,7 +43,7 @@ DECLARE
                           WHERE rules.cost(s.query, '{}') >= 100 AND c.attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r')
                               AND c.attnum > 0 AND s.query ~ ('\m' || c.attname || '\M'));
     one text[];
-    both text[];
+    pairwise text[];
     found text[];
     chosen text[] := '{}';
     cost0 float8;
@@ -53,7 +53,7 @@ DECLARE
     query text;
 BEGIN
     one := ARRAY(SELECT rules.ddl(relation, ARRAY[name]) FROM rules.free_column WHERE name = ANY (names));
-    both := one || ARRAY(SELECT rules.ddl(c.relname, ARRAY[a.attname, b.attname])
+    pairwise := one || ARRAY(SELECT rules.ddl(c.relname, ARRAY[a.attname, b.attname])
                          FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_attribute b ON b.attrelid = c.oid
                          WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND b.attnum > 0 AND a.attnum <> b.attnum
                              AND a.attname = ANY (names) AND b.attname = ANY (names));
@@ -61,9 +61,9 @@ BEGIN
         cost0 := rules.cost(query, '{}');
         CONTINUE WHEN cost0 < 100;
         cost1 := rules.cost(query, one);
-        cost2 := rules.cost(query, both);
+        cost2 := rules.cost(query, pairwise);
         pairs := cost1 > 100 AND cost2 < cost1 * 0.5;
-        found := rules.used(query, CASE WHEN pairs THEN both ELSE one END);
+        found := rules.used(query, CASE WHEN pairs THEN pairwise ELSE one END);
         IF pairs AND cardinality(found) > 1 THEN
             found := rules.used(query, one);
             pairs := false;
