@@ -420,6 +420,9 @@ put_recommendation(ReturnSetInfo *rsinfo, const HoneFinding *finding,
 	finding->queries[0];
 	StringInfoData json;
 	int			i = 0;
+	MemoryContext row = AllocSetContextCreate(CurrentMemoryContext, "hone recommendation row",
+											  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(row);
 
 	/* a fix made of a statement shows its text */
 	if (!reader->texts && !advice_kinds[finding->key.kind].for_all)
@@ -451,6 +454,8 @@ put_recommendation(ReturnSetInfo *rsinfo, const HoneFinding *finding,
 	values[i++] = TimestampTzGetDatum(finding->last_seen);
 	values[i++] = Int64GetDatum(fingerprint);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(row);
 }
 
 /* The relation still exists, outlives its session, and is not pg_hone's own. */
