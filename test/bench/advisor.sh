@@ -51,10 +51,9 @@ drop_indexes() {
     "$HONE_BIN/psql" -Xq -d postgres -f "$HONE_WORK/drop.sql" || exit 1
 }
 
-# What an advisor of rules.sql chooses, built and measured.
-by_rule() {
+# What was chosen under a name, built and measured.
+built() {
     drop_indexes ""
-    sql "SELECT ddl || ';' FROM rules.$1() ddl ORDER BY 1" >"$HONE_WORK/ddl.$1" || exit 1
     hone_say "$1: $(tr '\n' ' ' <"$HONE_WORK/ddl.$1")"
     "$HONE_BIN/psql" -Xq -d postgres -f "$HONE_WORK/ddl.$1" || exit 1
     traffic "$1" 15
@@ -80,7 +79,7 @@ beside() {
 }
 
 advisor() {
-    local rows=${HONE_SHOP_ROWS:-1000000} kind calls p95 mean after rule
+    local rows=${HONE_SHOP_ROWS:-1000000} kind calls p95 mean after rule room
     hone_server bench_advisor "-c shared_buffers=1GB -c max_wal_size=8GB -c hone.history_interval=1h" || exit 1
     hone_say "a shop with $rows products"
     sql "CREATE EXTENSION pg_hone; CREATE EXTENSION pg_trgm;
@@ -94,6 +93,12 @@ advisor() {
     shop_statements || exit 1
     shop_script
     traffic none 30
+    for rule in one_column two_columns predicates; do
+        sql "SELECT ddl || ';' FROM rules.$rule() ddl ORDER BY 1" >"$HONE_WORK/ddl.$rule" || exit 1
+    done
+    # what pg_hone would choose if it had no more room than the best rule
+    room=$(sql "SELECT rules.bytes(ARRAY(SELECT ddl FROM rules.two_columns() ddl)) / 1024")
+    sql "SET hone.index_budget = '${room}kB'; SELECT DISTINCT replace(fix, ' CONCURRENTLY', '') || ';' FROM hone.recommendations WHERE kind = 'missing_index' AND fix LIKE 'CREATE INDEX CONCURRENTLY%' ORDER BY 1" >"$HONE_WORK/ddl.budget" || exit 1
     sql "SELECT hone.apply_recommendation(id) FROM hone.recommendations WHERE kind IN ('missing_index', 'leading_wildcard') AND fix LIKE 'CREATE INDEX CONCURRENTLY%'" >/dev/null || exit 1
     for _ in $(seq 600); do
         [ "$(sql "SELECT count(*) FROM hone.applied_recommendations WHERE finished_at IS NULL")" != 0 ] || break
@@ -103,7 +108,7 @@ advisor() {
     traffic pg_hone 15
     drop_indexes "AND (SELECT relam FROM pg_class WHERE oid = indexrelid) <> (SELECT oid FROM pg_am WHERE amname = 'btree')"
     traffic btrees 15
-    for rule in one_column two_columns predicates; do by_rule "$rule"; done
+    for rule in one_column two_columns predicates budget; do built "$rule"; done
     cat >>"$report" <<MD
 
 ## Advised indexes
@@ -123,7 +128,7 @@ MD
 
 ### Beside other advisors' rules
 
-The same traffic with the indexes that rules of other open advisors choose for its statements, with costs of hypothetical indexes (\`test/bench/rules.sql\`): *one column* as index_advisor 0.2 (an index on each column at once; what the plan reads stays), *two columns* as Dexter (every column named, then every pair; kept where the cost halves), *predicates* as advisors over collected predicates (one or two compared columns, chosen greedily). Mean ms of each kind, their sum, and its part of no index's; then the same without the search, which no btree serves.
+The same traffic with the indexes that rules of other open advisors choose for its statements, with costs of hypothetical indexes (\`test/bench/rules.sql\`): *one column* as index_advisor 0.2 (an index on each column at once; what the plan reads stays), *two columns* as Dexter (every column named, then every pair; kept where the cost halves), *predicates* as advisors over collected predicates (one or two compared columns, chosen greedily). pg_hone also with no more room than *two columns* takes (\`hone.index_budget = ${room}kB\`). Mean ms of each kind, their sum, and its part of no index's; then the same without the search, which no btree serves.
 
 | | indexes | MB | $(cut -d'|' -f1 "$HONE_WORK/traffic.none" | paste -sd'|' | sed 's/|/ | /g') | sum | of none | without search | of none |
 |---|---|---|$(sed 's/.*/---|/' "$HONE_WORK/traffic.none" | tr -d '\n')---|---|---|---|
@@ -132,9 +137,10 @@ MD
     compared one_column "one column"
     compared two_columns "two columns"
     compared predicates "predicates"
+    compared budget "pg_hone, \`hone.index_budget\` of two columns"
     compared btrees "pg_hone, without trigrams"
     compared pg_hone "pg_hone"
-    for rule in one_column two_columns predicates; do beside btrees "$rule"; done >"$HONE_WORK/beside"
-    printf '\npg_hone, without trigrams, ÷ a rule, without the search: %s.\n\nWhat the rules chose:\n\n' "$(paste -sd';' "$HONE_WORK/beside" | sed 's/;/; /g')" >>"$report"
-    for rule in one_column two_columns predicates; do sed "s/\$/  -- $rule/; s/^/    /" "$HONE_WORK/ddl.$rule" >>"$report"; done
+    for rule in one_column two_columns predicates; do beside budget "$rule"; done >"$HONE_WORK/beside"
+    printf '\npg_hone with that budget ÷ a rule, without the search: %s.\n\nWhat they chose:\n\n' "$(paste -sd';' "$HONE_WORK/beside" | sed 's/;/; /g')" >>"$report"
+    for rule in one_column two_columns predicates budget; do sed "s/\$/  -- $rule/; s/^/    /" "$HONE_WORK/ddl.$rule" >>"$report"; done
 }

@@ -104,3 +104,15 @@ BEGIN
     RETURN QUERY SELECT unnest(chosen);
 END
 $$;
+
+-- Bytes they would take, estimated.
+CREATE FUNCTION rules.bytes(ddl text[]) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    sum bigint;
+BEGIN
+    PERFORM hone.hypothetical_index(d) FROM unnest(ddl) d;
+    SELECT coalesce(pg_catalog.sum(bytes), 0) INTO sum FROM hone.hypothetical_indexes;
+    PERFORM hone.drop_hypothetical_indexes();
+    RETURN sum;
+END
+$$;
