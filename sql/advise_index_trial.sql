@@ -63,6 +63,12 @@ SELECT again();
 SELECT sum(price) FROM product p WHERE category = 7 AND in_stock IS NOT NULL;
 \o
 SELECT * FROM shown();
+-- of a join only what it reads
+SELECT again();
+\o /dev/null
+SELECT sum(p.price) FROM product p JOIN pg_class c ON c.oid = p.id WHERE p.category = 7;
+\o
+SELECT * FROM shown();
 
 -- what calls were called with: three of them; without a value for one, a guess
 SELECT again();

@@ -88,7 +88,17 @@ RETURNS TABLE (
     last_seen timestamptz, fingerprint bigint)
 AS 'MODULE_PATHNAME', 'hone_new_recommendations'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION hone._new_recommendations() IS 'Internal: like _all_recommendations(), but only what changed since the last call, which is then told';
+COMMENT ON FUNCTION hone._new_recommendations() IS 'Internal: like _all_recommendations(), but of the findings, and only what changed since the last call, which is then told';
+
+CREATE FUNCTION hone._made_recommendations()
+RETURNS TABLE (
+    id bigint, kind text, severity text, relation regclass, queryid bigint,
+    calls bigint, cost_ms double precision, saving_ms double precision,
+    summary text, fix text, evidence jsonb, first_seen timestamptz,
+    last_seen timestamptz, fingerprint bigint)
+AS 'MODULE_PATHNAME', 'hone_made_recommendations'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION hone._made_recommendations() IS 'Internal: like _all_recommendations(), but only what is no finding: made from the statistics and catalogs for whoever reads it';
 
 CREATE VIEW hone.recommendations AS
 SELECT r.id, r.kind, r.severity, r.relation, r.queryid, r.calls, r.cost_ms,
@@ -109,19 +119,80 @@ COMMENT ON COLUMN hone.recommendations.fix IS 'SQL to paste: a query that PREPAR
 COMMENT ON COLUMN hone.recommendations.evidence IS 'What was measured. Constants are shown to those who may SELECT from the tables or are in pg_read_all_stats';
 COMMENT ON COLUMN hone.recommendations.status IS 'open, dismissed, or applied: hone.applied_recommendations has it';
 
+-- Findings know themselves whether they were told. What is made from the
+-- statistics and catalogs is made anew each time: this remembers it.
+CREATE TABLE hone._told (
+    id bigint PRIMARY KEY,
+    content bigint NOT NULL
+) USING heap;
+COMMENT ON TABLE hone._told IS 'Internal: recommendations that are no findings, as hone.analyze_workload told them last';
+
+-- Figures change with every reading, which is no news: what they come to is the severity.
+CREATE FUNCTION hone._content_of(severity text, summary text, fix text)
+RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN pg_catalog.hashtextextended(pg_catalog.concat_ws(' ', severity, summary OPERATOR(pg_catalog.^@) 'potential:',
+                                                        pg_catalog.regexp_replace(fix, '[0-9]+', '', 'g')), 0);
+COMMENT ON FUNCTION hone._content_of(text, text, text) IS 'Internal: a hash of what makes a recommendation another one: its severity, whether it is potential, and its fix but for the numbers';
+
+-- The rights of pg_hone's owner are for hone._told alone. Nobody waits long for
+-- another call whose transaction goes on: then it is told twice.
+CREATE FUNCTION hone._tell(ids bigint[], contents bigint[], complete boolean)
+RETURNS bigint[]
+LANGUAGE plpgsql STRICT VOLATILE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '2s'
+AS $$
+DECLARE
+    news bigint[] := ARRAY(SELECT n.id FROM unnest(ids, contents) AS n(id, content)
+                           WHERE NOT EXISTS (SELECT FROM hone._told AS t WHERE t.id = n.id AND t.content = n.content));
+BEGIN
+    IF current_setting('transaction_read_only')::boolean THEN
+        RETURN news;
+    END IF;
+    BEGIN
+        INSERT INTO hone._told AS t (id, content)
+        SELECT DISTINCT ON (n.id) n.id, n.content FROM unnest(ids, contents) AS n(id, content)
+        WHERE n.id = ANY (news) AND n.content IS NOT NULL
+        ORDER BY n.id
+        ON CONFLICT ON CONSTRAINT _told_pkey DO UPDATE SET content = EXCLUDED.content;
+        IF complete THEN
+            DELETE FROM hone._told AS t WHERE t.id <> ALL (ids);
+        END IF;
+    EXCEPTION WHEN lock_not_available OR serialization_failure OR deadlock_detected THEN
+        NULL;
+    END;
+    RETURN news;
+END
+$$;
+COMMENT ON FUNCTION hone._tell(bigint[], bigint[], boolean) IS 'Internal: which of these recommendations were not told like this before, which they are then, but for read-only transactions; complete: what is not among them is forgotten';
+
+-- What is made comes first: an error there loses no finding's news. Whoever does
+-- not see everything does not know what is gone.
 CREATE FUNCTION hone.analyze_workload()
 RETURNS SETOF hone.recommendations
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+    WITH made AS MATERIALIZED (
+        SELECT m.* FROM hone._made_recommendations() AS m
+    ), news AS MATERIALIZED (
+        SELECT hone._tell(coalesce(array_agg(m.id), '{}'),
+                          coalesce(array_agg(hone._content_of(m.severity, m.summary, m.fix)), '{}'),
+                          current_setting('hone.detectors')::boolean AND pg_has_role('pg_read_all_stats', 'USAGE')) AS ids
+        FROM made AS m
+    )
     SELECT r.id, r.kind, r.severity, r.relation, r.queryid, r.calls, r.cost_ms,
            r.saving_ms, r.summary, r.fix, r.evidence,
            hone._status_of(r.id, r.fingerprint, r.last_seen),
            r.first_seen, r.last_seen
-    FROM hone._new_recommendations() AS r
+    FROM (SELECT m.* FROM news AS n, made AS m WHERE m.id = ANY (n.ids)
+          UNION ALL
+          SELECT f.* FROM hone._new_recommendations() AS f) AS r
     ORDER BY r.saving_ms DESC, r.id
 $$;
-COMMENT ON FUNCTION hone.analyze_workload() IS 'The recommendations of this database that are new or have new evidence since the last call (by anybody)';
+COMMENT ON FUNCTION hone.analyze_workload() IS 'The recommendations of this database that are new or have changed since the last call (by anybody): findings with new evidence, others with another severity or fix. A read-only transaction, as on a standby, remembers of the latter nothing';
 
 CREATE FUNCTION hone.dismiss_recommendation(id bigint, reason text DEFAULT NULL)
 RETURNS void
@@ -216,9 +287,11 @@ COMMENT ON PROCEDURE hone._raise_alerts() IS 'Internal: writes hone._alert anew 
 GRANT SELECT ON hone.recommendations, hone.dismissed_recommendations, hone.alerts TO PUBLIC;
 REVOKE ALL ON PROCEDURE hone._raise_alerts() FROM PUBLIC;
 REVOKE ALL ON FUNCTION hone._new_recommendations() FROM PUBLIC;
+REVOKE ALL ON FUNCTION hone._tell(bigint[], bigint[], boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION hone.analyze_workload() FROM PUBLIC;
 REVOKE ALL ON FUNCTION hone.dismiss_recommendation(bigint, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION hone.reset_recommendations() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hone._new_recommendations() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION hone._tell(bigint[], bigint[], boolean) TO pg_monitor;
 GRANT EXECUTE ON FUNCTION hone.analyze_workload() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION hone.dismiss_recommendation(bigint, text) TO pg_monitor;

@@ -23,6 +23,7 @@
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
@@ -325,7 +326,16 @@ find_ratios(Table *table)
 			}
 		}
 		if (table->noptions > 1 && advice->index_cost > 0)
+		{
+			/* what planning leaves is not kept for all tables */
+			MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "hone index choice",
+														  ALLOCSET_DEFAULT_SIZES);
+			MemoryContext caller = MemoryContextSwitchTo(context);
+
 			try_others(table, n);
+			MemoryContextSwitchTo(caller);
+			MemoryContextDelete(context);
+		}
 	}
 }
 

@@ -58,6 +58,7 @@ static double trial_most_ms;
 
 PG_FUNCTION_INFO_V1(hone_all_recommendations);
 PG_FUNCTION_INFO_V1(hone_new_recommendations);
+PG_FUNCTION_INFO_V1(hone_made_recommendations);
 PG_FUNCTION_INFO_V1(hone_reset_recommendations);
 PG_FUNCTION_INFO_V1(hone_finding_usage_row);
 
@@ -419,6 +420,9 @@ put_recommendation(ReturnSetInfo *rsinfo, const HoneFinding *finding,
 	finding->queries[0];
 	StringInfoData json;
 	int			i = 0;
+	MemoryContext row = AllocSetContextCreate(CurrentMemoryContext, "hone recommendation row",
+											  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(row);
 
 	/* a fix made of a statement shows its text */
 	if (!reader->texts && !advice_kinds[finding->key.kind].for_all)
@@ -450,6 +454,8 @@ put_recommendation(ReturnSetInfo *rsinfo, const HoneFinding *finding,
 	values[i++] = TimestampTzGetDatum(finding->last_seen);
 	values[i++] = Int64GetDatum(fingerprint);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(row);
 }
 
 /* The relation still exists, outlives its session, and is not pg_hone's own. */
@@ -538,9 +544,21 @@ recommend(ReturnSetInfo *rsinfo, bool untold)
 		recommend_for_database(rsinfo);
 }
 
+static void
+recommend_all(ReturnSetInfo *rsinfo)
+{
+	recommend(rsinfo, false);
+}
+
+static void
+recommend_untold(ReturnSetInfo *rsinfo)
+{
+	recommend(rsinfo, true);
+}
+
 /* Fill the result set, first writing what this session has not written yet. */
 static void
-return_recommendations(FunctionCallInfo fcinfo, bool untold)
+return_recommendations(FunctionCallInfo fcinfo, void (*fill) (ReturnSetInfo *rsinfo))
 {
 	int			client_messages = client_min_messages;
 	int			log_messages = log_min_messages;
@@ -555,7 +573,7 @@ return_recommendations(FunctionCallInfo fcinfo, bool untold)
 	{
 		/* warnings about other people's texts are not for this reader */
 		client_min_messages = log_min_messages = ERROR;
-		recommend((ReturnSetInfo *) fcinfo->resultinfo, untold);
+		fill((ReturnSetInfo *) fcinfo->resultinfo);
 	}
 	PG_FINALLY();
 	{
@@ -571,16 +589,25 @@ Datum
 hone_all_recommendations(PG_FUNCTION_ARGS)
 {
 	hone_require_script();
-	return_recommendations(fcinfo, false);
+	return_recommendations(fcinfo, recommend_all);
 	return (Datum) 0;
 }
 
-/* hone._new_recommendations(): those that changed since the last call. */
+/* hone._new_recommendations(): findings that changed since the last call. */
 Datum
 hone_new_recommendations(PG_FUNCTION_ARGS)
 {
 	hone_require_script();
-	return_recommendations(fcinfo, true);
+	return_recommendations(fcinfo, recommend_untold);
+	return (Datum) 0;
+}
+
+/* hone._made_recommendations(): those that are no findings. */
+Datum
+hone_made_recommendations(PG_FUNCTION_ARGS)
+{
+	hone_require_script();
+	return_recommendations(fcinfo, recommend_for_database);
 	return (Datum) 0;
 }
 

@@ -71,6 +71,11 @@ advice() {
 }
 is "the primary says that standbys may use an index" "$(advice "$primary")" "duplicate_index|public.a1|f unused_index|public.b|t"
 is "a standby calls none unused" "$(advice "$standby")" "duplicate_index|public.a1|f"
+news() { on "$1" sql "SET hone.advise_index_size = 0; SELECT kind FROM hone.analyze_workload() WHERE relation = 'indexed'::regclass AND kind = 'duplicate_index'"; }
+is "analyze_workload on a standby tells what is made there, and remembers nothing" "$(news "$standby") $(news "$standby")" "duplicate_index duplicate_index"
+is "told by the primary" "$(news "$primary") $(news "$primary")" "duplicate_index "
+caught_up
+is "it is told on the standby" "$(news "$standby")" ""
 on "$primary" sql "INSERT INTO t (id, kind) VALUES (-1, 'late')" || exit 1
 caught_up
 is "a late row reaches the standby" "$(on "$standby" sql "SELECT count(*) FROM t WHERE id = -1")" 1
