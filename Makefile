@@ -200,7 +200,16 @@ LIFECYCLE_OBJS = \
 BATCH_OBJS = \
 	src/batch/condition.o \
 	src/batch/delete.o \
-	src/batch/target.o
+	src/batch/job.o \
+	src/batch/key.o \
+	src/batch/move.o \
+	src/batch/options.o \
+	src/batch/run.o \
+	src/batch/target.o \
+	src/batch/update.o \
+	src/batch/walk_key.o \
+	src/batch/walk_tid.o \
+	src/batch/work.o
 
 OBJS = src/pg_hone.o $(COMMON_OBJS) $(STATS_OBJS) $(CAPTURE_OBJS) \
 	$(INDEX_OBJS) $(ADVISE_OBJS) $(TIERED_OBJS) $(LIFECYCLE_OBJS) $(BATCH_OBJS)
