@@ -303,6 +303,9 @@ LIFECYCLE_REGRESS = \
 	lifecycle_premake
 BATCH_REGRESS = \
 	batch_delete \
+	batch_update \
+	batch_move \
+	batch_options \
 	batch_bad_input
 
 REGRESS = setup $(STATS_REGRESS) $(ADVISE_REGRESS) $(INDEX_REGRESS) $(TIERED_REGRESS) \
@@ -317,6 +320,7 @@ ISOLATION = \
 	tiered_rewrite \
 	tiered_snapshot \
 	batch_delete_concurrent \
+	batch_concurrent \
 	lifecycle_movers \
 	stats_sessions \
 	advise_idle \

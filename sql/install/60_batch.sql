@@ -67,7 +67,9 @@ SELECT j.name AS job, j.kind, j.owner::regrole AS role, j.relation::regclass AS 
     r.pid,
     CASE WHEN j.finished_at IS NOT NULL THEN 'done' WHEN r.pid IS NOT NULL THEN 'running' ELSE 'stopped' END AS state,
     j.rows_done,
-    CASE WHEN j.finished_at IS NOT NULL THEN j.rows_done ELSE greatest(j.rows_estimated, j.rows_done) END AS rows_estimated,
+    CASE WHEN j.finished_at IS NOT NULL THEN j.rows_done
+         WHEN s.share >= 0.05 THEN (j.rows_done / s.share)::bigint
+         ELSE greatest(j.rows_estimated, j.rows_done) END AS rows_estimated,
     j.rows_skipped,
     j.batches,
     pg_catalog.round((100 * s.share)::numeric, 1) AS percent,

@@ -217,7 +217,7 @@ walk_leaf(HoneBatch *batch, Oid leaf, bool by_place)
 {
 	HoneBatchKey *key;
 
-	if (!hone_batch_target(batch->root, leaf, batch->privileges, &batch->target))
+	if (!hone_batch_target(batch->root, leaf, batch->privileges, by_place, &batch->target))
 		return;
 	key = key_for(batch, leaf, by_place);
 	begin_leaf(batch, leaf);
@@ -288,7 +288,7 @@ run_dry(HoneBatch *batch, List *leaves)
 		HoneBatchKey *key;
 		int64		count;
 
-		if (!hone_batch_target(batch->root, lfirst_oid(lc), batch->privileges, &batch->target))
+		if (!hone_batch_target(batch->root, lfirst_oid(lc), batch->privileges, by_place, &batch->target))
 			continue;
 		key = key_for(batch, lfirst_oid(lc), by_place);
 		count = count_rows(batch);

@@ -172,14 +172,15 @@ restriction_for(Oid leaf, bool direct)
 }
 
 bool
-hone_batch_target(Oid root, Oid leaf, AclMode privileges, HoneBatchTarget *target)
+hone_batch_target(Oid root, Oid leaf, AclMode privileges, bool rows_leave,
+				  HoneBatchTarget *target)
 {
 	bool		direct;
 	char	   *alias = get_rel_name(root);
 
 	if (alias == NULL || get_rel_name(leaf) == NULL || !is_below(root, leaf))
 		return false;
-	direct = root == leaf || is_transparent(root, leaf, privileges);
+	direct = root == leaf || (!rows_leave && is_transparent(root, leaf, privileges));
 	target->relid = leaf;
 	target->alias = pstrdup(quote_identifier(alias));
 	target->from = psprintf("%s%s AS %s", direct ? "ONLY " : "",

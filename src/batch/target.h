@@ -37,10 +37,10 @@ extern void hone_batch_check_relation(Oid relid, AclMode privileges);
 extern List *hone_batch_leaves(Oid relid);
 
 /*
- * How to reach the rows of 'leaf' as a part of 'root'. Returns false when it
- * is no part of it any more.
+ * How to reach the rows of 'leaf' as a part of 'root'; 'rows_leave': they may go
+ * to other parts. Returns false when it is no part of it any more.
  */
 extern bool hone_batch_target(Oid root, Oid leaf, AclMode privileges,
-							  HoneBatchTarget *target);
+							  bool rows_leave, HoneBatchTarget *target);
 
 #endif							/* HONE_BATCH_TARGET_H */

@@ -60,6 +60,7 @@ typedef struct KeyWalk
 	Datum	  **keys;			/* those that match */
 	int			matched;
 	int			next;			/* the first of them not changed yet */
+	int64		walked;			/* job.walked before it */
 
 	/* the batch */
 	int			count;
@@ -120,11 +121,22 @@ prepare_statements(HoneBatch *batch, KeyWalk *walk)
 		walk->change = hone_batch_prepare(hone_batch_change_sql(batch, range), n, walk->types);
 }
 
+static void
+set_types(KeyWalk *walk)
+{
+	for (int i = 0; i < walk->key->count; i++)
+		walk->types[i] = walk->types[walk->key->count + i] = walk->key->types[i];
+	walk->types[2 * walk->key->count] = INT8OID;
+}
+
 char *
 hone_batch_key_sql(HoneBatch *batch, HoneBatchKey *key)
 {
 	KeyWalk		walk = {.key = key};
 
+	set_types(&walk);
+	prepare_statements(batch, &walk);
+	drop_statements(&walk);
 	return hone_batch_change_sql(batch, between(&walk));
 }
 
@@ -193,10 +205,7 @@ begin_walk(HoneBatch *batch, KeyWalk *walk)
 {
 	HoneBatchJob *job = &batch->job;
 
-	for (int i = 0; i < walk->key->count; i++)
-		walk->types[i] = walk->types[walk->key->count + i] = walk->key->types[i];
-	walk->types[2 * walk->key->count] = INT8OID;
-
+	set_types(walk);
 	job->last_block = -1;
 	if (job->upper_key == NULL)
 	{
@@ -351,6 +360,35 @@ note_position(HoneBatch *batch, const KeyWalk *walk, const Datum *to)
 	batch->job.last_key = job_key(walk, to);
 }
 
+/*
+ * What part of the table's blocks so many rows of it are.
+ */
+static int64
+blocks_of(const HoneBatch *batch, int64 rows)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(batch->target.relid));
+	float4		all = -1;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		all = ((Form_pg_class) GETSTRUCT(tuple))->reltuples;
+		ReleaseSysCache(tuple);
+	}
+	return all > 0 ? batch->target_blocks * Min(1.0, rows / all) : 0;
+}
+
+/*
+ * A part of the window is walked.
+ */
+static void
+note_walked(HoneBatch *batch, const KeyWalk *walk, double part)
+{
+	int64		rows = walk->key->ordered ? walk->rows : walk->matched;
+
+	batch->job.walked = Min(batch->walked_before + batch->target_blocks,
+							walk->walked + blocks_of(batch, rows * part));
+}
+
 static void
 mark_change(HoneBatch *batch, void *arg)
 {
@@ -358,6 +396,7 @@ mark_change(HoneBatch *batch, void *arg)
 
 	/* the old one is still needed should the step fail after this */
 	batch->job.last_key = job_key(walk, walk->batch_until);
+	note_walked(batch, walk, (double) walk->next / walk->matched);
 }
 
 static char *
@@ -398,31 +437,13 @@ next_window(const HoneBatch *batch, const KeyWalk *walk)
 	return Max(Max(MIN_WINDOW, batch->size), Min(MAX_WINDOW, rows));
 }
 
-/*
- * What part of the table's blocks so many rows of it are.
- */
-static int64
-blocks_of(const HoneBatch *batch, int64 rows)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(batch->target.relid));
-	float4		all = -1;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		all = ((Form_pg_class) GETSTRUCT(tuple))->reltuples;
-		ReleaseSysCache(tuple);
-	}
-	return all > 0 ? batch->target_blocks * Min(1.0, rows / all) : 0;
-}
-
 static void
 walk_windows(HoneBatch *batch, KeyWalk *walk)
 {
 	walk->rows = Max(MIN_WINDOW, batch->size);
 	do
 	{
-		int64		most = batch->walked_before + batch->target_blocks;
-
+		walk->walked = batch->job.walked;
 		if (!hone_batch_make(batch, &find_step, walk))
 			walk->matched = walk->next = 0;
 		while (walk->next < walk->matched)
@@ -431,7 +452,7 @@ walk_windows(HoneBatch *batch, KeyWalk *walk)
 				return;
 		}
 		note_position(batch, walk, walk->until);
-		batch->job.walked = Min(most, batch->job.walked + blocks_of(batch, walk->key->ordered ? walk->rows : walk->matched));
+		note_walked(batch, walk, 1);
 		advance(batch, walk, walk->until);
 		hone_batch_pass(batch);
 		walk->rows = next_window(batch, walk);

@@ -143,6 +143,8 @@ describe_window(HoneBatch *batch, void *arg)
 
 	if (walk->beyond)
 		return pstrdup("compressed rows");
+	if (ItemPointerGetBlockNumberNoCheck(&walk->until) == VIRTUAL_BLOCKS)
+		return psprintf("blocks from %u on", ItemPointerGetBlockNumberNoCheck(&walk->first));
 	return psprintf("blocks from %u to before %u",
 					ItemPointerGetBlockNumberNoCheck(&walk->first),
 					ItemPointerGetBlockNumberNoCheck(&walk->until));
@@ -284,7 +286,12 @@ walk_blocks(HoneBatch *batch, TidWalk *walk, BlockNumber nblocks)
 		mark_change(batch, walk);
 		hone_batch_pass(batch);
 		if (!at_end && !hone_batch_go_on(batch, false))
+		{
+			/* what is found already is less than a batch */
+			if (walk->found.count > 0)
+				(void) change_batch(batch, walk);
 			return;
+		}
 		window = next_window(window, walk->matched, batch->size);
 		from = until;
 	}
@@ -310,7 +317,7 @@ walk_virtual_blocks(HoneBatch *batch, TidWalk *walk)
 		}
 		hone_procedure_commit();
 	}
-	return hone_batch_go_on(batch, false);
+	return true;
 }
 
 /*
@@ -328,8 +335,8 @@ check_position(HoneBatch *batch)
 	batch->job.filenode = filenode;
 }
 
-char *
-hone_batch_tids_sql(HoneBatch *batch)
+static char *
+change_sql(const HoneBatch *batch)
 {
 	return hone_batch_change_sql(batch, batch->kind == HONE_BATCH_UPDATE ? LISTED_NOT_OWN : LISTED);
 }
@@ -346,8 +353,26 @@ prepare_statements(HoneBatch *batch, TidWalk *walk)
 									2, bounds);
 	if (batch->options.skip_locked)
 		walk->lock = hone_batch_prepare(hone_batch_lock_sql(batch, LISTED), 1, lists);
-	walk->change = hone_batch_prepare(hone_batch_tids_sql(batch),
+	walk->change = hone_batch_prepare(change_sql(batch),
 									  batch->kind == HONE_BATCH_UPDATE ? 2 : 1, lists);
+}
+
+static void
+drop_statements(TidWalk *walk)
+{
+	hone_batch_drop_plan(&walk->find);
+	hone_batch_drop_plan(&walk->lock);
+	hone_batch_drop_plan(&walk->change);
+}
+
+char *
+hone_batch_tids_sql(HoneBatch *batch)
+{
+	TidWalk		walk = {NULL};
+
+	prepare_statements(batch, &walk);
+	drop_statements(&walk);
+	return change_sql(batch);
 }
 
 void
@@ -365,9 +390,7 @@ hone_batch_walk_tids(HoneBatch *batch)
 	}
 	PG_FINALLY();
 	{
-		hone_batch_drop_plan(&walk.find);
-		hone_batch_drop_plan(&walk.lock);
-		hone_batch_drop_plan(&walk.change);
+		drop_statements(&walk);
 	}
 	PG_END_TRY();
 	if (walk.found.items != NULL)

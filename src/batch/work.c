@@ -376,6 +376,20 @@ show_position(const HoneBatchJob *job)
 	return "";
 }
 
+/*
+ * What the part that is walked says of all, else the planner. The view
+ * hone.batch_progress has the same.
+ */
+static int64
+expected_rows(const HoneBatchJob *job)
+{
+	double		share = job->blocks > 0 ? (double) job->walked / job->blocks : 0;
+
+	if (share >= 0.05 && share <= 1)
+		return job->rows / share;
+	return Max(job->estimate, job->rows);
+}
+
 static char *
 show_time_left(const HoneBatchJob *job, double seconds)
 {
@@ -409,7 +423,7 @@ tell(HoneBatch *batch, const char *waiting)
 	ereport(NOTICE,
 			(errmsg("%s: %lld of about %lld rows, %.0f rows/s%s%s, %lld errors%s",
 					batch->procedure, (long long) job->rows,
-					(long long) Max(job->estimate, job->rows),
+					(long long) expected_rows(job),
 					(job->rows - job->rows_before) / Max(seconds, 0.001),
 					show_time_left(job, seconds), show_position(job),
 					(long long) job->errors, waiting)));

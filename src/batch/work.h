@@ -135,7 +135,8 @@ extern void hone_batch_arguments(HoneBatch *batch, FunctionCallInfo fcinfo, int 
 extern Datum hone_batch_result(FunctionCallInfo fcinfo, int64 rows);
 
 /*
- * The walks of one table, and what a dry run says of them. By key: see key.h.
+ * The walks of one table. For a dry run: check that the statements can be
+ * prepared, and return the one that changes rows. By key: see key.h.
  */
 struct HoneBatchKey;
 extern void hone_batch_walk_tids(HoneBatch *batch);
