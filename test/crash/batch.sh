@@ -34,10 +34,10 @@ purge="CALL hone.batch_delete('d', 'id > 100', 500, pause => '4 ms', job => 'pur
 said() { sql "SELECT job, rows_done FROM hone.batch_progress WHERE job IS NOT NULL ORDER BY job"; }
 seen() {
     sql "SELECT 'move', count(*) FROM m_to UNION ALL SELECT 'parts', sum(v) FROM p
-         UNION ALL SELECT 'purge', $rows - count(*) FROM d UNION ALL SELECT 'update', sum(v) FROM u"
+         UNION ALL SELECT 'purge', $rows - count(*) FROM d UNION ALL SELECT 'update', sum(v) FROM u ORDER BY 1"
 }
 
-for round in 1 2 3; do
+for round in 1 2; do
     begin "$update"
     begin "$parts"
     begin "$move"
@@ -54,12 +54,11 @@ done
 is "they are stopped now" "$(sql "SELECT count(*), min(state), max(state), count(pid) FROM hone.batch_progress")" "4|stopped|stopped|0"
 
 # cancelled in the middle
-begin "$update"
-wait_until 20 "SELECT state = 'running' AND rows_done > rows_before FROM hone.batch_progress p, hone._batch_job j WHERE job = 'update' AND name = job" ||
-    not_ok "the job goes on"
+begin "${update/4 ms/50 ms}"
+wait_until 20 "SELECT state = 'running' AND updated_at > now() - interval '1 s' FROM hone.batch_progress WHERE job = 'update'" || not_ok "the job goes on"
 sql "SELECT pg_cancel_backend(pid) FROM hone.batch_progress WHERE job = 'update'" >/dev/null
 wait
-like "a cancel says so" "$(tail -2 "$HONE_WORK/calls.log")" "canceling statement due to user request"
+like "a cancel says so" "$(tail -5 "$HONE_WORK/calls.log")" "canceling statement due to user request"
 is "what it did until then stays" "$(sql "SELECT rows_done = (SELECT sum(v) FROM u) AND rows_done < $rows, state FROM hone.batch_progress WHERE job = 'update'")" "t|stopped"
 
 for call in "$update" "$parts" "$move" "$purge"; do
