@@ -39,6 +39,9 @@ is "hypothetical indexes" "$(sql "CREATE TABLE plain AS SELECT g AS n FROM gener
 is "also of a session" "$(sql "SELECT hone.hypothetical_index('CREATE INDEX ON plain (n)'); EXPLAIN (COSTS OFF) SELECT * FROM plain WHERE n = 7" | grep -c hypothetical_plain_n)" 2
 refuses "hone.apply_recommendation says that preloading is missing" 55000 "shared_preload_libraries" "SELECT hone.apply_recommendation(1)"
 succeeds "batch_delete" sql "CALL hone.batch_delete('m_1', 'n < 0')"
+succeeds "a job of it" sql "CALL hone.batch_delete('plain', 'n < 0', job => 'j')"
+is "which shows" "$(sql "SELECT job, state FROM hone.batch_progress")" "j|done"
+refuses "max_replica_lag says that preloading is missing" 55000 "shared_preload_libraries" "CALL hone.batch_delete('m_1', 'n < 0', max_replica_lag => '1 s')"
 
 refuses "DROP EXTENSION is refused while tables are tiered" '[0-9A-Z]{5}' "decompress_all" "DROP EXTENSION pg_hone"
 refuses "so is DROP EXTENSION CASCADE" '[0-9A-Z]{5}' "decompress_all" "DROP EXTENSION pg_hone CASCADE"
