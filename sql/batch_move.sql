@@ -93,7 +93,9 @@ ALTER TABLE s ENABLE ROW LEVEL SECURITY;
 CREATE POLICY few ON s TO hone_bm USING (id < 1000);
 SELECT count(*) AS few FROM s WHERE id < 1000 \gset
 SET ROLE hone_bm;
+\set VERBOSITY terse
 CALL hone.batch_move('bm.s', 'bm.back', 'true', 50, dry_run => true, rows_moved => 0) \gset
+\set VERBOSITY default
 SELECT :rows_moved = :few AS only_those;
 CALL hone.batch_move('bm.s', 'bm.back', 'true', 50) \gset
 SELECT :rows_moved = :few AS only_those;

@@ -93,7 +93,9 @@ ALTER TABLE p ENABLE ROW LEVEL SECURITY;
 CREATE POLICY few ON p TO hone_bu USING (id <= 500);
 SET ROLE hone_bu;
 CALL hone.batch_update('bu.p', 'k = -1', 'true', 50);
+\set VERBOSITY terse
 CALL hone.batch_update('bu.p', 'v = -1', 'true', 50);
+\set VERBOSITY default
 CALL hone.batch_update('bu.p_1', 'k = -1', 'true', 50);
 RESET ROLE;
 SELECT count(*), max(id), max(v) FROM p WHERE k = -1;

@@ -209,9 +209,9 @@ hone_batch_key_out(const HoneBatchKey *key, const Datum *values)
 	for (int i = 0; i < key->count; i++)
 	{
 		Oid			output;
-		bool		varlena;
+		bool		is_varlena;
 
-		getTypeOutputInfo(key->types[i], &output, &varlena);
+		getTypeOutputInfo(key->types[i], &output, &is_varlena);
 		texts[i] = CStringGetTextDatum(OidOutputFunctionCall(output, values[i]));
 	}
 	AtEOXact_GUC(true, level);

@@ -56,14 +56,14 @@ read_size(FunctionCallInfo fcinfo, int argument, HoneBatchOptions *options)
 {
 	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, argument);
 	Oid			output;
-	bool		varlena;
+	bool		is_varlena;
 	char	   *text;
 	char	   *end;
 	long		size;
 
 	if (PG_ARGISNULL(argument) || !OidIsValid(type))
 		bad_size();
-	getTypeOutputInfo(type, &output, &varlena);
+	getTypeOutputInfo(type, &output, &is_varlena);
 	text = OidOutputFunctionCall(output, PG_GETARG_DATUM(argument));
 	options->auto_size = pg_strcasecmp(text, "auto") == 0;
 	if (options->auto_size)

@@ -118,19 +118,18 @@ moved_rows(const HoneBatch *batch)
 void
 hone_batch_change(HoneBatch *batch, SPIPlanPtr plan, Datum *values, int64 found)
 {
-	int			expected = batch->kind == HONE_BATCH_DELETE ? SPI_OK_DELETE
-		: batch->kind == HONE_BATCH_UPDATE ? SPI_OK_UPDATE : SPI_OK_SELECT;
+	static const int results[] = {SPI_OK_DELETE, SPI_OK_UPDATE, SPI_OK_SELECT};
 	const char *command = batch->kind == HONE_BATCH_UPDATE ? "UPDATE" : "DELETE";
 	int64		changed;
 
-	if (SPI_execute_plan(plan, values, NULL, false, 0) != expected)
+	/* in the order of HoneBatchKind */
+	if (SPI_execute_plan(plan, values, NULL, false, 0) != results[batch->kind])
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("a rule of the table replaces %s", command),
 				 errhint("Drop or disable the ON %s DO INSTEAD rule, or use %s, to which the rule applies.", command, command)));
 	changed = batch->kind == HONE_BATCH_MOVE ? moved_rows(batch) : (int64) SPI_processed;
-	if (SPI_tuptable != NULL)
-		SPI_freetuptable(SPI_tuptable);
+	SPI_freetuptable(SPI_tuptable);
 	batch->job.rows += changed;
 	batch->job.batches++;
 	batch->job.skipped += Max(found - changed, 0);
