@@ -280,7 +280,7 @@ hone_batch_job_begin(HoneBatch *batch)
 	HoneBatchJob *job = &batch->job;
 
 	remove_old_jobs();
-	if (!OidIsValid(job->id))
+	if (job->id == 0)
 	{
 		make_job(batch);
 		held_tag = lock_tag(job->id);

@@ -68,19 +68,40 @@ check_references(const HoneBatch *batch)
 			 errhint("Drop the constraint, or make it one without ON DELETE CASCADE or SET, until the rows are moved.")));
 }
 
+/* Does the same type's other modifier (a length, a precision) take all values? */
+static bool
+is_as_wide(Form_pg_attribute from, Form_pg_attribute to)
+{
+	if (from->atttypmod == to->atttypmod || to->atttypmod < 0)
+		return true;
+	return from->atttypid == VARCHAROID && from->atttypmod >= 0 &&
+		from->atttypmod < to->atttypmod;
+}
+
 /*
- * Does each value of the one type stay what it is in the other?
+ * Does each value of the one type stay what it is in the other? Of PostgreSQL's
+ * implicit casts some round, some cut, some depend on the time zone.
  */
 static bool
 keeps_values(Form_pg_attribute from, Form_pg_attribute to)
 {
 	if (from->atttypid == to->atttypid)
-		return from->atttypmod == to->atttypmod || to->atttypmod < 0 ||
-			TypeCategory(from->atttypid) == TYPCATEGORY_STRING;
-	if ((to->atttypid == FLOAT4OID || to->atttypid == FLOAT8OID) && from->atttypid != FLOAT4OID)
+		return is_as_wide(from, to);
+	if (to->atttypmod >= 0 || from->atttypid == BPCHAROID)
 		return false;
-	return to->atttypmod < 0 &&
-		can_coerce_type(1, &from->atttypid, &to->atttypid, COERCION_IMPLICIT);
+	switch (to->atttypid)
+	{
+		case FLOAT4OID:
+		case TIMESTAMPTZOID:
+		case TIMETZOID:
+		case NAMEOID:
+		case BPCHAROID:
+			return false;
+		case FLOAT8OID:
+			return from->atttypid == FLOAT4OID;
+		default:
+			return can_coerce_type(1, &from->atttypid, &to->atttypid, COERCION_IMPLICIT);
+	}
 }
 
 static Form_pg_attribute
