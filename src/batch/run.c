@@ -212,17 +212,56 @@ begin_leaf(HoneBatch *batch, Oid leaf)
 	job->filenode = InvalidOid;
 }
 
+/* A table that is about to be walked. */
+typedef struct Opening
+{
+	Oid			leaf;
+	bool		by_place;
+	bool		there;			/* it is a part of the named one still */
+	HoneBatchKey *key;
+} Opening;
+
+static void
+attempt_open(HoneBatch *batch, void *arg)
+{
+	Opening    *opening = arg;
+
+	opening->there = hone_batch_target(batch->root, opening->leaf, batch->privileges,
+									   opening->by_place, &batch->target);
+	if (!opening->there)
+		return;
+	opening->key = key_for(batch, opening->leaf, opening->by_place);
+	begin_leaf(batch, opening->leaf);
+}
+
+static void
+mark_nothing(HoneBatch *batch, void *arg)
+{
+}
+
+static char *
+describe_all(HoneBatch *batch, void *arg)
+{
+	return pstrdup("all rows");
+}
+
+/* A step for the sake of its locks. */
+static const HoneBatchStep open_step = {attempt_open, mark_nothing, describe_all, false};
+
 static void
 walk_leaf(HoneBatch *batch, Oid leaf, bool by_place)
 {
-	HoneBatchKey *key;
+	Opening		opening = {.leaf = leaf,.by_place = by_place};
+	char	   *name = get_rel_name(leaf);
 
-	if (!hone_batch_target(batch->root, leaf, batch->privileges, by_place, &batch->target))
+	if (name == NULL)
 		return;
-	key = key_for(batch, leaf, by_place);
-	begin_leaf(batch, leaf);
-	if (key != NULL)
-		hone_batch_walk_key(batch, key);
+	batch->target.relid = leaf;
+	batch->target.alias = name;
+	if (!hone_batch_make(batch, &open_step, &opening) || !opening.there)
+		return;
+	if (opening.key != NULL)
+		hone_batch_walk_key(batch, opening.key);
 	else
 		hone_batch_walk_tids(batch);
 	if (!batch->stopped)
@@ -361,6 +400,7 @@ run_begun(HoneBatch *batch)
 						 quote_literal_cstr(batch->options.job))));
 		return 0;
 	}
+	hone_batch_limit_lock_waits(batch);
 	leaves = hone_batch_leaves(batch->root);
 	if (batch->options.dry_run)
 		return run_dry(batch, leaves);

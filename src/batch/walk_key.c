@@ -100,7 +100,6 @@ prepare_statements(HoneBatch *batch, KeyWalk *walk)
 	char	   *range = between(walk);
 	Oid			list[1] = {TIDARRAYOID};
 
-	drop_statements(walk);
 	if (key->ordered)
 		walk->window = hone_batch_prepare(psprintf("SELECT %s FROM %s WHERE %s%strue ORDER BY %s OFFSET $%d LIMIT 1",
 												   key->list, target->from, range, target->restriction,
@@ -119,6 +118,16 @@ prepare_statements(HoneBatch *batch, KeyWalk *walk)
 	}
 	else
 		walk->change = hone_batch_prepare(hone_batch_change_sql(batch, range), n, walk->types);
+}
+
+/* In a step, where locks may be waited for; after an error some are there. */
+static void
+need_statements(HoneBatch *batch, KeyWalk *walk)
+{
+	if (walk->change != NULL)
+		return;
+	drop_statements(walk);
+	prepare_statements(batch, walk);
 }
 
 static void
@@ -198,11 +207,12 @@ job_key(const KeyWalk *walk, const Datum *values)
 }
 
 /*
- * Where the job left off, or at the first row. False: there is no row.
+ * Where the job left off, or at the first row; 'last' is NULL if there is none.
  */
-static bool
-begin_walk(HoneBatch *batch, KeyWalk *walk)
+static void
+attempt_begin(HoneBatch *batch, void *arg)
 {
+	KeyWalk    *walk = arg;
 	HoneBatchJob *job = &batch->job;
 
 	set_types(walk);
@@ -211,7 +221,7 @@ begin_walk(HoneBatch *batch, KeyWalk *walk)
 	{
 		walk->upper = outermost(batch, walk, walk->key->descending);
 		if (walk->upper == NULL)
-			return false;
+			return;
 		job->upper_key = job_key(walk, walk->upper);
 		job->key = walk->key->list;
 		hone_batch_job_save(batch);
@@ -227,7 +237,12 @@ begin_walk(HoneBatch *batch, KeyWalk *walk)
 	walk->first = job->last_key == NULL;
 	walk->last = walk->first ? outermost(batch, walk, walk->key->list)
 		: hone_batch_key_in(walk->key, job->last_key);
-	return walk->last != NULL;
+}
+
+static char *
+describe_all(HoneBatch *batch, void *arg)
+{
+	return pstrdup("all rows");
 }
 
 /*
@@ -247,8 +262,9 @@ advance(HoneBatch *batch, KeyWalk *walk, const Datum *to)
 	walk->position_context = context;
 	if (walk->first)
 	{
+		/* other statements, with > for >= */
 		walk->first = false;
-		prepare_statements(batch, walk);
+		drop_statements(walk);
 	}
 }
 
@@ -292,6 +308,7 @@ attempt_find(HoneBatch *batch, void *arg)
 	KeyWalk    *walk = arg;
 	MemoryContext old;
 
+	need_statements(batch, walk);
 	MemoryContextReset(walk->window_context);
 	old = MemoryContextSwitchTo(walk->window_context);
 	walk->keys = NULL;
@@ -343,6 +360,7 @@ attempt_change(HoneBatch *batch, void *arg)
 	MemoryContext old = MemoryContextSwitchTo(context);
 	Datum		values[MAX_PARAMETERS];
 
+	need_statements(batch, walk);
 	put_bounds(walk, walk->batch_until, values);
 	if (walk->lock != NULL)
 		values[0] = hone_batch_lock(walk->lock, values);
@@ -407,6 +425,7 @@ describe_change(HoneBatch *batch, void *arg)
 	return psprintf("%d rows with %s", walk->count, describe_range(walk, walk->batch_until));
 }
 
+static const HoneBatchStep begin_step = {attempt_begin, mark_nothing, describe_all, false};
 static const HoneBatchStep find_step = {attempt_find, mark_nothing, describe_window, false};
 static const HoneBatchStep change_step = {attempt_change, mark_change, describe_change, true};
 
@@ -472,11 +491,8 @@ hone_batch_walk_key(HoneBatch *batch, HoneBatchKey *key)
 												ALLOCSET_DEFAULT_SIZES);
 	PG_TRY();
 	{
-		if (begin_walk(batch, &walk))
-		{
-			prepare_statements(batch, &walk);
+		if (hone_batch_make(batch, &begin_step, &walk) && walk.last != NULL)
 			walk_windows(batch, &walk);
-		}
 	}
 	PG_FINALLY();
 	{

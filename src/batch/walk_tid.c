@@ -105,12 +105,59 @@ keep_tids(HoneBatch *batch, TidBuffer *buffer, SPITupleTable *table, uint64 coun
 	}
 }
 
+/*
+ * A block that a job remembers is one of the files that the table had then.
+ */
+static void
+check_position(HoneBatch *batch)
+{
+	Relation	rel = table_open(batch->target.relid, AccessShareLock);
+	Oid			filenode = rel->rd_rel->relfilenode;
+
+	table_close(rel, NoLock);
+	if (batch->job.filenode != filenode)
+		batch->job.last_block = 0;
+	batch->job.filenode = filenode;
+}
+
+static char *
+change_sql(const HoneBatch *batch)
+{
+	return hone_batch_change_sql(batch, batch->kind == HONE_BATCH_UPDATE ? LISTED_NOT_OWN : LISTED);
+}
+
+static void
+prepare_statements(HoneBatch *batch, TidWalk *walk)
+{
+	Oid			bounds[2] = {TIDOID, TIDOID};
+	Oid			lists[2] = {TIDARRAYOID, XIDARRAYOID};
+
+	walk->find = hone_batch_prepare(psprintf("SELECT ctid%s FROM %s WHERE " FROM_UNTIL "%s(%s\n)",
+											 batch->kind == HONE_BATCH_UPDATE ? ", xmin" : "",
+											 batch->target.from, batch->target.restriction, batch->condition),
+									2, bounds);
+	if (batch->options.skip_locked)
+		walk->lock = hone_batch_prepare(hone_batch_lock_sql(batch, LISTED), 1, lists);
+	walk->change = hone_batch_prepare(change_sql(batch),
+									  batch->kind == HONE_BATCH_UPDATE ? 2 : 1, lists);
+}
+
+static void
+drop_statements(TidWalk *walk)
+{
+	hone_batch_drop_plan(&walk->find);
+	hone_batch_drop_plan(&walk->lock);
+	hone_batch_drop_plan(&walk->change);
+}
+
 static void
 attempt_find(HoneBatch *batch, void *arg)
 {
 	TidWalk    *walk = arg;
 	Datum		values[2] = {PointerGetDatum(&walk->first), PointerGetDatum(&walk->until)};
 
+	if (walk->change == NULL)
+		prepare_statements(batch, walk);
 	walk->matched = 0;
 	if (walk->found.count == 0)
 		walk->own_before = batch->own.count;
@@ -320,51 +367,6 @@ walk_virtual_blocks(HoneBatch *batch, TidWalk *walk)
 	return true;
 }
 
-/*
- * A block that a job remembers is one of the files that the table had then.
- */
-static void
-check_position(HoneBatch *batch)
-{
-	Relation	rel = table_open(batch->target.relid, AccessShareLock);
-	Oid			filenode = rel->rd_rel->relfilenode;
-
-	table_close(rel, NoLock);
-	if (batch->job.filenode != filenode)
-		batch->job.last_block = 0;
-	batch->job.filenode = filenode;
-}
-
-static char *
-change_sql(const HoneBatch *batch)
-{
-	return hone_batch_change_sql(batch, batch->kind == HONE_BATCH_UPDATE ? LISTED_NOT_OWN : LISTED);
-}
-
-static void
-prepare_statements(HoneBatch *batch, TidWalk *walk)
-{
-	Oid			bounds[2] = {TIDOID, TIDOID};
-	Oid			lists[2] = {TIDARRAYOID, XIDARRAYOID};
-
-	walk->find = hone_batch_prepare(psprintf("SELECT ctid%s FROM %s WHERE " FROM_UNTIL "%s(%s\n)",
-											 batch->kind == HONE_BATCH_UPDATE ? ", xmin" : "",
-											 batch->target.from, batch->target.restriction, batch->condition),
-									2, bounds);
-	if (batch->options.skip_locked)
-		walk->lock = hone_batch_prepare(hone_batch_lock_sql(batch, LISTED), 1, lists);
-	walk->change = hone_batch_prepare(change_sql(batch),
-									  batch->kind == HONE_BATCH_UPDATE ? 2 : 1, lists);
-}
-
-static void
-drop_statements(TidWalk *walk)
-{
-	hone_batch_drop_plan(&walk->find);
-	hone_batch_drop_plan(&walk->lock);
-	hone_batch_drop_plan(&walk->change);
-}
-
 char *
 hone_batch_tids_sql(HoneBatch *batch)
 {
@@ -384,7 +386,6 @@ hone_batch_walk_tids(HoneBatch *batch)
 	check_position(batch);
 	PG_TRY();
 	{
-		prepare_statements(batch, &walk);
 		if (walk_virtual_blocks(batch, &walk))
 			walk_blocks(batch, &walk, batch->target_blocks);
 	}

@@ -191,8 +191,8 @@ is_about_rows(int sqlstate)
 	}
 }
 
-static void
-limit_lock_waits(const HoneBatch *batch)
+void
+hone_batch_limit_lock_waits(const HoneBatch *batch)
 {
 	if (batch->options.lock_timeout_ms >= 0)
 		(void) set_config_option("lock_timeout", psprintf("%d", batch->options.lock_timeout_ms),
@@ -255,7 +255,7 @@ attempt_step(HoneBatch *batch, const HoneBatchStep *step, void *walk)
 	TimestampTz begin = GetCurrentTimestamp();
 	TransactionId xid;
 
-	limit_lock_waits(batch);
+	hone_batch_limit_lock_waits(batch);
 	step->attempt(batch, walk);
 	step->mark(batch, walk);
 	if (!step->commits)

@@ -86,6 +86,9 @@ extern int	hone_batch_notice_interval; /* ms */
  */
 extern bool hone_batch_make(HoneBatch *batch, const HoneBatchStep *step, void *walk);
 
+/* From now on, in this transaction, wait for locks as lock_timeout says. */
+extern void hone_batch_limit_lock_waits(const HoneBatch *batch);
+
 /*
  * Commit a walk's progress without a change, if it is time for that.
  */
