@@ -308,18 +308,18 @@ attempt_find(HoneBatch *batch, void *arg)
 	KeyWalk    *walk = arg;
 	MemoryContext old;
 
-	need_statements(batch, walk);
 	MemoryContextReset(walk->window_context);
 	old = MemoryContextSwitchTo(walk->window_context);
 	walk->keys = NULL;
 	walk->matched = walk->next = 0;
+
+	/* what is left out if this fails before the window's end is known */
+	walk->until = hone_batch_key_copy(walk->key, walk->upper);
+	walk->at_end = true;
+
+	need_statements(batch, walk);
 	if (walk->key->ordered)
 		find_end(walk);
-	else
-	{
-		walk->until = hone_batch_key_copy(walk->key, walk->upper);
-		walk->at_end = true;
-	}
 	find_keys(batch, walk);
 	if (!walk->key->ordered && walk->matched == MAX_COLLECTED)
 	{

@@ -157,7 +157,10 @@ attempt_find(HoneBatch *batch, void *arg)
 	Datum		values[2] = {PointerGetDatum(&walk->first), PointerGetDatum(&walk->until)};
 
 	if (walk->change == NULL)
+	{
+		drop_statements(walk);
 		prepare_statements(batch, walk);
+	}
 	walk->matched = 0;
 	if (walk->found.count == 0)
 		walk->own_before = batch->own.count;
