@@ -121,12 +121,9 @@ _counting
 _covered_advice
 _covered_index
 _decided
-_droppable_index
 _foreign_key_index
 _foreign_key_without_index
 _hot_but_idle
-_idle_advice
-_idle_index
 _invalid_index
 _known_size
 _missing_primary_key
