@@ -79,6 +79,7 @@ ADVISE_OBJS = \
 	src/advise/index_candidates.o \
 	src/advise/index_choice.o \
 	src/advise/index_trial.o \
+	src/advise/index_wish.o \
 	src/advise/index_writes.o \
 	src/advise/keys.o \
 	src/advise/loops.o \

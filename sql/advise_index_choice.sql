@@ -90,7 +90,7 @@ SELECT id FROM item WHERE d = 7;
 \o
 WITH changed AS (UPDATE item i SET e = i.e + 1, d = i.d + 1 WHERE id = 5 RETURNING 1) SELECT count(*) FROM changed;
 INSERT INTO item VALUES (6) ON CONFLICT (id) DO UPDATE SET d = 1;
-SELECT written(0, 600, 600);
+SELECT written(0, 240, 240);
 SELECT wanted, fix IS NOT NULL AS fix, round((evidence->>'index_entries_per_hour')::numeric, -1) AS entries, round((evidence->>'hot_updates_lost_per_hour')::numeric, -1) AS hot_lost FROM shown;
 -- another table's of that name, by its schema
 UPDATE item SET note = 'x' WHERE id = 7;

@@ -299,5 +299,20 @@ FROM hone.recommendations WHERE kind = 'function_on_column' ORDER BY 1;
 SELECT fix FROM hone.recommendations WHERE kind = 'function_on_column' AND fix LIKE '%\_text(j%' OR fix LIKE '%->> ''s''%' \gexec
 ANALYZE doc;
 SELECT plan_of('SELECT id FROM doc WHERE j->>''s'' = ''v7''');
+
+-- more columns in an order than are kept; an index that names a column twice; branches of a UNION ALL are no partitions
+SELECT again();
+CREATE TABLE wide AS SELECT g AS a, g % 7 AS b, g % 11 AS c, g % 13 AS d, g % 17 AS e, g % 19 AS f, g % 23 AS g, g % 29 AS h, g % 31 AS i, g % 37 AS j, g % 41 AS k FROM generate_series(1, 5000) g;
+CREATE TABLE other AS SELECT * FROM wide;
+CREATE INDEX ON wide (a, a);
+ANALYZE wide, other;
+\o /dev/null
+SELECT * FROM wide ORDER BY b, c, d, e, f, g, h, i, j, k, a LIMIT 5;
+SELECT * FROM wide WHERE b = 3 AND a + 0 > 0 AND c = 4;
+SELECT * FROM wide WHERE a > 0 AND b = 3 AND c = 5 AND a = 38;
+SELECT count(*) FROM (SELECT a, b FROM wide UNION ALL SELECT a, b FROM other) u JOIN customer c ON c.id = u.a WHERE c.id = 7;
+SELECT * FROM (SELECT * FROM wide UNION ALL SELECT * FROM other) u ORDER BY k DESC LIMIT 3;
+\o
+SELECT count(*) >= 0 AS read FROM shown();
 DROP SCHEMA advise_reads CASCADE;
 SELECT hone.reset_recommendations() >= 0 AS reset;

@@ -298,6 +298,19 @@ SELECT count(*) FROM hone.recommendations WHERE kind = 'materialize';
 DROP TABLE orders CASCADE;
 SELECT count(*) FROM hone.recommendations WHERE kind = 'materialize';
 SELECT hone.reset_recommendations() > 0 AS reset;
+-- literals of times mean what the session that reads them makes of them; a cursor that outlives its transaction
+SELECT hone.reset_recommendations() >= 0 AS again;
+\o /dev/null
+SELECT format('SELECT status, count(*) FROM advise_mat.orders WHERE at >= %L GROUP BY status', v) FROM unnest('{today,2024-01-02,2024-01-02 00:00+00}'::text[]) v, generate_series(1, 12) \gexec
+SELECT count(*) FROM hone.recommendations;
+SELECT format('SELECT status, count(*) FROM advise_mat.orders WHERE at >= %L GROUP BY status', v) FROM unnest('{today,2024-01-02,2024-01-02 00:00+00}'::text[]) v, generate_series(1, 12) \gexec
+\o
+BEGIN;
+DECLARE held CURSOR WITH HOLD FOR SELECT status, count(*) FROM orders GROUP BY status ORDER BY 1;
+COMMIT;
+FETCH ALL FROM held;
+CLOSE held;
+SELECT fix IS NOT NULL AS fix, no_fix FROM found();
 DROP SCHEMA advise_mat CASCADE;
 DROP ROLE hone_test_mat;
 DROP ROLE hone_test_mat_own;

@@ -152,7 +152,7 @@ SELECT a.id, a.kind, a.relation,
          WHEN a.started_at IS NULL THEN 'queued'
          WHEN a.running THEN 'running'
          ELSE 'waiting' END AS state,
-    a.summary, a.fix, a.undo, pg_catalog.pg_get_userbyid(a.requested_by) AS requested_by, a.requested_at, a.started_at, a.finished_at,
+    a.summary, CASE WHEN a.finished_at IS NOT NULL AND a.error IS NULL OR pg_catalog.pg_has_role(c.relowner, 'USAGE') OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') THEN a.fix END AS fix, a.undo, pg_catalog.pg_get_userbyid(a.requested_by) AS requested_by, a.requested_at, a.started_at, a.finished_at,
     a.attempts, CASE WHEN a.finished_at IS NULL THEN a.retry_at END AS retry_at, CASE WHEN pg_catalog.pg_has_role(c.relowner, 'USAGE') OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') THEN a.error END AS last_error,
     CASE WHEN a.finished_at IS NULL OR a.error IS NOT NULL THEN nullif(pg_catalog.concat_ws(', ', CASE WHEN a.partitions IS NOT NULL THEN pg_catalog.format('%s of %s partitions', a.partitions_done, a.partitions) END,
         (SELECT p.phase || CASE WHEN p.blocks_total > 0 THEN pg_catalog.format(', %s of %s blocks', p.blocks_done, p.blocks_total) ELSE '' END
@@ -170,7 +170,7 @@ COMMENT ON COLUMN hone.applied_recommendations.kind IS 'As in hone.recommendatio
 COMMENT ON COLUMN hone.applied_recommendations.relation IS 'The table';
 COMMENT ON COLUMN hone.applied_recommendations.state IS 'queued, running, waiting (for the next try), failed, done, and once its queries were measured again helped (p95 down by a fifth or more) or no help';
 COMMENT ON COLUMN hone.applied_recommendations.summary IS 'As it was in hone.recommendations';
-COMMENT ON COLUMN hone.applied_recommendations.fix IS 'The command, with the name that the index got; of a partitioned table the first one';
+COMMENT ON COLUMN hone.applied_recommendations.fix IS 'The command, with the name that the index got; of a partitioned table the first one. Until it is done for those who own the table or may read all statistics: it may hold a constant';
 COMMENT ON COLUMN hone.applied_recommendations.undo IS 'The way back; NULL where there is none';
 COMMENT ON COLUMN hone.applied_recommendations.requested_by IS 'Who asked for it';
 COMMENT ON COLUMN hone.applied_recommendations.requested_at IS 'When';

@@ -276,7 +276,10 @@ add_index_fix(const HoneFinding *finding, const char *what, const char *text,
 	hone_advice_index_fix(advice, trial.relid, text);
 	why = hone_index_try(&trial, reader);
 	if (why != NULL)
+	{
 		hone_evidence_text(advice, "not_tried", why);
+		hone_index_try_measure(trial.relid, index);
+	}
 	else
 	{
 		hone_evidence_number(advice, "planner_cost", trial.cost);

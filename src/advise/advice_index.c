@@ -174,8 +174,11 @@ widen(IndexPlan *plan, Oid relid)
 	foreach(lc, keys)
 	{
 		int			at = find_column(plan, lfirst_int(lc));
-		IndexColumn column = plan->equal[at];
+		IndexColumn column;
 
+		if (at < n)
+			continue;
+		column = plan->equal[at];
 		memmove(&plan->equal[n + 1], &plan->equal[n], (at - n) * sizeof(IndexColumn));
 		plan->equal[n++] = column;
 	}
@@ -312,17 +315,30 @@ run_trial(void *arg)
 	hone_index_trial(arg);
 }
 
+static void
+measure(void *arg)
+{
+	hone_index_measure(arg);
+}
+
+void
+hone_index_try_measure(Oid relid, HoneIndexCandidate *index)
+{
+	HoneIndexTrial trial = {.relid = relid,.others = list_make1(index)};
+
+	(void) hone_advice_try(measure, &trial);
+}
+
 const char *
 hone_index_try(HoneIndexTrial *trial, const HoneReader *reader)
 {
 	ErrorData  *error;
-	instr_time	start;
 
 	if (!hone_trial_left())
 		return "too many others were tried before";
-	INSTR_TIME_SET_CURRENT(start);
+	hone_trial_begin();
 	error = hone_advice_try(run_trial, trial);
-	hone_trial_used(start);
+	hone_trial_end();
 	if (error != NULL)
 		return reader->constants ? error->message : "the statement could not be planned";
 	return trial->known ? NULL : "the table has never been analyzed";
@@ -402,7 +418,8 @@ hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 		return;
 	trial.finding = original;
 	trial.order = finding->norder > 0 && sorts_most(finding, relid);
-	trial.constants = reader->constants;
+	/* those of one query are known, and another one may have others */
+	trial.constants = reader->constants && finding->nqueries == 1;
 	trial.relid = relid;
 	trial.range = plan.range;
 	trial.others = plan.others;
@@ -444,6 +461,7 @@ hone_advice_index(const HoneFinding *original, const HoneReader *reader,
 		advice->index_best = hone_index_candidate("plain", index);
 		advice->index_best->keys = keys;
 		advice->index_best->plain = true;
+		hone_index_try_measure(relid, advice->index_best);
 	}
 	add_evidence(finding, reader, &plan, relid, advice);
 	if (best != NULL)

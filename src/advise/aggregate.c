@@ -123,11 +123,10 @@ look_walker(PlanState *node, void *context)
 
 /* EXPLAIN's time is its own; what makes a table keeps its rows already. */
 static bool
-goes_to_a_reader(const QueryDesc *query_desc)
+goes_to_a_reader(const HoneRecord *record)
 {
-	CommandDest to = query_desc->dest->mydest;
-
-	return to != DestNone &&to != DestIntoRel && to != DestTransientRel;
+	return record->dest != DestNone && record->dest != DestIntoRel &&
+		record->dest != DestTransientRel;
 }
 
 /* The hash of its text, and of the first constants in it. */
@@ -162,7 +161,7 @@ hone_aggregate_finished(const HoneRecord *record, const HoneCallKeys *keys)
 	Oid			relid;
 
 	if (query_desc->planstate == NULL || stmt->rowMarks != NIL ||
-		stmt->hasModifyingCTE || !goes_to_a_reader(query_desc))
+		stmt->hasModifyingCTE || !goes_to_a_reader(record))
 		return;
 	relid = hone_sample_relation(stmt);
 	if (!OidIsValid(relid))

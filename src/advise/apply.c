@@ -90,6 +90,7 @@ typedef struct Wanted
 	Oid			index_oid;		/* InvalidOid: it is to be made */
 	char	   *undo;			/* the way back, or NULL */
 	char	   *definition;		/* of an index on a partitioned table, or NULL */
+	char	   *suffix;			/* of a new index' command, behind its name */
 } Wanted;
 
 static bool
@@ -155,11 +156,13 @@ name_new_index(Wanted *wanted)
 	wanted->index = quote_qualified_identifier(get_namespace_name(schema), name);
 	if (wanted->definition != NULL)
 	{
+		wanted->suffix = psprintf(" ON ONLY %s %s", hone_qualified_name(wanted->relid), wanted->definition);
 		wanted->fix = psprintf("CREATE INDEX %s ON ONLY %s %s", quote_identifier(name),
 							   hone_qualified_name(wanted->relid), wanted->definition);
 		wanted->undo = psprintf(BRIEF_BEGIN DROP_INDEX "%s" BRIEF_END, wanted->index);
 		return;
 	}
+	wanted->suffix = psprintf(" ON %s", wanted->fix + strlen(CREATE_INDEX));
 	wanted->fix = psprintf("CREATE INDEX CONCURRENTLY %s ON %s", quote_identifier(name),
 						   wanted->fix + strlen(CREATE_INDEX));
 	wanted->undo = psprintf("DROP INDEX CONCURRENTLY %s", wanted->index);
@@ -261,6 +264,35 @@ find_recommendation(Wanted *wanted)
 		wanted->queryids = hone_result_text(0, 5) != NULL ? psprintf("[%s]", hone_result_text(0, 5)) : "[]";
 }
 
+/*
+ * Recommendations of statements that one index serves have the same fix: it is
+ * done once.
+ */
+static bool
+is_another_ones(const Wanted *wanted)
+{
+	Oid			types[] = {INT8OID, OIDOID, TEXTOID, TEXTOID};
+	Datum		values[lengthof(types)];
+	char		nulls[] = "    ";
+
+	if (OidIsValid(wanted->index_oid))
+		return false;
+	values[0] = Int64GetDatum(wanted->id);
+	values[1] = ObjectIdGetDatum(wanted->relid);
+	values[2] = CStringGetTextDatum(wanted->suffix);
+	values[3] = wanted->definition != NULL ? CStringGetTextDatum(wanted->definition) : (Datum) 0;
+	nulls[3] = wanted->definition != NULL ? ' ' : 'n';
+	if (hone_own_run("SELECT a.id FROM hone._applied a JOIN pg_catalog.pg_index x ON a.finished_at IS NULL OR x.indexrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(a.index) AND x.indisvalid"
+					 " WHERE a.id OPERATOR(pg_catalog.<>) $1 AND a.relation::oid OPERATOR(pg_catalog.=) $2 AND a.index_oid IS NULL"
+					 "  AND pg_catalog.right(a.fix, pg_catalog.length($3)) OPERATOR(pg_catalog.=) $3 AND a.definition IS NOT DISTINCT FROM $4"
+					 "  AND (a.finished_at IS NULL OR a.error IS NULL) LIMIT 1", lengthof(types), types, values, nulls) == 0)
+		return false;
+	ereport(NOTICE,
+			(errmsg("the index of recommendation " INT64_FORMAT " is that of recommendation " INT64_FORMAT ", which is being applied or was",
+					wanted->id, hone_result_integer(0, 1))));
+	return true;
+}
+
 static void
 queue(const Wanted *wanted)
 {
@@ -315,7 +347,8 @@ hone_apply_recommendation(PG_FUNCTION_ARGS)
 	if (OidIsValid(wanted.relid))
 		hone_require_owner(wanted.relid, GetUserId());
 	understand(&wanted);
-	queue(&wanted);
+	if (!is_another_ones(&wanted))
+		queue(&wanted);
 	SPI_finish();
 	hone_task_want(&hone_apply_task);
 	PG_RETURN_VOID();

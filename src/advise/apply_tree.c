@@ -190,10 +190,30 @@ take_step(const Step *step, Progress *progress, int *sqlstate)
 	return error != NULL ? psprintf("%s: %s", step->name, error) : NULL;
 }
 
-/* The first error of a pass, or NULL. */
+static bool
+is_whole_to_be_made(List *steps)
+{
+	ListCell   *lc;
+
+	foreach(lc, steps)
+	{
+		const Step *step = lfirst(lc);
+
+		if (!step->leaf && step->make != NULL)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The first error of a pass, or NULL. Where indexes of partitioned tables are
+ * still to be made it is these only: what partitions have already is known by
+ * them.
+ */
 static char *
 take_steps(const HoneDue *due, List *steps, Progress *progress, int *sqlstate)
 {
+	bool		whole = is_whole_to_be_made(steps);
 	char	   *first = NULL;
 	ListCell   *lc;
 
@@ -201,7 +221,11 @@ take_steps(const HoneDue *due, List *steps, Progress *progress, int *sqlstate)
 	{
 		const Step *step = lfirst(lc);
 		int			state;
-		char	   *error = take_step(step, progress, &state);
+		char	   *error;
+
+		if (whole && (step->leaf || step->make == NULL))
+			continue;
+		error = take_step(step, progress, &state);
 
 		if (error != NULL && first == NULL)
 		{

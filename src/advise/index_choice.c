@@ -77,67 +77,13 @@ typedef struct Table
 	int			noptions;
 	Option	   *options;
 	HoneTableWrites *writes;	/* NULL: could not be told */
+	HoneUpdateTexts *texts;		/* of all tables */
 } Table;
 
 /* ------------------------------------------------------------------------
  * Wishes
  * ------------------------------------------------------------------------
  */
-
-static char *
-copy_text(const char *text)
-{
-	return text ? pstrdup(text) : NULL;
-}
-
-static HoneIndexCandidate *
-copy_candidate(const HoneIndexCandidate *candidate)
-{
-	HoneIndexCandidate *copy = palloc(sizeof(HoneIndexCandidate));
-	ListCell   *lc;
-
-	*copy = *candidate;
-	copy->text = copy_text(candidate->text);
-	copy->keys = copy_text(candidate->keys);
-	copy->what = copy_text(candidate->what);
-	copy->columns = list_copy(candidate->columns);
-	copy->leading = copy_text(candidate->leading);
-	copy->attributes = NIL;
-	foreach(lc, candidate->attributes)
-		copy->attributes = lappend(copy->attributes, pstrdup(lfirst(lc)));
-	return copy;
-}
-
-HoneIndexWish *
-hone_index_wish(const HoneFinding *finding, int64 fingerprint, const HoneReader *reader,
-				const HoneAdvice *advice)
-{
-	HoneIndexWish *wish = palloc(sizeof(HoneIndexWish));
-	HoneAdvice *kept = &wish->advice;
-	ListCell   *lc;
-
-	wish->finding = finding;
-	wish->fingerprint = fingerprint;
-	wish->reader = *reader;
-	*kept = *advice;
-	kept->context = CurrentMemoryContext;
-	kept->severity = copy_text(advice->severity);
-	kept->summary = copy_text(advice->summary);
-	kept->fix = copy_text(advice->fix);
-	kept->no_fix = copy_text(advice->no_fix);
-	initStringInfo(&kept->evidence);
-	appendBinaryStringInfo(&kept->evidence, advice->evidence.data, advice->evidence.len);
-	kept->index_best = copy_candidate(advice->index_best);
-	kept->index_tried = NIL;
-	foreach(lc, advice->index_tried)
-	{
-		const HoneIndexCandidate *candidate = lfirst(lc);
-
-		if (candidate != advice->index_best)
-			kept->index_tried = lappend(kept->index_tried, copy_candidate(candidate));
-	}
-	return wish;
-}
 
 /*
  * What the statements took, an hour: as many hours as the finding is old, one at
@@ -387,7 +333,7 @@ count_writes(void *arg)
 
 	for (int i = 0; i < table->noptions; i++)
 		table->options[i].spared = replaced_bytes(table->relid, table->options[i].index->columns);
-	table->writes = hone_table_writes(table->relid);
+	table->writes = hone_table_writes(table->relid, table->texts);
 }
 
 static void
@@ -455,9 +401,12 @@ benefit(const Table *table, const Option *option, double *served)
 	return sum;
 }
 
+/* One whose size is not known fits into no budget. */
 static double
 bytes_of(const Option *option)
 {
+	if (option->index->bytes <= 0)
+		return hone_index_budget > 0 ? 1e30 : BLCKSZ;
 	return Max(option->index->bytes - option->spared, BLCKSZ);
 }
 
@@ -589,9 +538,10 @@ choose_and_drop(Table *tables, int ntables)
 static void
 tell_writes(const Table *table, const Option *option, HoneAdvice *advice)
 {
-	if (table->writes == NULL)
+	if (table->writes == NULL || option->index->entry_cost <= 0)
 	{
-		hone_evidence_text(advice, "writes", "not counted for an hour yet");
+		hone_evidence_text(advice, "writes", table->writes == NULL ? "not counted for an hour yet" :
+						   "not known");
 		return;
 	}
 	hone_evidence_integer(advice, "index_entries_per_hour", (int64) option->writes.entries);
@@ -641,7 +591,7 @@ tell_why_none(Table *table, int nwish)
 	}
 	advice->fix = NULL;
 	advice->saving_ms = 0;
-	if (option == NULL)
+	if (option == NULL || option->ratios[nwish] >= 1)
 	{
 		hone_advice_set(advice, &advice->no_fix, "the table has too many statements that want indexes");
 		return;
@@ -653,9 +603,12 @@ tell_why_none(Table *table, int nwish)
 	if (option->write_ms >= saved)
 		hone_advice_set(advice, &advice->no_fix, "an index %s would cost writers %.0f ms an hour and save %.0f",
 						option->index->text, option->write_ms, saved);
-	else
+	else if (hone_index_budget > 0)
 		hone_advice_set(advice, &advice->no_fix, "an index %s takes %.0f MB, which hone.index_budget has no room for",
 						option->index->text, option->index->bytes / (1024 * 1024));
+	else
+		hone_advice_set(advice, &advice->no_fix, "an index %s saves too little of what its statements take",
+						option->index->text);
 }
 
 /* Would writers of the option lose more than the wish's statement saves? */
@@ -670,6 +623,30 @@ is_too_dear(const Table *table, int nwish, const char *text)
 			return option->write_ms >= table->weights[nwish] * (1 - option->ratios[nwish]);
 	}
 	return false;
+}
+
+typedef struct Fix
+{
+	Oid			relid;
+	const char *index;
+	char	   *sql;
+} Fix;
+
+static void
+write_fix(void *arg)
+{
+	Fix		   *fix = arg;
+
+	fix->sql = hone_index_ddl(fix->relid, fix->index);
+}
+
+/* NULL where the table is gone meanwhile. */
+static char *
+fix_for(const Table *table, const Option *option)
+{
+	Fix			fix = {table->relid, option->index->text};
+
+	return hone_advice_try(write_fix, &fix) == NULL ? fix.sql : NULL;
 }
 
 /*
@@ -689,8 +666,7 @@ tell(Table *table, int nwish)
 	}
 	if (strcmp(option->index->text, advice->index_best->text) != 0)
 	{
-		advice->fix = option->best ? option->wish->advice.index_fix :
-			hone_index_ddl(table->relid, option->index->text);
+		advice->fix = option->best ? option->wish->advice.index_fix : fix_for(table, option);
 		/* of two the later one counts */
 		if (get_rel_relkind(table->relid) == RELKIND_PARTITIONED_TABLE)
 			hone_evidence_text(advice, "on_each_partition", option->index->text);
@@ -748,6 +724,7 @@ hone_index_choose(List *wishes)
 {
 	int			ntables;
 	Table	   *tables = make_tables(wishes, &ntables);
+	HoneUpdateTexts texts = {0};
 
 	for (int g = 0; g < ntables; g++)
 	{
@@ -760,6 +737,7 @@ hone_index_choose(List *wishes)
 			table->weights[n] = weight_of(table->wishes[n]);
 			table->wishes[n]->advice.index_fix = table->wishes[n]->advice.fix;
 		}
+		table->texts = &texts;
 		make_options(table);
 		find_ratios(table);
 		find_writes(table);

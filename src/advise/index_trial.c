@@ -159,10 +159,27 @@ attnum_in(const Place *place, AttrNumber attnum)
 	return name != NULL ? get_attnum(place->relid, name) : InvalidAttrNumber;
 }
 
+/* A virtual generated column has no values to be stored. */
+static bool
+is_stored(Oid relid, AttrNumber attnum)
+{
+	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum));
+	bool		stored = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		char		generated = ((Form_pg_attribute) GETSTRUCT(tuple))->attgenerated;
+
+		stored = generated == '\0' || generated == ATTRIBUTE_GENERATED_STORED;
+		ReleaseSysCache(tuple);
+	}
+	return stored;
+}
+
 static bool
 can_be_key(Oid relid, AttrNumber attnum)
 {
-	return attnum > 0 && hone_relation_column_width(relid, attnum) <= HONE_INDEX_ENTRY_WIDTH &&
+	return attnum > 0 && is_stored(relid, attnum) && hone_relation_column_width(relid, attnum) <= HONE_INDEX_ENTRY_WIDTH &&
 		OidIsValid(GetDefaultOpClass(get_atttype(relid, attnum), BTREE_AM_OID));
 }
 
@@ -292,7 +309,7 @@ append_included(const HoneIndexTrial *trial, const Place *place, StringInfo out)
 	{
 		AttrNumber	attnum = attnum_in(place, column);
 
-		if (attnum == InvalidAttrNumber)
+		if (attnum == InvalidAttrNumber || !is_stored(trial->relid, attnum))
 			return false;
 		if (list_member_int(trial->equal, attnum) || attnum == trial->range)
 			continue;
@@ -348,7 +365,7 @@ add_condition(const HoneIndexTrial *trial, const Place *place, Node *clause, Con
 		(after[0] == '\0' && ((Var *) argument)->vartype != BOOLOID))
 		return;
 	attnum = attnum_in(place, ((Var *) argument)->varattno);
-	if (attnum <= 0)
+	if (attnum <= 0 || !is_stored(trial->relid, attnum))
 		return;
 	appendStringInfo(&out->text, "%s%s%s%s", out->text.len > 0 ? " AND " : "", before,
 					 name_in(trial->relid, attnum), after);
@@ -605,8 +622,17 @@ names_of(Oid relid, Bitmapset *attributes)
 	return names;
 }
 
+/* For the rest of the subtransaction. */
 static void
-try_candidate(HoneIndexTrial *trial, HoneIndexCandidate *candidate, Query *query, List *values)
+limit_waiting(void)
+{
+	(void) set_config_option("lock_timeout", LOCK_MS, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
+}
+
+/* All that is known of it without a statement. */
+static List *
+measure(const HoneIndexTrial *trial, HoneIndexCandidate *candidate)
 {
 	List	   *indexes = parse_index(trial, candidate->text);
 	ListCell   *lc;
@@ -625,6 +651,24 @@ try_candidate(HoneIndexTrial *trial, HoneIndexCandidate *candidate, Query *query
 		if (index->columns[0].attnum > 0)
 			candidate->leading = get_attname(index->relid, index->columns[0].attnum, false);
 	}
+	return indexes;
+}
+
+void
+hone_index_measure(HoneIndexTrial *trial)
+{
+	ListCell   *lc;
+
+	limit_waiting();
+	foreach(lc, trial->others)
+		(void) measure(trial, lfirst(lc));
+}
+
+static void
+try_candidate(HoneIndexTrial *trial, HoneIndexCandidate *candidate, Query *query, List *values)
+{
+	List	   *indexes = measure(trial, candidate);
+
 	candidate->cost = plan_cost(query, trial->finding->sample.text, values, indexes, &candidate->used);
 }
 
@@ -655,8 +699,7 @@ hone_index_trial(HoneIndexTrial *trial)
 	trial->known = has_statistics(trial->finding->key.relid);
 	if (!trial->known)
 		return;
-	(void) set_config_option("lock_timeout", LOCK_MS, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_LOCAL, true, 0, false);
+	limit_waiting();
 	query = hone_rewrite_parse_write(&trial->finding->sample);
 	values = values_of_calls(query, trial->finding->sample.queryid, &trial->calls);
 	query = rewritten(query);
@@ -667,7 +710,14 @@ hone_index_trial(HoneIndexTrial *trial)
 		make_candidates(trial, &place);
 	trial->cost = plan_cost(query, trial->finding->sample.text, values, NIL, &used);
 	foreach(lc, trial->candidates)
-		try_candidate(trial, lfirst(lc), query, values);
+	{
+		HoneIndexCandidate *candidate = lfirst(lc);
+
+		if (!hone_trial_left())
+			candidate->cost = trial->cost;
+		else
+			try_candidate(trial, candidate, query, values);
+	}
 }
 
 static bool

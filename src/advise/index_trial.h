@@ -72,11 +72,23 @@ extern HoneIndexCandidate *hone_index_candidate(const char *what, const char *te
 extern void hone_index_trial(HoneIndexTrial *trial);
 
 /*
+ * Only size, cost of an entry and columns of its 'others', without a statement.
+ * Under the same conditions.
+ */
+extern void hone_index_measure(HoneIndexTrial *trial);
+
+/*
  * As above, but never throws: NULL, or why it was not tried, where the reader
  * may know. What is beyond the time for one read is not tried.
  */
 struct HoneReader;
 extern const char *hone_index_try(HoneIndexTrial *trial, const struct HoneReader *reader);
+
+/*
+ * Find out what an index that was not tried takes: its bytes stay 0 where even
+ * that fails. Never throws.
+ */
+extern void hone_index_try_measure(Oid relid, HoneIndexCandidate *index);
 
 /* ---- index_candidates.c ---- */
 

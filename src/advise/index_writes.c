@@ -17,19 +17,21 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "utils/formatting.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "advise/index_writes.h"
 #include "advise/recommend.h"
 #include "common/own_tables.h"
+#include "common/sqltext.h"
 #include "index/hypothetical.h"
 
 /* An hour; before that a bulk load may be all there was. */
 #define COUNTED_SECONDS		3600.0
 
 /* UPDATE statements that are looked at, those of most rows. */
-#define UPDATE_STATEMENTS	"200"
+#define UPDATE_STATEMENTS	"1000"
 
 /* ------------------------------------------------------------------------
  * UPDATE statements
@@ -128,48 +130,67 @@ parse_update(void *arg)
 		look_at(parse, lfirst_node(RawStmt, lc)->stmt);
 }
 
-static List *
-updates_of(Oid relid)
+/* A text of hone.queries, and the rows that its calls changed. */
+typedef struct Text
+{
+	char	   *text;
+	double		rows;
+} Text;
+
+static void
+read_texts(HoneUpdateTexts *texts)
 {
 	MemoryContext context = CurrentMemoryContext;
-	char	   *schema = get_namespace_name(get_rel_namespace(relid));
-	char	   *name = get_rel_name(relid);
-	List	   *updates = NIL;
-	List	   *texts = NIL;
-	HoneUpdate *update;
 	uint64		n;
-	ListCell   *lc;
-	ListCell   *lo;
 
-	if (schema == NULL || name == NULL)
-		return NIL;
 	SPI_connect();
-	n = hone_own_run_text("SELECT q.query, q.rows FROM hone.queries q "
-						  "WHERE q.datname = pg_catalog.current_database() AND q.rows > 0 AND q.query ~* '\\mupdate\\M' "
-						  "AND pg_catalog.strpos(pg_catalog.lower(q.query), pg_catalog.lower($1)) > 0 "
-						  "ORDER BY q.rows DESC LIMIT " UPDATE_STATEMENTS, name);
+	n = hone_own_run("SELECT q.query, q.rows FROM hone.queries q "
+					 "WHERE q.datname = pg_catalog.current_database() AND q.rows > 0 AND q.query ~* '\\mupdate\\M' "
+					 "ORDER BY q.rows DESC LIMIT " UPDATE_STATEMENTS, 0, NULL, NULL, NULL);
 	for (uint64 i = 0; i < n; i++)
 	{
 		MemoryContext spi = MemoryContextSwitchTo(context);
+		Text	   *text = palloc(sizeof(Text));
 
-		texts = lappend(texts, hone_result_text(i, 1));
-		update = palloc0(sizeof(HoneUpdate));
-		update->rows = hone_result_integer(i, 2);
-		updates = lappend(updates, update);
+		text->text = hone_result_text(i, 1);
+		text->rows = hone_result_integer(i, 2);
+		if (text->text != NULL)
+			texts->texts = lappend(texts->texts, text);
 		MemoryContextSwitchTo(spi);
 	}
 	SPI_finish();
-	forboth(lc, texts, lo, updates)
+	texts->read = true;
+}
+
+static List *
+updates_of(Oid relid, HoneUpdateTexts *texts)
+{
+	char	   *schema = get_namespace_name(get_rel_namespace(relid));
+	char	   *name = get_rel_name(relid);
+	char	   *lower;
+	List	   *updates = NIL;
+	ListCell   *lc;
+
+	if (schema == NULL || name == NULL)
+		return NIL;
+	if (!texts->read)
+		read_texts(texts);
+	lower = asc_tolower(name, strlen(name));
+	foreach(lc, texts->texts)
 	{
-		Parse		parse = {.text = lfirst(lc),.schema = schema,.name = name};
+		const Text *text = lfirst(lc);
+		Parse		parse = {.text = text->text,.schema = schema,.name = name};
+		HoneUpdate *update;
 
 		CHECK_FOR_INTERRUPTS();
-		update = lfirst(lo);
 		/* a text that was cut is no statement */
-		if (hone_advice_try(parse_update, &parse) == NULL && parse.found)
-			update->columns = parse.columns;
-		else
-			update->rows = 0;
+		if (!hone_sql_mentions(text->text, strlen(text->text), lower) ||
+			hone_advice_try(parse_update, &parse) != NULL || !parse.found)
+			continue;
+		update = palloc(sizeof(HoneUpdate));
+		update->columns = parse.columns;
+		update->rows = text->rows;
+		updates = lappend(updates, update);
 	}
 	return updates;
 }
@@ -217,7 +238,7 @@ share_that_sets(const HoneTableWrites *writes, List *columns)
  */
 
 HoneTableWrites *
-hone_table_writes(Oid relid)
+hone_table_writes(Oid relid, HoneUpdateTexts *texts)
 {
 	HoneTableWrites *writes = palloc0(sizeof(HoneTableWrites));
 	double		per_hour;
@@ -240,7 +261,7 @@ hone_table_writes(Oid relid)
 	}
 	SPI_finish();
 	if (writes->hot > 0)
-		writes->updates = updates_of(relid);
+		writes->updates = updates_of(relid, texts);
 	return writes;
 }
 

@@ -30,8 +30,18 @@ typedef struct HoneUpdate
 	double		rows;
 } HoneUpdate;
 
-/* Palloc'd. Throws what reading pg_hone's own tables throws. */
-extern HoneTableWrites *hone_table_writes(Oid relid);
+/* Texts of UPDATE statements, for all tables: zero before the first. */
+typedef struct HoneUpdateTexts
+{
+	bool		read;
+	List	   *texts;
+} HoneUpdateTexts;
+
+/*
+ * Palloc'd, as the texts are: in a context that lives as long as both. Throws
+ * what reading pg_hone's own tables throws.
+ */
+extern HoneTableWrites *hone_table_writes(Oid relid, HoneUpdateTexts *texts);
 
 /* What a candidate adds to that, an hour. */
 typedef struct HoneIndexWrites

@@ -71,6 +71,9 @@ is_same_in_all_calls(const HoneFinding *finding, const Const *con)
 {
 	if (con->location < 0 || !finding->texts_differ)
 		return true;
+	/* places in a text that was cut are not those in the whole one */
+	if (finding->sample.truncated)
+		return false;
 	for (int i = 0; i < finding->nkeys && !finding->values_unknown; i++)
 	{
 		if (finding->keys[i].location == con->location)
@@ -731,6 +734,9 @@ hone_view_make(const HoneFinding *finding, Query *query, bool mask)
 		view->problem = "values that differ from call to call are not only compared with = in its WHERE: a view has no parameters";
 		return view;
 	}
+	hone_view_look_at_times(query, hone_rewrite_text(&finding->sample), view);
+	if (view->problem != NULL)
+		return view;
 	foreach(lc, making.columns)
 		moved = lappend(moved, group_by(&making, lfirst(lc)));
 	make_columns(&making);

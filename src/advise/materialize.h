@@ -41,6 +41,12 @@ extern HoneView *hone_view_make(const HoneFinding *finding, Query *query, bool m
 /* Set view->problem, if none is set. */
 extern void hone_view_problem(HoneView *view, const char *problem);
 
+/*
+ * Set problem for literals of times in the view's query, whose meaning depends
+ * on when, and in which TimeZone, they are read. text: that it was parsed from.
+ */
+extern void hone_view_look_at_times(Query *query, const char *text, HoneView *view);
+
 /* Set problem, fleeting and time_zone for a statement as it is analysed. */
 extern void hone_view_look_for_problems(Query *query, HoneView *view);
 

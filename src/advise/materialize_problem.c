@@ -23,6 +23,7 @@
 
 #include "advise/materialize.h"
 #include "advise/rewrite.h"
+#include "common/sqltext.h"
 
 void
 hone_view_problem(HoneView *view, const char *problem)
@@ -133,4 +134,96 @@ void
 hone_view_look_for_problems(Query *query, HoneView *view)
 {
 	look_for_problems((Node *) query, view);
+}
+
+/* ---- literals of times ---- */
+
+/* From a literal of a time to its string, at most. */
+#define LITERAL_TOKENS	4
+
+typedef struct TimeLook
+{
+	const char *text;
+	int			length;
+	HoneView   *view;
+} TimeLook;
+
+/* The string that begins at a place, or behind the name of its type. */
+static bool
+find_literal(const char *text, int length, int pos, int *begin, int *end)
+{
+	HoneSqlToken token;
+
+	for (int i = 0; i < LITERAL_TOKENS && (token = hone_sql_token(text, length, pos, end)) != HONE_SQL_END; i++)
+	{
+		*begin = pos;
+		if (token == HONE_SQL_CONSTANT)
+			return true;
+		pos = *end;
+	}
+	return false;
+}
+
+/* An offset, or what stands for none. */
+static bool
+says_zone(const char *literal, int length)
+{
+	const char *time = memchr(literal, ':', length);
+	int			from = time != NULL ? (int) (time - literal) : 0;
+
+	for (int i = from; i < length; i++)
+	{
+		if (literal[i] == '+' || literal[i] == 'z' || literal[i] == 'Z' || (literal[i] == '-' && time != NULL))
+			return true;
+	}
+	return hone_sql_mentions(literal, length, "utc") || hone_sql_mentions(literal, length, "gmt");
+}
+
+static bool
+means_another_time_each_day(const char *literal, int length)
+{
+	return hone_sql_mentions(literal, length, "now") || hone_sql_mentions(literal, length, "today") ||
+		hone_sql_mentions(literal, length, "tomorrow") || hone_sql_mentions(literal, length, "yesterday");
+}
+
+/*
+ * What a literal of a time means is decided when it is read: 'today', or a time
+ * whose zone it does not say. A view would hold what the reader's session makes
+ * of it.
+ */
+static bool
+look_at_time(Node *node, void *context)
+{
+	TimeLook   *look = context;
+	Const	   *con = (Const *) node;
+	int			begin;
+	int			end;
+	bool		zone;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, look_at_time, context, 0);
+	if (!IsA(node, Const))
+		return expression_tree_walker(node, look_at_time, context);
+	zone = con->consttype == TIMESTAMPTZOID || con->consttype == TIMETZOID;
+	if (con->constisnull || con->location < 0 ||
+		(!zone && con->consttype != DATEOID && con->consttype != TIMESTAMPOID && con->consttype != TIMEOID))
+		return false;
+	if (con->location >= look->length ||
+		!find_literal(look->text, look->length, con->location, &begin, &end))
+		hone_view_problem(look->view, "it has a literal of a time whose text is not known");
+	else if (means_another_time_each_day(look->text + begin, end - begin))
+		hone_view_problem(look->view, "it has a literal like 'today', which means another time each day");
+	else if (zone && !says_zone(look->text + begin, end - begin))
+		hone_view_problem(look->view, "it has a literal of a time without its zone, which is another time in each TimeZone: write the offset, as in '2026-01-01 00:00+00'");
+	return false;
+}
+
+void
+hone_view_look_at_times(Query *query, const char *text, HoneView *view)
+{
+	TimeLook	look = {.text = text,.length = strlen(text),.view = view};
+
+	look_at_time((Node *) query, &look);
 }

@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
 
 #include "advise/nodes.h"
@@ -67,13 +68,30 @@ is_scan(const PlanState *node)
 		IsA(node, BitmapHeapScanState);
 }
 
+/* Of partitions, not of the branches of a UNION ALL. */
+static bool
+is_of_partitions(const AppendState *append)
+{
+	int			rti = -1;
+	Bitmapset  *parents = ((Append *) append->ps.plan)->apprelids;
+
+	while ((rti = bms_next_member(parents, rti)) >= 0)
+	{
+		if (exec_rt_fetch(rti, append->ps.state)->rtekind != RTE_RELATION)
+			return false;
+	}
+	return parents != NULL;
+}
+
 /* The node that its OUTER_VARs are of. */
 static PlanState *
 outer_of(PlanState *node)
 {
-	if (IsA(node, AppendState))
-		return ((AppendState *) node)->as_nplans > 0 ? ((AppendState *) node)->appendplans[0] : NULL;
-	return outerPlanState(node);
+	AppendState *append = (AppendState *) node;
+
+	if (!IsA(node, AppendState))
+		return outerPlanState(node);
+	return append->as_nplans > 0 && is_of_partitions(append) ? append->appendplans[0] : NULL;
 }
 
 /* Each row of it is one of the table's, or has one in it. */
@@ -169,6 +187,8 @@ reads_all(PlanState *node)
 
 	if (!IsA(node, AppendState))
 		return IsA(node, SeqScanState);
+	if (!is_of_partitions(append))
+		return false;
 	for (int i = 0; i < append->as_nplans; i++)
 	{
 		if (!IsA(append->appendplans[i], SeqScanState))
@@ -306,7 +326,7 @@ read_order(HoneFilteredTable *table, PlanState *sort, HoneQual *order, ScanState
 		if (column == NULL || (*scan != NULL && *scan != of))
 			return false;
 		*scan = of;
-		if (i == HONE_FINDING_QUALS)
+		if (i >= HONE_FINDING_QUALS)
 			continue;
 		order[i].attnum = column->varattno;
 		order[i].opno = plan->sortOperators[i];

@@ -24,6 +24,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "portability/instr_time.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -54,6 +55,7 @@ bool		hone_recommending = false;
 #define ANALYZE_TRIAL_MS	20000
 
 static double trial_ms;
+static instr_time trial_begun;
 static double trial_most_ms;
 
 PG_FUNCTION_INFO_V1(hone_all_recommendations);
@@ -223,20 +225,36 @@ hone_advice_try(void (*work) (void *arg), void *arg)
 	return error;
 }
 
-bool
-hone_trial_left(void)
-{
-	return trial_ms < trial_most_ms;
-}
-
-void
-hone_trial_used(instr_time since)
+/* Of the one that is going on. */
+static double
+ms_since_begin(void)
 {
 	instr_time	now;
 
+	if (INSTR_TIME_IS_ZERO(trial_begun))
+		return 0;
 	INSTR_TIME_SET_CURRENT(now);
-	INSTR_TIME_SUBTRACT(now, since);
-	trial_ms += INSTR_TIME_GET_MILLISEC(now);
+	INSTR_TIME_SUBTRACT(now, trial_begun);
+	return INSTR_TIME_GET_MILLISEC(now);
+}
+
+bool
+hone_trial_left(void)
+{
+	return trial_ms + ms_since_begin() < trial_most_ms;
+}
+
+void
+hone_trial_begin(void)
+{
+	INSTR_TIME_SET_CURRENT(trial_begun);
+}
+
+void
+hone_trial_end(void)
+{
+	trial_ms += ms_since_begin();
+	INSTR_TIME_SET_ZERO(trial_begun);
 }
 
 /* What is to be done as the author of a finding's statement. */
@@ -274,13 +292,12 @@ bool
 hone_advice_trial(const HoneFinding *finding, void (*work) (void *arg), void *arg)
 {
 	ErrorData  *error;
-	instr_time	start;
 
 	if (!hone_trial_left())
 		return false;
-	INSTR_TIME_SET_CURRENT(start);
+	hone_trial_begin();
 	error = try_as_author(finding, work, arg);
-	hone_trial_used(start);
+	hone_trial_end();
 	if (error == NULL)
 		return true;
 	FreeErrorData(error);
@@ -506,6 +523,7 @@ recommend(ReturnSetInfo *rsinfo, bool untold)
 
 	qsort(findings, count, sizeof(HoneFinding), by_cost);
 	trial_ms = 0;
+	INSTR_TIME_SET_ZERO(trial_begun);
 	trial_most_ms = untold ? ANALYZE_TRIAL_MS : READ_TRIAL_MS;
 	for (int i = 0; i < count; i++)
 	{

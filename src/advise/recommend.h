@@ -15,7 +15,6 @@
 
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
-#include "portability/instr_time.h"
 
 #include "advise/detect.h"
 #include "advise/finding.h"
@@ -60,11 +59,12 @@ extern ErrorData *hone_advice_try(void (*work) (void *arg), void *arg);
 extern bool hone_advice_trial(const HoneFinding *finding, void (*work) (void *arg), void *arg);
 
 /*
- * Time that is left for planning with hypothetical indexes in this read; and
- * that some was used, since a time.
+ * Is time left for planning with hypothetical indexes in this read? What is
+ * between begin and end counts, also while it lasts.
  */
 extern bool hone_trial_left(void);
-extern void hone_trial_used(instr_time since);
+extern void hone_trial_begin(void);
+extern void hone_trial_end(void);
 
 extern void hone_advice_loop(const HoneFinding *finding,
 							 const HoneReader *reader, HoneAdvice *advice);

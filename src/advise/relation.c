@@ -240,7 +240,7 @@ replaceable_columns(HeapTuple tuple)
 		int32		typmod;
 		Oid			collation;
 
-		if (attnum <= 0)
+		if (attnum <= 0 || list_member_int(columns, attnum))
 			return NIL;
 		get_atttypetypmodcoll(index->indrelid, attnum, &type, &typmod, &collation);
 		if (options->values[i] != 0 || collations->values[i] != collation ||

@@ -256,8 +256,8 @@ parse_one(const char *text, bool writes)
 }
 
 /* A long statement may be whole in the statistics. */
-static const char *
-whole_text(const HoneSample *sample)
+const char *
+hone_rewrite_text(const HoneSample *sample)
 {
 	const char *text = sample->text;
 
@@ -274,7 +274,7 @@ whole_text(const HoneSample *sample)
 bool
 hone_rewrite_sample_has_star(const HoneSample *sample)
 {
-	return hone_rewrite_has_star(parse_one(whole_text(sample), false)->stmt);
+	return hone_rewrite_has_star(parse_one(hone_rewrite_text(sample), false)->stmt);
 }
 
 static LOCKMODE
@@ -289,7 +289,7 @@ static Query *
 parse_sample(const HoneSample *sample, bool writes)
 {
 	QualifyContext context = {sample, NIL};
-	const char *text = whole_text(sample);
+	const char *text = hone_rewrite_text(sample);
 	LOCKMODE	mode;
 	RawStmt    *raw;
 

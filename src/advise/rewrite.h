@@ -49,6 +49,9 @@ extern void hone_rewrite_lock(Oid relid, LOCKMODE mode);
  */
 extern Query *hone_rewrite_parse(const HoneSample *sample);
 
+/* The text that it parses, of which its places are. Throws where it was cut. */
+extern const char *hone_rewrite_text(const HoneSample *sample);
+
 /* The same of an INSERT, UPDATE or DELETE. */
 extern Query *hone_rewrite_parse_write(const HoneSample *sample);
 

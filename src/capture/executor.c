@@ -245,6 +245,7 @@ begin_call(QueryDesc *query_desc, int level)
 	record->kind = HONE_RECORD_EXEC;
 	record->queryid = HONE_QUERYID(planned);
 	record->cmd = query_desc->operation;
+	record->dest = DestNone;
 	record->source = query_desc->sourceText;
 	record->location = planned->stmt_location;
 	record->length = planned->stmt_len;
@@ -370,6 +371,7 @@ run_hook(HONE_EXECUTOR_RUN_ARGS)
 	call = find_call(query_desc);
 	if (call)
 	{
+		call->record.dest = dest != NULL ? dest->mydest : DestNone;
 		if (query_desc->operation == CMD_SELECT)
 			put_receivers(call, query_desc, level);
 		hone_stretch_begin(&stretch, &call->record);

@@ -58,6 +58,8 @@ typedef struct HoneRecord
 	const char *source;			/* whole source string, may be NULL */
 	int			location;		/* of this statement in it; -1 = unknown */
 	int			length;			/* 0 = to the end */
+	CommandDest dest;			/* where its rows went, by the last run;
+								 * query_desc->dest may be gone when it ends */
 	QueryDesc  *query_desc;		/* executor state, still readable; NULL for
 								 * utility statements, plans and failures */
 } HoneRecord;

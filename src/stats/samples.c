@@ -204,11 +204,12 @@ describe_param(const ParamExternData *from, HoneSampleParam *to)
  * that is ended early may be gone.
  */
 static bool
-has_own_params(const QueryDesc *query_desc)
+has_own_params(const HoneRecord *record)
 {
+	const QueryDesc *query_desc = record->query_desc;
+
 	return query_desc->params == NULL ||
-		(query_desc->params->paramFetch == NULL &&
-		 (query_desc->dest == NULL || query_desc->dest->mydest != DestSQLFunction));
+		(query_desc->params->paramFetch == NULL && record->dest != DestSQLFunction);
 }
 
 static bool
@@ -302,7 +303,7 @@ make_sample(const HoneRecord *record)
 	int			written = -1;
 	bool		cut = false;
 
-	if (!has_own_params(record->query_desc) ||
+	if (!has_own_params(record) ||
 		!hone_texts_statement(record, &text, &length) || length > LONGEST_TEXT ||
 		hone_sql_mentions(text, length, "password"))
 		return NULL;
