@@ -200,6 +200,9 @@ LIFECYCLE_OBJS = \
 BATCH_OBJS = \
 	src/batch/condition.o \
 	src/batch/delete.o \
+	src/batch/fetch.o \
+	src/batch/fetch_keys.o \
+	src/batch/saved_plan.o \
 	src/batch/target.o
 
 OBJS = src/pg_hone.o $(COMMON_OBJS) $(STATS_OBJS) $(CAPTURE_OBJS) \
@@ -223,6 +226,7 @@ SQL_FRAGMENTS = \
 	sql/install/57_indexes.sql sql/install/58_keys.sql \
 	sql/install/59_apply.sql \
 	sql/install/60_batch.sql \
+	sql/install/61_rows.sql \
 	sql/install/90_privileges.sql
 
 EXTENSION_SCRIPT = pg_hone--$(EXTVERSION).sql
@@ -294,7 +298,8 @@ LIFECYCLE_REGRESS = \
 	lifecycle_premake
 BATCH_REGRESS = \
 	batch_delete \
-	batch_bad_input
+	batch_bad_input \
+	fetch_batch
 
 REGRESS = setup $(STATS_REGRESS) $(ADVISE_REGRESS) $(INDEX_REGRESS) $(TIERED_REGRESS) \
 	$(LIFECYCLE_REGRESS) $(BATCH_REGRESS)
