@@ -202,6 +202,8 @@ BATCH_OBJS = \
 	src/batch/delete.o \
 	src/batch/fetch.o \
 	src/batch/fetch_keys.o \
+	src/batch/insert.o \
+	src/batch/insert_rows.o \
 	src/batch/saved_plan.o \
 	src/batch/target.o
 
@@ -299,7 +301,8 @@ LIFECYCLE_REGRESS = \
 BATCH_REGRESS = \
 	batch_delete \
 	batch_bad_input \
-	fetch_batch
+	fetch_batch \
+	insert_batch
 
 REGRESS = setup $(STATS_REGRESS) $(ADVISE_REGRESS) $(INDEX_REGRESS) $(TIERED_REGRESS) \
 	$(LIFECYCLE_REGRESS) $(BATCH_REGRESS)
