@@ -15,11 +15,13 @@ COMMON_OBJS = \
 	src/common/own_tables.o \
 	src/common/owner.o \
 	src/common/procedure.o \
+	src/common/relation.o \
 	src/common/savefile.o \
 	src/common/script.o \
 	src/common/sqltext.o \
 	src/common/task.o \
 	src/common/toplevel.o \
+	src/common/total_order.o \
 	src/common/worker.o \
 	src/compat/compat.o
 
@@ -86,14 +88,12 @@ ADVISE_OBJS = \
 	src/advise/materialize_problem.o \
 	src/advise/nodes.o \
 	src/advise/offset.o \
-	src/advise/order.o \
 	src/advise/paging.o \
 	src/advise/plans.o \
 	src/advise/provenance.o \
 	src/advise/quals.o \
 	src/advise/reads.o \
 	src/advise/recommend.o \
-	src/advise/relation.o \
 	src/advise/result.o \
 	src/advise/rewrite.o \
 	src/advise/rewrite_text.o \
@@ -204,6 +204,10 @@ BATCH_OBJS = \
 	src/batch/fetch_keys.o \
 	src/batch/insert.o \
 	src/batch/insert_rows.o \
+	src/batch/json_value.o \
+	src/batch/page.o \
+	src/batch/page_cursor.o \
+	src/batch/page_query.o \
 	src/batch/saved_plan.o \
 	src/batch/target.o
 
@@ -229,6 +233,7 @@ SQL_FRAGMENTS = \
 	sql/install/59_apply.sql \
 	sql/install/60_batch.sql \
 	sql/install/61_rows.sql \
+	sql/install/62_page.sql \
 	sql/install/90_privileges.sql
 
 EXTENSION_SCRIPT = pg_hone--$(EXTVERSION).sql

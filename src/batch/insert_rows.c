@@ -4,7 +4,7 @@
  *	  Rows that come as JSON, converted to those of a table.
  *
  * Twice over the document: first which columns the rows have, then their
- * values, each by its type's input function as if it stood in the statement.
+ * values (json_value.c).
  * All rows are converted before the first is stored, so that a bad value
  * leaves nothing behind.
  *
@@ -12,34 +12,22 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
-#include "fmgr.h"
-#include "funcapi.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/fmgrprotos.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/numeric.h"
 
 #include "batch/insert_rows.h"
+#include "batch/json_value.h"
 
 /* How values of a column are made. */
 typedef struct Column
 {
 	const char *name;
-	Form_pg_attribute att;
-	Oid			base;			/* its base type */
-	FmgrInfo	input;
-	Oid			ioparam;
+	HoneJsonType type;
 	ExprState  *otherwise;		/* its default, or NULL */
-	FmgrInfo   *populate;		/* for lists and objects; made when needed */
-	Datum		empty;			/* a record of this column alone, NULL */
 } Column;
 
 /* The member names of the row before, which are mostly those of the next. */
@@ -282,13 +270,9 @@ prepare_column(Conversion *conversion, AttrNumber attnum)
 	Relation	rel = conversion->rows->rel;
 	Column	   *column = &conversion->columns[attnum - 1];
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
-	Oid			function;
 
 	column->name = NameStr(att->attname);
-	column->att = att;
-	column->base = getBaseType(att->atttypid);
-	getTypeInputInfo(att->atttypid, &function, &column->ioparam);
-	fmgr_info(function, &column->input);
+	hone_json_type(&column->type, column->name, att->atttypid, att->atttypmod, att->attcollation);
 	if (list_length(conversion->rows->sets) > 1)
 	{
 		Node	   *expr = build_column_default(rel, attnum);
@@ -298,107 +282,14 @@ prepare_column(Conversion *conversion, AttrNumber attnum)
 	}
 }
 
-static Datum
-from_text(Column *column, char *text, bool *isnull)
-{
-	*isnull = text == NULL;
-	return InputFunctionCall(&column->input, text, column->ioparam, column->att->atttypmod);
-}
-
-/*
- * Lists and objects, for arrays and row types: as jsonb_populate_record would
- * in a record of this column alone.
- */
-static void
-prepare_populate(Column *column)
-{
-	TupleDesc	desc = CreateTemplateTupleDesc(1);
-	FuncExpr   *expr;
-	Datum		values[1] = {(Datum) 0};
-	bool		nulls[1] = {true};
-
-	TupleDescInitEntry(desc, 1, column->name, column->att->atttypid,
-					   column->att->atttypmod, 0);
-	TupleDescInitEntryCollation(desc, 1, column->att->attcollation);
-	desc = BlessTupleDesc(desc);
-	column->empty = HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
-	expr = makeFuncExpr(F_JSONB_POPULATE_RECORD, RECORDOID,
-						list_make2(makeNullConst(RECORDOID, -1, InvalidOid),
-								   makeNullConst(JSONBOID, -1, InvalidOid)),
-						InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
-	column->populate = palloc(sizeof(FmgrInfo));
-	fmgr_info(F_JSONB_POPULATE_RECORD, column->populate);
-	fmgr_info_set_expr((Node *) expr, column->populate);
-}
-
-static Datum
-from_container(Conversion *conversion, Column *column, JsonbValue *value, bool *isnull)
-{
-	JsonbParseState *state = NULL;
-	JsonbValue	key;
-	JsonbValue *object;
-	Datum		record;
-
-	if (column->populate == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(conversion->estate->es_query_cxt);
-
-		prepare_populate(column);
-		MemoryContextSwitchTo(old);
-	}
-	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	key.type = jbvString;
-	key.val.string.val = unconstify(char *, column->name);
-	key.val.string.len = strlen(column->name);
-	(void) pushJsonbValue(&state, WJB_KEY, &key);
-	(void) pushJsonbValue(&state, WJB_VALUE, value);
-	object = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	record = FunctionCall2(column->populate, column->empty,
-						   JsonbPGetDatum(JsonbValueToJsonb(object)));
-	return GetAttributeByNum(DatumGetHeapTupleHeader(record), 1, isnull);
-}
-
-static Datum
-from_json(Conversion *conversion, Column *column, JsonbValue *value, bool *isnull)
-{
-	*isnull = false;
-	if (value->type == jbvNull)
-		return from_text(column, NULL, isnull);
-	if (column->att->atttypid == JSONBOID)
-		return JsonbPGetDatum(JsonbValueToJsonb(value));
-	if (column->base == JSONBOID || column->base == JSONOID)
-	{
-		Jsonb	   *json = JsonbValueToJsonb(value);
-
-		return from_text(column, JsonbToCString(NULL, &json->root, VARSIZE(json)), isnull);
-	}
-	switch (value->type)
-	{
-		case jbvString:
-			if (column->att->atttypid == TEXTOID)
-				return PointerGetDatum(cstring_to_text_with_len(value->val.string.val,
-																value->val.string.len));
-			return from_text(column, pnstrdup(value->val.string.val, value->val.string.len), isnull);
-		case jbvNumeric:
-			return from_text(column,
-							 DatumGetCString(DirectFunctionCall1(numeric_out,
-																 NumericGetDatum(value->val.numeric))),
-							 isnull);
-		case jbvBool:
-			return from_text(column, value->val.boolean ? "true" : "false", isnull);
-		default:
-			return from_container(conversion, column, value, isnull);
-	}
-}
-
 static void
 take_value(Conversion *conversion, AttrNumber attnum, JsonbValue *value)
 {
 	Column	   *column = &conversion->columns[attnum - 1];
 
 	conversion->column = column->name;
-	conversion->values[attnum - 1] = from_json(conversion, column, value,
-											   &conversion->nulls[attnum - 1]);
+	conversion->values[attnum - 1] = hone_json_value(&column->type, value,
+													 &conversion->nulls[attnum - 1]);
 	conversion->given[attnum - 1] = true;
 }
 
@@ -428,7 +319,7 @@ store_row(Conversion *conversion)
 												  GetPerTupleExprContext(conversion->estate),
 												  &nulls[i]);
 		else
-			values[i] = from_text(column, NULL, &nulls[i]);
+			values[i] = hone_json_null(&column->type, &nulls[i]);
 		conversion->given[attnum - 1] = false;
 		i++;
 	}
