@@ -307,7 +307,8 @@ BATCH_REGRESS = \
 	batch_delete \
 	batch_bad_input \
 	fetch_batch \
-	insert_batch
+	insert_batch \
+	page
 
 REGRESS = setup $(STATS_REGRESS) $(ADVISE_REGRESS) $(INDEX_REGRESS) $(TIERED_REGRESS) \
 	$(LIFECYCLE_REGRESS) $(BATCH_REGRESS)

@@ -123,7 +123,7 @@ fetch_batch(FunctionCallInfo fcinfo, Oid relid, HoneFetchKeys *keys)
 	SPI_connect();
 	plan = indexed_plan(statement_text(relid, keys), keys->ncolumns, keys->types);
 	(void) hone_saved_plan_run(plan, keys->ncolumns, keys->types, keys->values, nulls,
-							   true, dest);
+							   true, 0, dest);
 	SPI_finish();
 	dest->rDestroy(dest);
 	return (Datum) 0;

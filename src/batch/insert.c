@@ -307,7 +307,7 @@ run_statement(Batch *batch)
 	{
 		running = batch;
 		(void) hone_saved_plan_run(hone_saved_plan(statement_text(batch), 0, NULL, 0),
-								   0, NULL, NULL, NULL, false, &batch->pub);
+								   0, NULL, NULL, NULL, false, 0, &batch->pub);
 	}
 	PG_FINALLY();
 	{

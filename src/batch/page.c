@@ -83,7 +83,7 @@ plain_texts(void)
 	int			level = NewGUCNestLevel();
 	static const char *const settings[][2] = {
 		{"datestyle", "ISO"}, {"intervalstyle", "postgres"},
-		{"extra_float_digits", "3"}, {"search_path", "pg_catalog"}};
+		{"timezone", "GMT"}, {"extra_float_digits", "3"}, {"search_path", "pg_catalog"}};
 
 	for (int i = 0; i < lengthof(settings); i++)
 		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
@@ -218,7 +218,7 @@ make_conditions(PageRead *page)
 }
 
 static char *
-statement_text(PageRead *page, const char *condition, int limit)
+statement_text(PageRead *page, const char *condition)
 {
 	StringInfoData sql;
 	ListCell   *lc;
@@ -238,7 +238,7 @@ statement_text(PageRead *page, const char *condition, int limit)
 		appendStringInfo(&sql, "%s%s%s%s", i ? ", " : "", column_name(page, i),
 						 is_descending(page, i) ? " DESC" : " ASC",
 						 is_nulls_first(page, i) ? " NULLS FIRST" : " NULLS LAST");
-	appendStringInfo(&sql, " LIMIT %d", limit);
+	appendStringInfo(&sql, " LIMIT %d", page->size + 1);
 	return sql.data;
 }
 
@@ -279,10 +279,10 @@ read_rows(PageRead *page)
 
 		if (limit <= 0)
 			break;
-		plan = hone_saved_plan(statement_text(page, lfirst(lc), limit), page->nvalues,
+		plan = hone_saved_plan(statement_text(page, lfirst(lc)), page->nvalues,
 							   page->types, 0);
 		keep_rows(page, hone_saved_plan_run(plan, page->nvalues, page->types, page->values,
-											page->nulls, true, NULL));
+											page->nulls, true, limit, NULL));
 	}
 	AtEOXact_GUC(false, level);
 }

@@ -41,6 +41,13 @@
 #define QUERY_HINT	"Pass one SELECT, for example 'SELECT id, name FROM items WHERE price > $1'."
 #define ORDER_HINT	"Name output columns of the query, for example 'created_at DESC, name'."
 
+/* As in SQL. */
+static char *
+quoted(const char *name)
+{
+	return pstrdup(quote_identifier(name));
+}
+
 static List *
 parse(const char *text, const char *whole, const char *hint)
 {
@@ -276,6 +283,7 @@ add_column(HonePageQuery *page, HonePaging *paging, TargetEntry *target,
 				 errhint("Order by other columns, or by one that is cast to a type with an order.")));
 	entry = lookup_type_cache(type, TYPECACHE_LT_OPR | TYPECACHE_GT_OPR | TYPECACHE_EQ_OPR);
 	column->name = target->resname;
+	column->label = quoted(target->resname);
 	column->type = type;
 	column->collation = exprCollation((Node *) target->expr);
 	column->descending = descending;
@@ -336,7 +344,10 @@ append_column(HonePageQuery *page, HonePaging *paging, TargetEntry *target, char
 
 	add_column(page, paging, target, descending, descending);
 	if (page->ncolumns > before)
+	{
+		page->columns[before].label = label;
 		page->added = lappend(page->added, label);
+	}
 }
 
 /* A target that is not in the output, or whose name is not its own. */
@@ -370,7 +381,7 @@ append_key_column(HonePageQuery *page, HonePaging *paging, int rti, AttrNumber a
 		if (!target->resjunk && IsA(var, Var) && var->varno == rti && var->varlevelsup == 0 &&
 			var->varattno == attnum && !is_name_used_twice(query, target))
 		{
-			append_column(page, paging, target, target->resname);
+			append_column(page, paging, target, quoted(target->resname));
 			return;
 		}
 	}
@@ -379,7 +390,7 @@ append_key_column(HonePageQuery *page, HonePaging *paging, int rti, AttrNumber a
 							 list_length(query->targetList) + 1, NULL, true);
 	query->targetList = lappend(query->targetList, target);
 	show_target(page, target);
-	append_column(page, paging, target, psprintf("%s.%s", rte->eref->aliasname, name));
+	append_column(page, paging, target, psprintf("%s.%s", quote_identifier(rte->eref->aliasname), quote_identifier(name)));
 }
 
 static bool
@@ -429,7 +440,8 @@ append_groups(HonePageQuery *page, HonePaging *paging)
 			find_output(page->query, target->resname);
 		if (hide)
 			show_target(page, target);
-		append_column(page, paging, target, hide ? "a column of GROUP BY" : target->resname);
+		append_column(page, paging, target, hide ? "a column of GROUP BY" :
+					  quoted(target->resname));
 	}
 	return true;
 }
@@ -448,7 +460,7 @@ append_all(HonePageQuery *page, HonePaging *paging)
 			continue;
 		if (is_name_used_twice(page->query, target))
 			find_output(page->query, target->resname);
-		append_column(page, paging, target, target->resname);
+		append_column(page, paging, target, quoted(target->resname));
 	}
 	if (page->ncolumns == 0)
 		ereport(ERROR,
@@ -492,7 +504,7 @@ order_text(HonePageQuery *page)
 	{
 		HonePageColumn *column = &page->columns[i];
 
-		appendStringInfo(&text, "%s%s%s%s", i ? ", " : "", quote_identifier(column->name),
+		appendStringInfo(&text, "%s%s%s%s", i ? ", " : "", column->label,
 						 column->descending ? " DESC" : "",
 						 column->nulls_first == column->descending ? "" :
 						 column->nulls_first ? " NULLS FIRST" : " NULLS LAST");

@@ -18,6 +18,7 @@
 typedef struct HonePageColumn
 {
 	char	   *name;
+	char	   *label;			/* what to call it where it is hidden */
 	Oid			type;			/* its base type */
 	Oid			collation;
 	bool		descending;

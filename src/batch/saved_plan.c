@@ -95,7 +95,7 @@ hone_saved_plan(const char *sql, int nargs, Oid *types, int cursor_options)
 
 uint64
 hone_saved_plan_run(SPIPlanPtr plan, int nargs, Oid *types, Datum *values,
-					bool *nulls, bool read_only, DestReceiver *dest)
+					bool *nulls, bool read_only, uint64 most, DestReceiver *dest)
 {
 	SPIExecuteOptions options;
 	int			result;
@@ -112,6 +112,7 @@ hone_saved_plan_run(SPIPlanPtr plan, int nargs, Oid *types, Datum *values,
 		param->ptype = types[i];
 	}
 	options.read_only = read_only;
+	options.tcount = most;
 	options.dest = dest;
 	result = SPI_execute_plan_extended(plan, &options);
 	if (result < 0)

@@ -21,10 +21,11 @@ extern SPIPlanPtr hone_saved_plan(const char *sql, int nargs, Oid *types,
 								  int cursor_options);
 
 /*
- * Run it with its rows going to 'dest'. Returns how many rows were processed.
+ * Run it until there are 'most' rows (0: all), which go to 'dest', or with NULL
+ * to SPI_tuptable. Returns how many rows were processed.
  */
 extern uint64 hone_saved_plan_run(SPIPlanPtr plan, int nargs, Oid *types,
 								  Datum *values, bool *nulls, bool read_only,
-								  DestReceiver *dest);
+								  uint64 most, DestReceiver *dest);
 
 #endif							/* HONE_BATCH_SAVED_PLAN_H */
