@@ -56,12 +56,20 @@ SET client_min_messages = warning;
 CALL hone.compress('p_1');
 RESET client_min_messages;
 SELECT * FROM hone.fetch_batch(NULL::p, '{id,at}'::name[], ARRAY[[15, 15], [3, 3], [3, 4], [4005, 5]]);
+SELECT EXISTS (SELECT FROM pg_collation WHERE collprovider = 'i') AS icu \gset
+SET client_min_messages = warning;
+\if :icu
 CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+\else
+CREATE COLLATION nocase FROM "C";
+\endif
+RESET client_min_messages;
 CREATE TABLE c (name text COLLATE nocase PRIMARY KEY, twice text GENERATED ALWAYS AS (name || name) STORED);
 INSERT INTO c VALUES ('Ann'), ('bob');
-SELECT * FROM hone.fetch_batch(NULL::c, 'name', ARRAY['ANN', 'Bob', 'x']);
+SELECT count(name) = CASE WHEN :'icu' THEN 2 ELSE 0 END AS nocase FROM hone.fetch_batch(NULL::c, 'name', ARRAY['ANN', 'Bob', 'x']);
+SELECT * FROM hone.fetch_batch(NULL::c, 'name', ARRAY['Ann', 'x']);
 ALTER TABLE c ADD COLUMN more int DEFAULT 5;
-SELECT * FROM hone.fetch_batch(NULL::c, 'name', ARRAY['ANN']);
+SELECT * FROM hone.fetch_batch(NULL::c, 'name', ARRAY['Ann']);
 
 -- Inside a transaction it sees what the statement sees.
 BEGIN;

@@ -3,7 +3,14 @@ CREATE ROLE hone_pg;
 CREATE SCHEMA pg;
 GRANT USAGE ON SCHEMA pg TO hone_pg;
 SET search_path = pg;
+SELECT EXISTS (SELECT FROM pg_collation WHERE collprovider = 'i') AS icu \gset
+SET client_min_messages = warning;
+\if :icu
 CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+\else
+CREATE COLLATION nocase FROM "C";
+\endif
+RESET client_min_messages;
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
 CREATE TABLE maker (id int PRIMARY KEY, name text NOT NULL);
 INSERT INTO maker SELECT i, 'maker ' || i % 5 FROM generate_series(1, 20) i;

@@ -299,6 +299,7 @@ run_statement(Batch *batch)
 	batch->pub.rShutdown = end_rows;
 	batch->pub.rDestroy = destroy_receiver;
 	batch->pub.mydest = DestNone;
+
 	batch->callback.callback = note_row;
 	batch->callback.arg = batch;
 	batch->callback.previous = error_context_stack;

@@ -83,7 +83,7 @@ plain_texts(void)
 	int			level = NewGUCNestLevel();
 	static const char *const settings[][2] = {
 		{"datestyle", "ISO"}, {"intervalstyle", "postgres"},
-		{"timezone", "GMT"}, {"extra_float_digits", "3"}, {"search_path", "pg_catalog"}};
+	{"timezone", "GMT"}, {"extra_float_digits", "3"}, {"search_path", "pg_catalog"}};
 
 	for (int i = 0; i < lengthof(settings); i++)
 		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
@@ -333,7 +333,7 @@ cursor_of(PageRead *page, PageRow *row)
 	for (int i = 0; i < page->query->ncolumns; i++)
 	{
 		Oid			output;
-		bool		varlena;
+		bool varlena;
 
 		getTypeOutputInfo(page->query->columns[i].type, &output, &varlena);
 		keys[i] = row->nulls[i] ? NULL : OidOutputFunctionCall(output, row->keys[i]);

@@ -17,7 +17,7 @@ typedef struct HoneCursorSeal
 {
 	uint8		secret[64];
 	int			secret_length;
-	uint8		list[HONE_CURSOR_MARK];	/* stands for query and order */
+	uint8		list[HONE_CURSOR_MARK]; /* stands for query and order */
 } HoneCursorSeal;
 
 /*
