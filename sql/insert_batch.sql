@@ -101,8 +101,15 @@ SELECT * FROM p WHERE id < 3 ORDER BY id, at;
 SELECT * FROM hone.insert_batch('p', '[{"id": 1, "at": 4}, {"id": 1, "at": 50}]');
 
 -- Privileges and row security are the caller's.
+SELECT last_value AS before FROM t_id_seq \gset
 SET ROLE hone_ib;
-SELECT * FROM hone.insert_batch('t', '[{"n": 1}]');
+SELECT * FROM hone.insert_batch('t', '[{"n": 1}, {"id": 1}]');
+RESET ROLE;
+SELECT last_value = :before AS untouched FROM t_id_seq;
+GRANT INSERT (n) ON t TO hone_ib;
+SET ROLE hone_ib;
+SELECT * FROM hone.insert_batch('t', '[{"n": 1}]', returned => '{}');
+SELECT * FROM hone.insert_batch('t', '[{"name": "x"}]', returned => '{}');
 RESET ROLE;
 GRANT INSERT ON t TO hone_ib;
 SET ROLE hone_ib;

@@ -27,6 +27,8 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -415,6 +417,18 @@ open_table(FunctionCallInfo fcinfo)
 				 errdetail_relkind_not_supported(get_rel_relkind(relid)),
 				 errhint("Name the table behind it.")));
 	rel = table_open(relid, RowExclusiveLock);
+
+	/*
+	 * The statement asks for what it needs. But defaults are evaluated before
+	 * it, and those of identity columns ask for nothing.
+	 */
+	if (pg_class_aclcheck(relid, GetUserId(), ACL_INSERT) != ACLCHECK_OK)
+	{
+		AclResult	result = pg_attribute_aclcheck_all(relid, GetUserId(), ACL_INSERT, ACLMASK_ANY);
+
+		if (result != ACLCHECK_OK)
+			aclcheck_error(result, OBJECT_TABLE, RelationGetRelationName(rel));
+	}
 	return rel;
 }
 

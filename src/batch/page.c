@@ -20,13 +20,14 @@
  * are one condition, so that it is computed once.
  *
  * One row more than the page is read, to know whether there are more. The
- * statement runs through SPI as the caller, with transaction_read_only.
+ * statement runs through SPI as the caller, as in a read-only transaction.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -266,12 +267,9 @@ keep_rows(PageRead *page, uint64 count)
 static void
 read_rows(PageRead *page)
 {
-	int			level = NewGUCNestLevel();
 	ListCell   *lc;
 
 	page->rows = palloc((page->size + 1) * sizeof(PageRow));
-	(void) set_config_option("transaction_read_only", "on", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
 	foreach(lc, make_conditions(page))
 	{
 		int			limit = page->size + 1 - page->nrows;
@@ -284,7 +282,28 @@ read_rows(PageRead *page)
 		keep_rows(page, hone_saved_plan_run(plan, page->nvalues, page->types, page->values,
 											page->nulls, true, limit, NULL));
 	}
-	AtEOXact_GUC(false, level);
+}
+
+/*
+ * As in a read-only transaction. A function cannot leave it: the setting may
+ * not be turned off once there is a snapshot. (From 16 on it cannot be set for
+ * a part of a transaction, so this is what it sets.)
+ */
+static void
+read_rows_only(PageRead *page)
+{
+	bool		before = XactReadOnly;
+
+	PG_TRY();
+	{
+		XactReadOnly = true;
+		read_rows(page);
+	}
+	PG_FINALLY();
+	{
+		XactReadOnly = before;
+	}
+	PG_END_TRY();
 }
 
 static bool
@@ -559,7 +578,7 @@ hone_page(PG_FUNCTION_ARGS)
 	hone_cursor_seal(&page.seal, bound_text(&page, fcinfo, query));
 	if (cursor != NULL && !(page.backward && cursor[0] == '\0'))
 		read_start(&page, cursor);
-	read_rows(&page);
+	read_rows_only(&page);
 	check_end(&page);
 	fill_result(&page, fcinfo, values, nulls);
 
