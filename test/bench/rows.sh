@@ -71,10 +71,10 @@ rows_script() {
 insert() {
     local way multi took
     rows_server
-    rows_values | awk -F'\t' -v q="'" '{ printf "%s(%s%s%s,%s,%s,%s%s%s)", NR > 1 ? "," : "INSERT INTO stored (name, n, price, at) VALUES ", q, $1, q, $2, $3, q, $4, q } END { print " RETURNING id;" }' >"$HONE_WORK/multi"
+    rows_values | awk -F'\t' -v q="'" '{ printf "%s(%s%s%s,%s,%s,%s%s%s)", (NR > 1 ? "," : "INSERT INTO stored (name, n, price, at) VALUES "), q, $1, q, $2, $3, q, $4, q } END { print " RETURNING id;" }' >"$HONE_WORK/multi"
     rows_values | awk -F'\t' -v q="'" '{ printf "EXECUTE one(%s%s%s,%s,%s,%s%s%s);\n", q, $1, q, $2, $3, q, $4, q }' >"$HONE_WORK/single"
-    rows_values | awk -F'\t' -v q="'" '{ printf "%s{\"name\":\"%s\",\"n\":%s,\"price\":%s,\"at\":\"%s\"}", NR > 1 ? "," : "SELECT * FROM hone.insert_batch(" q "stored" q ", " q "[", $1, $2, $3, $4 } END { print "]" q ");" }' >"$HONE_WORK/objects"
-    rows_values | awk -F'\t' -v q="'" '{ c = NR > 1 ? "," : ""; a = a c "\"" $1 "\""; b = b c $2; p = p c $3; t = t c "\"" $4 "\"" } END { printf "SELECT * FROM hone.insert_batch(%sstored%s, %s{\"name\":[%s],\"n\":[%s],\"price\":[%s],\"at\":[%s]}%s);\n", q, q, q, a, b, p, t, q }' >"$HONE_WORK/arrays"
+    rows_values | awk -F'\t' -v q="'" '{ printf "%s{\"name\":\"%s\",\"n\":%s,\"price\":%s,\"at\":\"%s\"}", (NR > 1 ? "," : "SELECT * FROM hone.insert_batch(" q "stored" q ", " q "["), $1, $2, $3, $4 } END { print "]" q ");" }' >"$HONE_WORK/objects"
+    rows_values | awk -F'\t' -v q="'" '{ c = (NR > 1 ? "," : ""); a = a c "\"" $1 "\""; b = b c $2; p = p c $3; t = t c "\"" $4 "\"" } END { printf "SELECT * FROM hone.insert_batch(%sstored%s, %s{\"name\":[%s],\"n\":[%s],\"price\":[%s],\"at\":[%s]}%s);\n", q, q, q, a, b, p, t, q }' >"$HONE_WORK/arrays"
     cat >>"$report" <<MD
 
 ## insert_batch
