@@ -15,17 +15,17 @@
 
 #include "common/hashfn.h"
 #include "nodes/params.h"
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 #include "batch/saved_plan.h"
 
-#define MAX_PLANS	64
+#define MAX_PLANS	128
 #define MAX_TEXT	16384		/* bytes, of a statement that is kept */
 
 typedef struct PlanKey
 {
 	const char *sql;
+	uint32		hash;			/* of it */
 	const Oid  *types;
 	int			nargs;
 	int			options;
@@ -47,7 +47,8 @@ find_plan(const PlanKey *key)
 	{
 		const PlanKey *other = &saved[i].key;
 
-		if (other->nargs == key->nargs && other->options == key->options &&
+		if (other->hash == key->hash && other->nargs == key->nargs &&
+			other->options == key->options &&
 			memcmp(other->types, key->types, key->nargs * sizeof(Oid)) == 0 &&
 			strcmp(other->sql, key->sql) == 0)
 			return saved[i].plan;
@@ -80,7 +81,8 @@ keep_plan(const PlanKey *key, SPIPlanPtr plan)
 SPIPlanPtr
 hone_saved_plan(const char *sql, int nargs, Oid *types, int cursor_options)
 {
-	PlanKey		key = {sql, types, nargs, cursor_options};
+	uint32		hash = hash_bytes((const unsigned char *) sql, strlen(sql));
+	PlanKey		key = {sql, hash, types, nargs, cursor_options};
 	SPIPlanPtr	plan = find_plan(&key);
 
 	if (plan != NULL)
