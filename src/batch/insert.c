@@ -86,7 +86,10 @@ hone_batch_mark(PG_FUNCTION_ARGS)
 	switch ((Mark) PG_GETARG_INT32(0))
 	{
 		case MARK_ROW:
-			running->row = PG_GETARG_INT64(1);
+			/* a trigger could call it, too */
+			if (PG_GETARG_INT64(1) > running->reported &&
+				PG_GETARG_INT64(1) <= running->rows->count)
+				running->row = PG_GETARG_INT64(1);
 			running->updated = false;
 			break;
 		case MARK_CONFLICT:
