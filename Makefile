@@ -204,12 +204,21 @@ BATCH_OBJS = \
 	src/batch/fetch_keys.o \
 	src/batch/insert.o \
 	src/batch/insert_rows.o \
+	src/batch/job.o \
 	src/batch/json_value.o \
+	src/batch/key.o \
+	src/batch/move.o \
+	src/batch/options.o \
 	src/batch/page.o \
 	src/batch/page_cursor.o \
 	src/batch/page_query.o \
+	src/batch/run.o \
 	src/batch/saved_plan.o \
-	src/batch/target.o
+	src/batch/target.o \
+	src/batch/update.o \
+	src/batch/walk_key.o \
+	src/batch/walk_tid.o \
+	src/batch/work.o
 
 OBJS = src/pg_hone.o $(COMMON_OBJS) $(STATS_OBJS) $(CAPTURE_OBJS) \
 	$(INDEX_OBJS) $(ADVISE_OBJS) $(TIERED_OBJS) $(LIFECYCLE_OBJS) $(BATCH_OBJS)
@@ -305,6 +314,9 @@ LIFECYCLE_REGRESS = \
 	lifecycle_premake
 BATCH_REGRESS = \
 	batch_delete \
+	batch_update \
+	batch_move \
+	batch_options \
 	batch_bad_input \
 	fetch_batch \
 	insert_batch \
@@ -322,6 +334,7 @@ ISOLATION = \
 	tiered_rewrite \
 	tiered_snapshot \
 	batch_delete_concurrent \
+	batch_concurrent \
 	lifecycle_movers \
 	stats_sessions \
 	advise_idle \

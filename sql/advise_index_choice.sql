@@ -119,6 +119,16 @@ SELECT * FROM hone._write_rate('item'::regclass);
 RESET ROLE;
 
 
+-- indexes that other kinds recommend share the budget
+SELECT again();
+\o /dev/null
+SELECT id FROM item WHERE lower(note) = 'item 5';
+\o
+SELECT fix, evidence->>'planner_uses_index' AS used FROM hone.recommendations WHERE kind = 'function_on_column';
+SET hone.index_budget = '16kB';
+SELECT fix, regexp_replace(evidence->>'no_fix', '[0-9]+', 'N') AS no_fix FROM hone.recommendations WHERE kind = 'function_on_column';
+RESET hone.index_budget;
+
 -- one that takes the place of another is written to no more than that: room and writes count only as far as they are more
 CREATE INDEX item_b ON item (b);
 ANALYZE item;

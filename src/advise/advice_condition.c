@@ -259,29 +259,34 @@ add_range_fix(HoneClause *condition, Query *query, const HoneReader *reader,
 }
 
 /*
- * What the planner makes of it. It has no statistics of the expression before
- * the index is there, so this is evidence, and no reason to leave out the fix.
+ * The fix is an index. What the planner makes of it is evidence, and no reason to
+ * leave it out: there are no statistics of an expression before its index is
+ * there, and costs of trigrams are a rule of thumb.
  */
 static void
-try_expression(const HoneFinding *finding, const char *columns, const HoneReader *reader,
-			   HoneAdvice *advice)
+add_index_fix(const HoneFinding *finding, const char *what, const char *text,
+			  const HoneReader *reader, HoneAdvice *advice)
 {
 	HoneIndexTrial trial = {.finding = finding,.given = true};
-	HoneIndexCandidate *index = hone_index_candidate("expression", psprintf("(%s)", columns));
+	HoneIndexCandidate *index = hone_index_candidate(what, text);
 	const char *why;
 
 	trial.relid = hone_relation_topmost(finding->key.relid);
 	trial.others = list_make1(index);
+	hone_advice_index_fix(advice, trial.relid, text);
 	why = hone_index_try(&trial, reader);
 	if (why != NULL)
-	{
 		hone_evidence_text(advice, "not_tried", why);
-		return;
+	else
+	{
+		hone_evidence_number(advice, "planner_cost", trial.cost);
+		hone_evidence_number(advice, "planner_cost_with_index", index->cost);
+		hone_evidence_json(advice, "planner_uses_index", index->used ? "true" : "false");
+		hone_evidence_integer(advice, "index_bytes", (int64) index->bytes);
 	}
-	hone_evidence_number(advice, "planner_cost", trial.cost);
-	hone_evidence_number(advice, "planner_cost_with_index", index->cost);
-	hone_evidence_json(advice, "planner_uses_index", index->used ? "true" : "false");
-	hone_evidence_integer(advice, "index_bytes", (int64) index->bytes);
+	advice->index_on = trial.relid;
+	advice->index_best = index;
+	advice->index_cost = why == NULL && index->used ? trial.cost : 0;
 }
 
 /* CREATE INDEX on the expression, if it can have one. */
@@ -299,9 +304,8 @@ add_expression_fix(const HoneFinding *finding, Node *expr, const char *method,
 	else
 	{
 		columns = deparse_index_expression(finding->key.relid, expr);
-		hone_advice_index_fix(advice, hone_relation_topmost(finding->key.relid), psprintf("%s(%s%s)", method, columns, opclass));
-		if (method[0] == '\0')
-			try_expression(finding, columns, reader, advice);
+		add_index_fix(finding, method[0] == '\0' ? "expression" : "gin, a rough estimate",
+					  psprintf("%s(%s%s)", method, columns, opclass), reader, advice);
 	}
 }
 
@@ -402,7 +406,7 @@ hone_advice_wildcard(const HoneFinding *finding, const HoneReader *reader,
 	hone_clause_evidence(finding, reader, advice);
 	if (!finding->inside)
 	{
-		hone_advice_index_fix(advice, hone_relation_topmost(relid), psprintf("USING gin (%s %s)", column, opclass));
+		add_index_fix(finding, "gin, a rough estimate", psprintf("USING gin (%s %s)", column, opclass), reader, advice);
 		return;
 	}
 	if (!hone_clause_find(finding, &condition, &query))

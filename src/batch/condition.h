@@ -1,12 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * condition.h
- *	  SQL conditions that come as text.
+ *	  SQL conditions and SET clauses that come as text.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef HONE_BATCH_CONDITION_H
 #define HONE_BATCH_CONDITION_H
+
+#include "nodes/pg_list.h"
 
 #include "common/hone.h"
 
@@ -17,5 +19,11 @@
  * in a comment: put a newline before the closing parenthesis.
  */
 extern void hone_check_condition(const char *condition);
+
+/*
+ * The same of what may stand between SET and WHERE in an UPDATE. Returns the
+ * names of the columns that it sets.
+ */
+extern List *hone_check_assignments(const char *assignments);
 
 #endif							/* HONE_BATCH_CONDITION_H */

@@ -51,18 +51,32 @@ check_kind(Oid relid, const char *name)
 			 errhint("Batches walk the pages of tables and partitions: name the table behind it.")));
 }
 
+/* Is any of these privileges, one bit each, missing on the relation? */
+static bool
+lacks(Oid relid, AclMode privileges)
+{
+	if (pg_class_aclmask(relid, GetUserId(), privileges, ACLMASK_ALL) == privileges)
+		return false;
+	/* an update may be allowed of some columns only */
+	return (privileges & ACL_UPDATE) == 0 ||
+		pg_class_aclmask(relid, GetUserId(), privileges & ~ACL_UPDATE, ACLMASK_ALL) != (privileges & ~ACL_UPDATE) ||
+		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_UPDATE, ACLMASK_ANY) != ACLCHECK_OK;
+}
+
 void
-hone_batch_check_relation(Oid relid, AclMode privilege)
+hone_batch_check_relation(Oid relid, AclMode privileges)
 {
 	char	   *name = hone_require_relation(relid);
 
 	check_kind(relid, name);
-	if (pg_class_aclmask(relid, GetUserId(), privilege | ACL_SELECT, ACLMASK_ALL)
-		!= (privilege | ACL_SELECT))
+	if (lacks(relid, privileges | ACL_SELECT))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for table \"%s\"", name),
-				 errhint("Deleting by batches needs the privileges DELETE and SELECT on the table.")));
+				 errhint("This needs the privileges %s%s%s and SELECT on the table.",
+						 (privileges & ACL_DELETE) ? "DELETE" : "",
+						 (privileges & ACL_DELETE) && (privileges & ACL_UPDATE) ? ", for skip_locked also " : "",
+						 (privileges & ACL_UPDATE) ? "UPDATE" : "")));
 }
 
 List *
@@ -86,6 +100,7 @@ hone_batch_leaves(Oid relid)
 		if (kind == RELKIND_RELATION)
 			leaves = lappend_oid(leaves, child);
 	}
+	list_sort(leaves, list_oid_cmp);
 	return leaves;
 }
 
@@ -108,11 +123,12 @@ has_statement_effects(Oid relid)
 }
 
 static bool
-is_transparent(Oid root, Oid leaf, AclMode privilege)
+is_transparent(Oid root, Oid leaf, AclMode privileges)
 {
-	AclMode		needed = privilege | ACL_SELECT;
+	AclMode		needed = privileges | ACL_SELECT;
 
 	return pg_class_aclmask(leaf, GetUserId(), needed, ACLMASK_ALL) == needed &&
+		pg_class_aclmask(root, GetUserId(), needed, ACLMASK_ALL) == needed &&
 		check_enable_rls(root, InvalidOid, true) == RLS_NONE &&
 		check_enable_rls(leaf, InvalidOid, true) == RLS_NONE &&
 		!has_statement_effects(root) && !has_statement_effects(leaf);
@@ -156,15 +172,17 @@ restriction_for(Oid leaf, bool direct)
 }
 
 bool
-hone_batch_target(Oid root, Oid leaf, AclMode privilege, HoneBatchTarget *target)
+hone_batch_target(Oid root, Oid leaf, AclMode privileges, bool rows_leave,
+				  HoneBatchTarget *target)
 {
 	bool		direct;
 	char	   *alias = get_rel_name(root);
 
 	if (alias == NULL || get_rel_name(leaf) == NULL || !is_below(root, leaf))
 		return false;
-	direct = root == leaf || is_transparent(root, leaf, privilege);
+	direct = root == leaf || (!rows_leave && is_transparent(root, leaf, privileges));
 	target->relid = leaf;
+	target->alias = pstrdup(quote_identifier(alias));
 	target->from = psprintf("%s%s AS %s", direct ? "ONLY " : "",
 							hone_qualified_name(direct ? leaf : root),
 							quote_identifier(alias));

@@ -16,6 +16,7 @@
 typedef struct HoneBatchTarget
 {
 	Oid			relid;			/* a plain table that holds rows */
+	char	   *alias;			/* quoted name of the named table */
 	char	   *from;			/* FROM item, with the named table as alias */
 	char	   *restriction;	/* "... AND " that limits it to relid */
 } HoneBatchTarget;
@@ -23,21 +24,23 @@ typedef struct HoneBatchTarget
 /*
  * Raise an error unless rows of relid can be changed batch by batch by the
  * current user: a table of its own or partitioned, no system catalog, no
- * foreign partitions, with SELECT (on ctid) and the given privilege.
+ * foreign partitions, with SELECT (on ctid) and the given privileges (UPDATE: of
+ * some column at least).
  */
-extern void hone_batch_check_relation(Oid relid, AclMode privilege);
+extern void hone_batch_check_relation(Oid relid, AclMode privileges);
 
 /*
- * Tables below relid that hold rows, itself included, as a list of OIDs.
- * Takes and keeps AccessShareLock on each.
+ * Tables below relid that hold rows, itself included, as a list of OIDs in
+ * ascending order, so that what is made later mostly comes last. Takes and
+ * keeps AccessShareLock on each.
  */
 extern List *hone_batch_leaves(Oid relid);
 
 /*
- * How to reach the rows of 'leaf' as a part of 'root'. Returns false when it
- * is no part of it any more.
+ * How to reach the rows of 'leaf' as a part of 'root'; 'rows_leave': they may go
+ * to other parts. Returns false when it is no part of it any more.
  */
-extern bool hone_batch_target(Oid root, Oid leaf, AclMode privilege,
-							  HoneBatchTarget *target);
+extern bool hone_batch_target(Oid root, Oid leaf, AclMode privileges,
+							  bool rows_leave, HoneBatchTarget *target);
 
 #endif							/* HONE_BATCH_TARGET_H */

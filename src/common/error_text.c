@@ -18,7 +18,7 @@ note_place(void *arg)
 	if (position > 0)
 	{
 		errposition(0);
-		internalerrposition(position);
+		internalerrposition(Max(position - place->skip, 1));
 		internalerrquery(place->text);
 	}
 	if (place->hint != NULL)
@@ -30,6 +30,7 @@ hone_error_text_begin(HoneErrorText *place, const char *text, const char *hint)
 {
 	place->text = text;
 	place->hint = hint;
+	place->skip = 0;
 	place->callback.callback = note_place;
 	place->callback.arg = place;
 	place->callback.previous = error_context_stack;

@@ -13,6 +13,7 @@ typedef struct HoneErrorText
 	ErrorContextCallback callback;
 	const char *text;
 	const char *hint;			/* of each error, or NULL */
+	int			skip;			/* characters that were put before it */
 } HoneErrorText;
 
 /*

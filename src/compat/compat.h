@@ -174,6 +174,13 @@ extern bool hone_compat_last_scan(Oid relid, TimestampTz *at);
 	index_beginscan(heap, index, snapshot, nkeys, norderbys)
 #endif
 
+/* 18 gave RETURNING a node with options. */
+#if PG_VERSION_NUM >= 180000
+#define HONE_UPDATE_RETURNS(update)	((update)->returningClause != NULL)
+#else
+#define HONE_UPDATE_RETURNS(update)	((update)->returningList != NIL)
+#endif
+
 /* 17 renamed the class of waits for buffer pins. */
 #if PG_VERSION_NUM >= 170000
 #define HONE_WAIT_CLASS_BUFFER_PIN	PG_WAIT_BUFFERPIN

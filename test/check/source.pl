@@ -19,7 +19,7 @@ my %ladder = (
     index => [qw(common compat)],
     advise => [qw(index capture stats common compat)],
     lifecycle => [qw(tiered common compat)],
-    batch => [qw(common compat)],
+    batch => [qw(lifecycle common compat)],
 );
 
 # Conditional compilation outside compat/, besides include guards.

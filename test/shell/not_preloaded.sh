@@ -39,6 +39,9 @@ is "hypothetical indexes" "$(sql "CREATE TABLE plain AS SELECT g AS n FROM gener
 is "also of a session" "$(sql "SELECT hone.hypothetical_index('CREATE INDEX ON plain (n)'); EXPLAIN (COSTS OFF) SELECT * FROM plain WHERE n = 7" | grep -c hypothetical_plain_n)" 2
 refuses "hone.apply_recommendation says that preloading is missing" 55000 "shared_preload_libraries" "SELECT hone.apply_recommendation(1)"
 succeeds "batch_delete" sql "CALL hone.batch_delete('m_1', 'n < 0')"
+succeeds "a job of it" sql "CALL hone.batch_delete('plain', 'n < 0', job => 'j')"
+is "which shows" "$(sql "SELECT job, state FROM hone.batch_progress")" "j|done"
+refuses "max_replica_lag says that preloading is missing" 55000 "shared_preload_libraries" "CALL hone.batch_delete('m_1', 'n < 0', max_replica_lag => '1 s')"
 is "rows in one round trip" "$(sql "CREATE TABLE few (id int PRIMARY KEY); SELECT n, inserted FROM hone.insert_batch('few', '{\"id\": [1, 2]}');
     SELECT id FROM hone.fetch_batch(NULL::few, 'id', ARRAY[2, 3, 1]); SELECT rows FROM hone.page('SELECT id FROM few', 'id DESC')")" \
     $'1|t\n2|t\n2\n\n1\n[{"id": 2}, {"id": 1}]'

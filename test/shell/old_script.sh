@@ -39,7 +39,7 @@ perl -0777 -pe '
     change(qr/move_partition\(partition regclass, tier text\)/, "move_partition(tier text)");
     change(qr/move_partition\(regclass, text\)/, "move_partition(text)");
     change(qr/(?<=below oid, epoch text DEFAULT NULL, )OUT parent/, "OUT junk text, OUT parent");
-    change(qr/batch_delete\(rel .*?\)/, "batch_delete(condition text, rel regclass)");
+    change(qr/batch_delete\(\s*rel .*?\)/s, "batch_delete(condition text, rel regclass)");
     change(qr/batch_delete\(regclass.*?\)/, "batch_delete(text, regclass)");
 ' "$script" >"$scripts/pg_hone--0.0.sql" || exit 1
 # A later one that has an identity, a way from it, and one from the future.
@@ -94,7 +94,7 @@ SELECT CASE p.prokind WHEN 'p' THEN 'CALL ' ELSE 'SELECT * FROM ' END || 'hone.'
               LEFT JOIN (VALUES ('bigint', '1::bigint'), ('integer', '1'), ('oid', '1::oid'), ('text', '''x''::text'),
                   ('boolean', 'true'), ('double precision', '0.5::float8'), ('double precision[]', 'ARRAY[0.5::float8]'),
                   ('interval', '''1 day''::interval'), ('timestamptz', 'now()'), ('regclass', '''t''::regclass'),
-                  ('anyarray', 'ARRAY[1]'), ('anyelement', 'NULL::t'), ('anycompatiblearray', 'ARRAY[1]'), ('name[]', 'ARRAY[''x'']::name[]'), ('jsonb', '''[]''::jsonb'), ('name', '''x''::name'), ('oid[]', 'ARRAY[1::oid]'), ('text[]', 'ARRAY[''x'']'), ('bytea', '''\x00''::bytea')) v(name, value) ON v.name::regtype = a.type), '') || ')'
+                  ('anyarray', 'ARRAY[1]'), ('anycompatible', '1'), ('anyelement', 'NULL::t'), ('anycompatiblearray', 'ARRAY[1]'), ('name[]', 'ARRAY[''x'']::name[]'), ('jsonb', '''[]''::jsonb'), ('name', '''x''::name'), ('oid[]', 'ARRAY[1::oid]'), ('text[]', 'ARRAY[''x'']'), ('bytea', '''\x00''::bytea')) v(name, value) ON v.name::regtype = a.type), '') || ')'
 FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang AND l.lanname = 'c'
     JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
     JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'pg_hone'
@@ -114,18 +114,16 @@ is "so does each view over them" "$(
         answer=$(ask "SELECT * FROM hone.$view" </dev/null)
         [[ $answer =~ ERROR:\ \ 55000:\ .*$message ]] || echo "$view"
     done)" "_archive_bytes
+_batch_running
 _bloated_index
 _cold_but_read
 _counting
 _covered_advice
 _covered_index
 _decided
-_droppable_index
 _foreign_key_index
 _foreign_key_without_index
 _hot_but_idle
-_idle_advice
-_idle_index
 _invalid_index
 _known_size
 _missing_primary_key
@@ -135,6 +133,8 @@ _published_without_identity
 _tier_detached
 applied_recommendations
 archives
+batch_errors
+batch_progress
 premake_plan
 slo_report
 tier_log

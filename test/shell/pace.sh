@@ -212,7 +212,10 @@ before=$(sql "SELECT rows_done FROM hone.tier_progress")
 set_to hone.tier_throughput 64MB
 sleep 2
 is "with nothing moved meanwhile" "$(sql "SELECT rows_done FROM hone.tier_progress")" "$before"
+sql "CREATE TABLE batched AS SELECT i AS id FROM generate_series(1, 2000) i" || exit 1
+is "nor more than one batch" "$(sql "CALL hone.batch_delete('batched', 'true', 500, max_replica_lag => '100 ms', max_runtime => '1 s', job => 'lag')" 2>/dev/null)" "500"
 on "$standby" sql "SELECT pg_wal_replay_resume()" >/dev/null
+is "the other batches when it has caught up" "$(sql "CALL hone.batch_delete('batched', 'true', 500, max_replica_lag => '10 s', job => 'lag')")" "1500"
 succeeds "and goes on when it has caught up" is_warm r
 no_mover
 is "every row is there" "$(rows_of r)" "$wanted"
