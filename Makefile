@@ -15,11 +15,13 @@ COMMON_OBJS = \
 	src/common/own_tables.o \
 	src/common/owner.o \
 	src/common/procedure.o \
+	src/common/relation.o \
 	src/common/savefile.o \
 	src/common/script.o \
 	src/common/sqltext.o \
 	src/common/task.o \
 	src/common/toplevel.o \
+	src/common/total_order.o \
 	src/common/worker.o \
 	src/compat/compat.o
 
@@ -87,14 +89,12 @@ ADVISE_OBJS = \
 	src/advise/materialize_problem.o \
 	src/advise/nodes.o \
 	src/advise/offset.o \
-	src/advise/order.o \
 	src/advise/paging.o \
 	src/advise/plans.o \
 	src/advise/provenance.o \
 	src/advise/quals.o \
 	src/advise/reads.o \
 	src/advise/recommend.o \
-	src/advise/relation.o \
 	src/advise/result.o \
 	src/advise/rewrite.o \
 	src/advise/rewrite_text.o \
@@ -201,11 +201,20 @@ LIFECYCLE_OBJS = \
 BATCH_OBJS = \
 	src/batch/condition.o \
 	src/batch/delete.o \
+	src/batch/fetch.o \
+	src/batch/fetch_keys.o \
+	src/batch/insert.o \
+	src/batch/insert_rows.o \
 	src/batch/job.o \
+	src/batch/json_value.o \
 	src/batch/key.o \
 	src/batch/move.o \
 	src/batch/options.o \
+	src/batch/page.o \
+	src/batch/page_cursor.o \
+	src/batch/page_query.o \
 	src/batch/run.o \
+	src/batch/saved_plan.o \
 	src/batch/target.o \
 	src/batch/update.o \
 	src/batch/walk_key.o \
@@ -233,6 +242,8 @@ SQL_FRAGMENTS = \
 	sql/install/57_indexes.sql sql/install/58_keys.sql \
 	sql/install/59_apply.sql \
 	sql/install/60_batch.sql \
+	sql/install/61_rows.sql \
+	sql/install/62_page.sql \
 	sql/install/90_privileges.sql
 
 EXTENSION_SCRIPT = pg_hone--$(EXTVERSION).sql
@@ -307,7 +318,10 @@ BATCH_REGRESS = \
 	batch_update \
 	batch_move \
 	batch_options \
-	batch_bad_input
+	batch_bad_input \
+	fetch_batch \
+	insert_batch \
+	page
 
 REGRESS = setup $(STATS_REGRESS) $(ADVISE_REGRESS) $(INDEX_REGRESS) $(TIERED_REGRESS) \
 	$(LIFECYCLE_REGRESS) $(BATCH_REGRESS)

@@ -22,4 +22,5 @@ for orm in sequelize typeorm knex drizzle; do
         orm_run parallel node "$programs/run.js" "$orm" parallel && orm_found n_plus_one book
     fi
 done
+orm_batches pg node "$programs/batch.js"
 hone_done

@@ -20,4 +20,12 @@ for orm in django sqlalchemy; do
         orm_missing "$orm"
     fi
 done
+for driver in psycopg2 psycopg; do
+    have_driver() { $python -c "import $driver"; }
+    if orm_debian have_driver "python3-$driver"; then
+        orm_batches "$driver" $python "$HONE_SRC/test/orm/python/batch.py" "$driver"
+    else
+        orm_missing "$driver"
+    fi
+done
 hone_done

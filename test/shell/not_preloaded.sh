@@ -42,6 +42,9 @@ succeeds "batch_delete" sql "CALL hone.batch_delete('m_1', 'n < 0')"
 succeeds "a job of it" sql "CALL hone.batch_delete('plain', 'n < 0', job => 'j')"
 is "which shows" "$(sql "SELECT job, state FROM hone.batch_progress")" "j|done"
 refuses "max_replica_lag says that preloading is missing" 55000 "shared_preload_libraries" "CALL hone.batch_delete('m_1', 'n < 0', max_replica_lag => '1 s')"
+is "rows in one round trip" "$(sql "CREATE TABLE few (id int PRIMARY KEY); SELECT n, inserted FROM hone.insert_batch('few', '{\"id\": [1, 2]}');
+    SELECT id FROM hone.fetch_batch(NULL::few, 'id', ARRAY[2, 3, 1]); SELECT rows FROM hone.page('SELECT id FROM few', 'id DESC')")" \
+    $'1|t\n2|t\n2\n\n1\n[{"id": 2}, {"id": 1}]'
 
 refuses "DROP EXTENSION is refused while tables are tiered" '[0-9A-Z]{5}' "decompress_all" "DROP EXTENSION pg_hone"
 refuses "so is DROP EXTENSION CASCADE" '[0-9A-Z]{5}' "decompress_all" "DROP EXTENSION pg_hone CASCADE"

@@ -94,7 +94,7 @@ SELECT CASE p.prokind WHEN 'p' THEN 'CALL ' ELSE 'SELECT * FROM ' END || 'hone.'
               LEFT JOIN (VALUES ('bigint', '1::bigint'), ('integer', '1'), ('oid', '1::oid'), ('text', '''x''::text'),
                   ('boolean', 'true'), ('double precision', '0.5::float8'), ('double precision[]', 'ARRAY[0.5::float8]'),
                   ('interval', '''1 day''::interval'), ('timestamptz', 'now()'), ('regclass', '''t''::regclass'),
-                  ('anyarray', 'ARRAY[1]'), ('anycompatible', '1'), ('name', '''x''::name'), ('oid[]', 'ARRAY[1::oid]'), ('text[]', 'ARRAY[''x'']'), ('bytea', '''\x00''::bytea')) v(name, value) ON v.name::regtype = a.type), '') || ')'
+                  ('anyarray', 'ARRAY[1]'), ('anycompatible', '1'), ('anyelement', 'NULL::t'), ('anycompatiblearray', 'ARRAY[1]'), ('name[]', 'ARRAY[''x'']::name[]'), ('jsonb', '''[]''::jsonb'), ('name', '''x''::name'), ('oid[]', 'ARRAY[1::oid]'), ('text[]', 'ARRAY[''x'']'), ('bytea', '''\x00''::bytea')) v(name, value) ON v.name::regtype = a.type), '') || ')'
 FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang AND l.lanname = 'c'
     JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
     JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'pg_hone'

@@ -21,6 +21,8 @@
 #                           program's tags and names the application
 #   orm_application         the evidence names the application
 #
+#   orm_batches DRIVER CMD... fetch_batch, insert_batch and page through a driver
+#
 # ORM_ROUNDS (3): how often a program does the same again. The first time a
 # loop is suspected; that its keys are its parent's values is seen later.
 
@@ -113,4 +115,15 @@ orm_scenarios() {
     orm_run saves "$@" saves && orm_found row_by_row_write review && orm_application
     orm_run updates "$@" updates && orm_found row_by_row_write book && orm_application
     orm_run bulk "$@" bulk && orm_silent row_by_row_write n_plus_one
+}
+
+orm_batches() {
+    local driver=$1
+    shift
+    orm_begin "batches_$driver" || return 1
+    is "$driver: fetch_batch, insert_batch and page" "$(PGDATABASE=$HONE_DB PYTHONIOENCODING=utf-8 "$@" 2>&1 </dev/null)" \
+        "title 7, title 3, none, title 7, none
+2, none, 1
+1 there, 2 O'Hara, 3 é\"\\
+42 42 title 890 title 1010"
 }

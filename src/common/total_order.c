@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * order.c
+ * total_order.c
  *	  Is the order of a query total, and what makes it so?
  *
  * A row of the result is known when the row of each of its tables is. That of
@@ -25,8 +25,8 @@
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
-#include "advise/nodes.h"
-#include "advise/paging.h"
+#include "common/relation.h"
+#include "common/total_order.h"
 
 /* column = something made of other tables' columns. */
 typedef struct Equality
@@ -35,6 +35,15 @@ typedef struct Equality
 	AttrNumber	attnum;
 	Relids		needs;			/* tables that the other side is made of */
 } Equality;
+
+/* What is under casts that change nothing. */
+static Node *
+strip(Node *node)
+{
+	while (node && IsA(node, RelabelType))
+		node = (Node *) ((RelabelType *) node)->arg;
+	return node;
+}
 
 /* An operator by which no two values of the column are equal to a third. */
 static bool
@@ -63,7 +72,7 @@ has_merged_column(Node *node, HonePaging *page)
 static void
 add_equality(HonePaging *page, OpExpr *op, Node *column, Node *other, Relids members)
 {
-	Var		   *var = (Var *) hone_qual_strip(column);
+	Var		   *var = (Var *) strip(column);
 	Equality   *equality;
 	Relids		needs;
 

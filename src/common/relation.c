@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * relation.c
- *	  What advice needs to know of a relation: keys, indexes, widths.
+ *	  What is to be known of a relation: keys, indexes, widths.
  *
  * Reads the catalogs of a relation that may be dropped at any moment: a row
  * that is not there is an answer ("none"), not an error.
@@ -30,7 +30,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-#include "advise/recommend.h"
+#include "common/relation.h"
 
 Relation
 hone_relation_open(Oid relid)
@@ -39,7 +39,7 @@ hone_relation_open(Oid relid)
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("one of its tables is locked"),
-				 errhint("Read hone.recommendations again when the lock is gone.")));
+				 errhint("Try again when the lock is gone.")));
 	return try_relation_open(relid, NoLock);
 }
 
