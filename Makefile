@@ -9,6 +9,7 @@ MODULE_big = pg_hone
 PGFILEDESC = "pg_hone - query and data-lifecycle tuning"
 
 COMMON_OBJS = \
+	src/common/bucket.o \
 	src/common/catalog.o \
 	src/common/error_text.o \
 	src/common/observer.o \
@@ -211,8 +212,14 @@ BATCH_OBJS = \
 	src/batch/walk_tid.o \
 	src/batch/work.o
 
+CACHE_OBJS = \
+	src/cache/cache.o \
+	src/cache/digest.o \
+	src/cache/rate_limit.o
+
 OBJS = src/pg_hone.o $(COMMON_OBJS) $(STATS_OBJS) $(CAPTURE_OBJS) \
-	$(INDEX_OBJS) $(ADVISE_OBJS) $(TIERED_OBJS) $(LIFECYCLE_OBJS) $(BATCH_OBJS)
+	$(INDEX_OBJS) $(ADVISE_OBJS) $(TIERED_OBJS) $(LIFECYCLE_OBJS) $(BATCH_OBJS) \
+	$(CACHE_OBJS)
 
 # The install script is these fragments, in this order.
 SQL_FRAGMENTS = \
@@ -232,6 +239,7 @@ SQL_FRAGMENTS = \
 	sql/install/57_indexes.sql sql/install/58_keys.sql \
 	sql/install/59_apply.sql \
 	sql/install/60_batch.sql \
+	sql/install/63_cache.sql \
 	sql/install/90_privileges.sql
 
 EXTENSION_SCRIPT = pg_hone--$(EXTVERSION).sql
@@ -307,9 +315,11 @@ BATCH_REGRESS = \
 	batch_move \
 	batch_options \
 	batch_bad_input
+CACHE_REGRESS = \
+	rate_limit
 
 REGRESS = setup $(STATS_REGRESS) $(ADVISE_REGRESS) $(INDEX_REGRESS) $(TIERED_REGRESS) \
-	$(LIFECYCLE_REGRESS) $(BATCH_REGRESS)
+	$(LIFECYCLE_REGRESS) $(BATCH_REGRESS) $(CACHE_REGRESS)
 
 # test/specs/*.spec, with their expected output in test/expected.
 ISOLATION = \

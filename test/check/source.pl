@@ -20,6 +20,7 @@ my %ladder = (
     advise => [qw(index capture stats common compat)],
     lifecycle => [qw(tiered common compat)],
     batch => [qw(lifecycle common compat)],
+    cache => [qw(common compat)],
 );
 
 # Conditional compilation outside compat/, besides include guards.
