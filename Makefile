@@ -214,8 +214,12 @@ BATCH_OBJS = \
 
 CACHE_OBJS = \
 	src/cache/cache.o \
+	src/cache/cached_query.o \
 	src/cache/digest.o \
-	src/cache/rate_limit.o
+	src/cache/invalidate.o \
+	src/cache/query.o \
+	src/cache/rate_limit.o \
+	src/cache/store.o
 
 OBJS = src/pg_hone.o $(COMMON_OBJS) $(STATS_OBJS) $(CAPTURE_OBJS) \
 	$(INDEX_OBJS) $(ADVISE_OBJS) $(TIERED_OBJS) $(LIFECYCLE_OBJS) $(BATCH_OBJS) \
@@ -316,6 +320,7 @@ BATCH_REGRESS = \
 	batch_options \
 	batch_bad_input
 CACHE_REGRESS = \
+	cached_query \
 	rate_limit
 
 REGRESS = setup $(STATS_REGRESS) $(ADVISE_REGRESS) $(INDEX_REGRESS) $(TIERED_REGRESS) \
@@ -331,6 +336,7 @@ ISOLATION = \
 	tiered_snapshot \
 	batch_delete_concurrent \
 	batch_concurrent \
+	cached_query \
 	lifecycle_movers \
 	stats_sessions \
 	advise_idle \
