@@ -369,7 +369,7 @@ hone_cached_query(PG_FUNCTION_ARGS)
 }
 
 static Datum
-counted(pg_atomic_uint64 *counter)
+counted(pg_atomic_uint64 * counter)
 {
 	return Int64GetDatum((int64) pg_atomic_read_u64(counter));
 }

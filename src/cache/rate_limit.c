@@ -327,7 +327,7 @@ interval_of(int64 microseconds)
 Datum
 hone_rate_limit(PG_FUNCTION_ARGS)
 {
-	RateLimit		limit;
+	RateLimit	limit;
 	TupleDesc	desc;
 	Datum		values[2];
 	bool		nulls[2] = {false, false};
@@ -368,7 +368,7 @@ patience_of(const Interval *interval)
 Datum
 hone_rate_limit_wait(PG_FUNCTION_ARGS)
 {
-	RateLimit		limit;
+	RateLimit	limit;
 	int64		patience = PG_INT64_MAX;
 	TimestampTz began;
 	int64		wait;
