@@ -206,6 +206,15 @@ SELECT (r->>'pg_backend_pid')::int = pg_backend_pid() AS own FROM hone.cached_qu
 SELECT (cq_counted()).kept AS before \gset
 SELECT (r->>'pg_backend_pid')::int = pg_backend_pid() AS own FROM hone.cached_query('SELECT pg_backend_pid()', '1 hour') r;
 SELECT (cq_counted()).kept - :before AS more;
+-- times are no older than the rows may be
+SELECT (cq_counted()).bypassed AS before \gset
+BEGIN;
+SELECT pg_sleep(0.02);
+SELECT (r->>'now')::timestamptz = now() AS own FROM hone.cached_query('SELECT now()', '10 ms') r;
+SELECT (r->>'current_timestamp')::timestamptz = now() AS own FROM hone.cached_query('SELECT current_timestamp', '10 ms') r;
+SELECT count(*) FROM hone.cached_query('SELECT now()', '1 hour') r;
+COMMIT;
+SELECT (cq_counted()).bypassed - :before AS alone;
 
 -- a query that fails leaves nothing behind, in its own or another transaction
 CREATE FUNCTION cq_fails() RETURNS int STABLE LANGUAGE plpgsql AS $$BEGIN RETURN 1 / (SELECT count(*) FROM cq WHERE id = 1000); END$$;

@@ -256,13 +256,15 @@ return_rows(const HoneCacheRequest *request, RowReceiver *receiver)
 /*
  * Nobody's rows for a transaction that has written, or keeps one snapshot: it
  * would see others than its own. A query that is run by a cached query waits
- * for nobody, or two could wait for each other.
+ * for nobody, or two could wait for each other. What now() is in a transaction
+ * that began long ago would be too old for others.
  */
 static bool
-may_share(const HoneCachedQuery *query)
+may_share(const HoneCachedQuery *query, const HoneCacheRequest *request)
 {
 	return depth == 0 && !query->session && !IsolationUsesXactSnapshot() &&
-		!TransactionIdIsValid(GetTopTransactionIdIfAny());
+		!TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
+		!(query->clock && request->asked_at - GetCurrentTransactionStartTimestamp() > request->ttl);
 }
 
 static void
@@ -355,7 +357,7 @@ hone_cached_query(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	hone_cached_query_analyse(text_to_cstring(PG_GETARG_TEXT_PP(0)), &query);
-	if (!hone_store_ready() || !may_share(&query))
+	if (!hone_store_ready() || !may_share(&query, &request))
 		run_alone(&query, &receiver);
 	else if (!hone_cached_query_key(&query, (char *) tags, VARSIZE(tags), request.key))
 	{

@@ -81,6 +81,9 @@ check_function(Oid function, void *context)
 				 errhint("Others would get the result of one call. Run the query without hone.cached_query, or call the function outside of it.")));
 	if (looks_at_session(function))
 		query->session = true;
+	if (function == F_NOW || function == F_TRANSACTION_TIMESTAMP ||
+		function == F_STATEMENT_TIMESTAMP)
+		query->clock = true;
 	return false;
 }
 
@@ -120,6 +123,8 @@ check_walker(Node *node, void *context)
 		}
 		return query_tree_walker(level, check_walker, context, 0);
 	}
+	if (IsA(node, SQLValueFunction))
+		query->clock |= ((SQLValueFunction *) node)->op < SVFOP_CURRENT_ROLE;
 	if (IsA(node, NextValueExpr))
 		refuse("take numbers from a sequence");
 	(void) check_functions_in_node(node, check_function, context);
@@ -139,6 +144,7 @@ hone_cached_query_analyse(const char *text, HoneCachedQuery *query)
 	RawStmt    *raw = NULL;
 
 	query->session = false;
+	query->clock = false;
 	query->plan = SPI_prepare_cursor(text, 0, NULL, CURSOR_OPT_PARALLEL_OK);
 	if (query->plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));

@@ -17,6 +17,8 @@ typedef struct HoneCachedQuery
 	SPIPlanPtr	plan;			/* analysed and rewritten, not planned yet */
 	List	   *queries;
 	bool		session;		/* its result is this session's alone */
+	bool		clock;			/* asks when the transaction or statement
+								 * began */
 } HoneCachedQuery;
 
 /*
