@@ -9,6 +9,7 @@ MODULE_big = pg_hone
 PGFILEDESC = "pg_hone - query and data-lifecycle tuning"
 
 COMMON_OBJS = \
+	src/common/bucket.o \
 	src/common/catalog.o \
 	src/common/error_text.o \
 	src/common/observer.o \
@@ -221,8 +222,18 @@ BATCH_OBJS = \
 	src/batch/walk_tid.o \
 	src/batch/work.o
 
+CACHE_OBJS = \
+	src/cache/cache.o \
+	src/cache/cached_query.o \
+	src/cache/digest.o \
+	src/cache/invalidate.o \
+	src/cache/query.o \
+	src/cache/rate_limit.o \
+	src/cache/store.o
+
 OBJS = src/pg_hone.o $(COMMON_OBJS) $(STATS_OBJS) $(CAPTURE_OBJS) \
-	$(INDEX_OBJS) $(ADVISE_OBJS) $(TIERED_OBJS) $(LIFECYCLE_OBJS) $(BATCH_OBJS)
+	$(INDEX_OBJS) $(ADVISE_OBJS) $(TIERED_OBJS) $(LIFECYCLE_OBJS) $(BATCH_OBJS) \
+	$(CACHE_OBJS)
 
 # The install script is these fragments, in this order.
 SQL_FRAGMENTS = \
@@ -244,6 +255,7 @@ SQL_FRAGMENTS = \
 	sql/install/60_batch.sql \
 	sql/install/61_rows.sql \
 	sql/install/62_page.sql \
+	sql/install/63_cache.sql \
 	sql/install/90_privileges.sql
 
 EXTENSION_SCRIPT = pg_hone--$(EXTVERSION).sql
@@ -323,8 +335,12 @@ BATCH_REGRESS = \
 	insert_batch \
 	page
 
+CACHE_REGRESS = \
+	cached_query \
+	rate_limit
+
 REGRESS = setup $(STATS_REGRESS) $(ADVISE_REGRESS) $(INDEX_REGRESS) $(TIERED_REGRESS) \
-	$(LIFECYCLE_REGRESS) $(BATCH_REGRESS)
+	$(LIFECYCLE_REGRESS) $(BATCH_REGRESS) $(CACHE_REGRESS)
 
 # test/specs/*.spec, with their expected output in test/expected.
 ISOLATION = \
@@ -336,6 +352,7 @@ ISOLATION = \
 	tiered_snapshot \
 	batch_delete_concurrent \
 	batch_concurrent \
+	cached_query \
 	lifecycle_movers \
 	stats_sessions \
 	advise_idle \

@@ -17,6 +17,7 @@
 
 #include "advise/advise.h"
 #include "batch/batch.h"
+#include "cache/cache.h"
 #include "capture/capture.h"
 #include "common/hone.h"
 #include "index/index.h"
@@ -41,6 +42,7 @@ _PG_init(void)
 	hone_lifecycle_init();
 	hone_advise_init();
 	hone_batch_init();
+	hone_cache_init();
 
 	MarkGUCPrefixReserved("hone");
 }

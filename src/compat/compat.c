@@ -151,16 +151,32 @@ hone_compat_forget_pages(int fd)
 #endif
 }
 
+struct config_generic **
+hone_compat_settings(int *count)
+{
+#if PG_VERSION_NUM >= 160000
+	return get_guc_variables(count);
+#else
+	*count = GetNumConfigOptions();
+	return get_guc_variables();
+#endif
+}
+
+void
+hone_compat_check_permissions(Query *query)
+{
+#if PG_VERSION_NUM >= 160000
+	(void) ExecCheckPermissions(query->rtable, query->rteperminfos, true);
+#else
+	(void) ExecCheckRTPerms(query->rtable, true);
+#endif
+}
+
 void
 hone_compat_freeze_setting(const char *name)
 {
-#if PG_VERSION_NUM >= 160000
 	int			count;
-	struct config_generic **settings = get_guc_variables(&count);
-#else
-	int			count = GetNumConfigOptions();
-	struct config_generic **settings = get_guc_variables();
-#endif
+	struct config_generic **settings = hone_compat_settings(&count);
 
 	for (int i = 0; i < count; i++)
 	{

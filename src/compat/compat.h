@@ -382,11 +382,21 @@ extern PGDLLIMPORT HoneClientAuthenticationHook ClientAuthentication_hook;
  */
 extern void hone_compat_forget_pages(int fd);
 
+/* All settings. (16 gave get_guc_variables an argument.) */
+struct config_generic;
+extern struct config_generic **hone_compat_settings(int *count);
+
 /*
  * From now on nobody can set or reset this setting in this process. (15 has no
- * function that finds it, 16 gave get_guc_variables an argument.)
+ * function that finds it.)
  */
 extern void hone_compat_freeze_setting(const char *name);
+
+/*
+ * Raise an error unless the role may do what one level of a query does with its
+ * relations. (16 has their permissions apart from the range table.)
+ */
+extern void hone_compat_check_permissions(Query *query);
 
 /*
  * Plan a query and print its plan, as EXPLAIN does where no hook is. (17 has

@@ -33,6 +33,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "common/bucket.h"
 #include "common/own_tables.h"
 #include "lifecycle/pace.h"
 #include "lifecycle/replicas.h"
@@ -58,7 +59,7 @@ static char *tier_window = NULL;
 
 /* Of the move in hand. */
 static HoneTieredPace pace;
-static TimestampTz resumed_at;	/* when its step began */
+static HoneBucket allowed;		/* bytes that its step may have moved */
 static TimestampTz looked_at;	/* for objections and replicas */
 static const char *stopped = NULL;
 
@@ -211,22 +212,13 @@ throttle(int64 bytes, bool may_stop)
 {
 	while (tier_throughput > 0)
 	{
-		int64		ms = bytes / (tier_throughput * INT64CONST(1024)) * 1000 +
-		bytes % (tier_throughput * INT64CONST(1024)) * 1000 / (tier_throughput * INT64CONST(1024));
-		TimestampTz until = TimestampTzPlusMilliseconds(resumed_at, ms);
-		TimestampTz now = GetCurrentTimestamp();
-		long		left;
+		int64		left = hone_bucket_wait(&allowed, tier_throughput * 1024.0, bytes, bytes,
+											GetCurrentTimestamp());
 
-		if (now < resumed_at)	/* the clock was set back */
-		{
-			resumed_at = now;
-			continue;
-		}
-		left = TimestampDifferenceMilliseconds(now, until);
-		if (left <= 0)
+		if (left == 0)
 			break;
 		hone_progress_wait(HONE_WAIT_THROTTLE);
-		nap(Min(left, LOOK_MS));
+		nap(Min(left / 1000 + 1, LOOK_MS));
 		if (may_stop)
 			look_for_objections();
 		else if (ConfigReloadPending)
@@ -266,15 +258,15 @@ pause_between_steps(int64 bytes, bool may_stop, void *arg)
 	}
 	hone_progress_wait(HONE_WAIT_NOTHING);
 	InvalidateCatalogSnapshot();
-	resumed_at = GetCurrentTimestamp();
+	hone_bucket_begin(&allowed, 0, GetCurrentTimestamp());
 }
 
 const HoneTieredPace *
 hone_pace_begin(void)
 {
 	stopped = NULL;
-	resumed_at = GetCurrentTimestamp();
-	looked_at = resumed_at;
+	looked_at = GetCurrentTimestamp();
+	hone_bucket_begin(&allowed, 0, looked_at);
 	pace.pause = pause_between_steps;
 	pace.burst = tier_throughput * INT64CONST(1024) * BURST_SECONDS;
 	return &pace;

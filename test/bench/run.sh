@@ -13,6 +13,7 @@
 #       analyze                                        analyze_workload
 #       batch                                          a big DELETE in batches
 #       rows, or: fetch insert page                    batches of rows
+#       cache                                          cached queries, rate limits
 #
 # HONE_ROUNDS (5) rounds of HONE_SECONDS (10) each for the overhead, half as
 # many for the readers; HONE_STREAM (300000) statements, a million at most;
@@ -20,7 +21,8 @@
 # HONE_SHOP_ROWS (1000000) rows of the shop's tables; HONE_TABLES (200) tables
 # of HONE_TABLE_ROWS (20000) rows to analyse the workload of;
 # HONE_BATCH_ROWS (10000000) rows of which every second one is deleted;
-# HONE_ROWS (1000000) rows that fetch_batch and page read.
+# HONE_ROWS (1000000) rows that fetch_batch and page read;
+# HONE_CACHE_CLIENTS (200) clients with one query.
 set -u
 . "$(dirname "$0")/../lib/prepare.sh"
 . "$(dirname "$0")/../lib/session.sh"
@@ -39,6 +41,7 @@ ratio() { awk "BEGIN { printf \"%.${3:-2}f\", $1 / $2 }"; }
 . "$(dirname "$0")/analyze.sh"
 . "$(dirname "$0")/batch.sh"
 . "$(dirname "$0")/rows.sh"
+. "$(dirname "$0")/cache.sh"
 
 # --- overhead ------------------------------------------------------------
 
@@ -375,7 +378,7 @@ cat >"$report" <<MD
 Made by \`bash test/bench/run.sh\` on $("$PG_CONFIG" --version), $(nproc) cores, $(awk '/MemTotal/ { printf "%.0f GB", $2 / 1048576 }' /proc/meminfo), $(date -u +%F), load average $(cut -d' ' -f1 /proc/loadavg) at the start$(awk '$1 > 1 { printf " (other work ran beside it: times of this run are rough)" }' /proc/loadavg). Absolute figures are of that machine; the ratios are what to compare.
 MD
 case $part in
-    all) overhead; instructions; stream; readers; history; storage; writing; compressing; lifecycle; advisor; analyze; batch; fetch; insert; page; cp "$report" "$HONE_ROOT/test/bench/RESULTS.md" ;;
+    all) overhead; instructions; stream; readers; history; storage; writing; compressing; lifecycle; advisor; analyze; batch; fetch; insert; page; cache; cp "$report" "$HONE_ROOT/test/bench/RESULTS.md" ;;
     overhead) overhead ;;
     instructions) instructions ;;
     stream) stream ;;
@@ -396,6 +399,7 @@ case $part in
     fetch) fetch ;;
     insert) insert ;;
     page) page ;;
-    *) sed -n '2,23s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    cache) cache ;;
+    *) sed -n '2,28s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
 cat "$report"

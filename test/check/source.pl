@@ -20,6 +20,7 @@ my %ladder = (
     advise => [qw(index capture stats common compat)],
     lifecycle => [qw(tiered common compat)],
     batch => [qw(lifecycle common compat)],
+    cache => [qw(common compat)],
 );
 
 # Conditional compilation outside compat/, besides include guards.
@@ -33,7 +34,7 @@ my @version = ();
 # What a database with another version's objects must still offer: its tables
 # read and written, made ordinary ones, and a DROP EXTENSION that loses none of
 # them. Their parameters never change.
-my %always = map { $_ => 1 } qw(hone_tiered_handler hone_decompress hone_decompress_all hone_guard_drop hone_require_library
+my %always = map { $_ => 1 } qw(hone_tiered_handler hone_decompress hone_decompress_all hone_guard_drop hone_require_library hone_cache_trigger
     hone_histogram_accumulate hone_histogram_result hone_history_begin);
 
 my $version_names = qr/\b(?:PG_VERSION(?:_NUM|_STR)?|PG_(?:MAJOR|MINOR)VERSION(?:_NUM)?|PG_CONTROL_VERSION|CATALOG_VERSION_NO|server_version(?:_num)?)\b/;

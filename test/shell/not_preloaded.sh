@@ -9,7 +9,9 @@ hone_prepare
 hone_server bare "-c shared_preload_libraries= -c hone.max_memory=32MB -c hone.max_recommendations=100 -c hone.naptime=10s" || exit 1
 
 succeeds "CREATE EXTENSION" sql "CREATE EXTENSION pg_hone"
-for object in "hone.queries" "hone.top" "hone.query_stats()" "hone.errors" "hone.recommendations" "hone.analyze_workload()"; do
+for object in "hone.queries" "hone.top" "hone.query_stats()" "hone.errors" "hone.recommendations" "hone.analyze_workload()" \
+    "hone.rate_limit('a', 1, 1)" "hone.rate_limit_wait('a', 1, 1)" "hone.cached_query('SELECT 1', '1 s')" "hone.invalidate_cache()" \
+    "hone.invalidate_cache_on('pg_class', '{a}')" "hone.cache_stats"; do
     refuses "$object says that preloading is missing" 55000 "shared_preload_libraries" "SELECT * FROM $object"
 done
 refuses "hone.reset says that preloading is missing" 55000 "shared_preload_libraries" "SELECT hone.reset()"
@@ -38,6 +40,7 @@ is "hypothetical indexes" "$(sql "CREATE TABLE plain AS SELECT g AS n FROM gener
     SELECT bool_or(l ~ 'hypothetical_plain_n') FROM hone.explain_with('SELECT * FROM plain WHERE n = 7', '{CREATE INDEX ON plain (n)}') l")" t
 is "also of a session" "$(sql "SELECT hone.hypothetical_index('CREATE INDEX ON plain (n)'); EXPLAIN (COSTS OFF) SELECT * FROM plain WHERE n = 7" | grep -c hypothetical_plain_n)" 2
 refuses "hone.apply_recommendation says that preloading is missing" 55000 "shared_preload_libraries" "SELECT hone.apply_recommendation(1)"
+is "a trigger for the cache lets write" "$(sql "CREATE TABLE cached (); CREATE TRIGGER a AFTER INSERT ON cached EXECUTE FUNCTION hone._cache_trigger('a'); INSERT INTO cached DEFAULT VALUES; SELECT count(*) FROM cached; DROP TABLE cached")" 1
 succeeds "batch_delete" sql "CALL hone.batch_delete('m_1', 'n < 0')"
 succeeds "a job of it" sql "CALL hone.batch_delete('plain', 'n < 0', job => 'j')"
 is "which shows" "$(sql "SELECT job, state FROM hone.batch_progress")" "j|done"

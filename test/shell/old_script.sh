@@ -86,7 +86,7 @@ sql "CALL hone.compress('t')" 2>/dev/null
 is "there are batches" "$(sql "SELECT relpages > 0 FROM pg_class WHERE oid = (SELECT reltoastrelid FROM pg_class WHERE relname = 't')")" t
 sql "DROP FUNCTION hone._script()"
 
-always="'hone_tiered_handler', 'hone_decompress', 'hone_decompress_all', 'hone_guard_drop', 'hone_require_library', 'hone_histogram_accumulate', 'hone_histogram_result', 'hone_history_begin'"
+always="'hone_tiered_handler', 'hone_decompress', 'hone_decompress_all', 'hone_guard_drop', 'hone_require_library', 'hone_histogram_accumulate', 'hone_histogram_result', 'hone_history_begin', 'hone_cache_trigger'"
 calls=$(sql "
 SELECT CASE p.prokind WHEN 'p' THEN 'CALL ' ELSE 'SELECT * FROM ' END || 'hone.' || p.proname || '(' ||
     coalesce((SELECT string_agg(coalesce(v.value, 'a value for ' || a.type::regtype), ', ' ORDER BY a.place)
