@@ -6,6 +6,8 @@ SET max_parallel_workers_per_gather = 0;
 CREATE TABLE item (id int PRIMARY KEY, a int, b int, c int, d int, e int, note text) WITH (autovacuum_enabled = off);
 INSERT INTO item SELECT g, g % 10000, g * 7 % 1009, g * 11 % 1013, g * 13 % 503, g * 17 % 509, 'item ' || g FROM generate_series(1, 30000) g;
 VACUUM ANALYZE item;
+-- counts are written when they are a second old
+SELECT pg_stat_force_next_flush();
 CREATE FUNCTION again() RETURNS boolean LANGUAGE sql AS 'SELECT hone.reset_recommendations() >= 0';
 CREATE VIEW shown AS
 SELECT r.id, regexp_replace(r.summary, '.*no index on ', '') AS wanted, regexp_replace(r.fix, '^CREATE INDEX CONCURRENTLY ON advise_choice.', '') AS fix,
@@ -90,6 +92,7 @@ SELECT id FROM item WHERE d = 7;
 \o
 WITH changed AS (UPDATE item i SET e = i.e + 1, d = i.d + 1 WHERE id = 5 RETURNING 1) SELECT count(*) FROM changed;
 INSERT INTO item VALUES (6) ON CONFLICT (id) DO UPDATE SET d = 1;
+SELECT pg_stat_force_next_flush();
 SELECT written(0, 240, 240);
 SELECT wanted, fix IS NOT NULL AS fix, round((evidence->>'index_entries_per_hour')::numeric, -1) AS entries, round((evidence->>'hot_updates_lost_per_hour')::numeric, -1) AS hot_lost FROM shown;
 -- another table's of that name, by its schema
@@ -97,6 +100,8 @@ UPDATE item SET note = 'x' WHERE id = 7;
 DO $$ BEGIN EXECUTE 'CREATE SCHEMA elsewhere'; EXECUTE 'CREATE TABLE elsewhere.item (d int)'; EXECUTE 'INSERT INTO elsewhere.item SELECT 1 FROM generate_series(1, 100)'; EXECUTE 'UPDATE elsewhere.item SET d = 2'; END $$;
 SELECT wanted, fix IS NOT NULL AS fix, round((evidence->>'hot_updates_lost_per_hour')::numeric, -1) AS hot_lost FROM shown;
 -- counts that were set back say nothing
+SELECT pg_stat_force_next_flush();
+UPDATE hone._index_use SET since = now() - interval '2 hours' WHERE index = 0;
 UPDATE hone._table_writes SET inserted = 1000000000 WHERE relation = 'item'::regclass;
 CALL hone._note_index_use();
 SELECT inserted < 100000 AS anew, noted_at > now() - interval '1 min' AS now FROM hone._table_writes WHERE relation = 'item'::regclass;

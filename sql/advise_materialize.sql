@@ -53,7 +53,7 @@ SELECT pg_stat_force_next_flush();
 SELECT hone.reset_recommendations() >= 0 AS reset;
 
 -- a report: not before it was counted, nor before it has repeated
-\set report 'SELECT status, count(*), sum(total) AS revenue FROM orders WHERE at >= \'2024-01-02\' GROUP BY status ORDER BY revenue DESC'
+\set report 'SELECT status, count(*), sum(total) AS revenue FROM orders WHERE at >= \'2024-01-02 00:00-08\' GROUP BY status ORDER BY revenue DESC'
 \o /dev/null
 \set ECHO none
 SELECT * FROM again(:'report', 20) \gexec
@@ -176,7 +176,7 @@ SELECT named(fix) AS fix, named(read) AS read, named(refresh) AS refresh, select
 
 -- values that differ
 SELECT hone.reset_recommendations() > 0 AS reset;
-PREPARE of_customer(int) AS SELECT status, count(*), sum(total) FROM orders WHERE customer_id = $1 AND at > '2024-01-02' GROUP BY status;
+PREPARE of_customer(int) AS SELECT status, count(*), sum(total) FROM orders WHERE customer_id = $1 AND at > '2024-01-02 00:00-08' GROUP BY status;
 PREPARE sum_of(int, text) AS SELECT count(*), round(coalesce(sum(total), 0), 1) AS total, max(total) FROM orders WHERE $1 = customer_id AND status = $2;
 CREATE FUNCTION with_values(g int) RETURNS SETOF text LANGUAGE sql AS $$
     SELECT unnest(ARRAY[
@@ -299,18 +299,27 @@ DROP TABLE orders CASCADE;
 SELECT count(*) FROM hone.recommendations WHERE kind = 'materialize';
 SELECT hone.reset_recommendations() > 0 AS reset;
 -- literals of times mean what the session that reads them makes of them; a cursor that outlives its transaction
+CREATE TABLE times AS SELECT 's' || g % 4 AS status, '2024-01-01 12:00+00'::timestamptz + g % 10 * interval '1 day' AS at FROM generate_series(1, 12000) g;
+ANALYZE times;
 SELECT hone.reset_recommendations() >= 0 AS again;
+CREATE VIEW literals AS SELECT unnest(ARRAY[$$>= 'today'$$, $$> timestamptz 'yesterday'$$, $$<= '2024-01-09'$$, $$< '2024-01-09 00:00+00'$$, $$<> '2024-01-02T00:00Z'$$]) AS literal;
 \o /dev/null
-SELECT format('SELECT status, count(*) FROM advise_mat.orders WHERE at >= %L GROUP BY status', v) FROM unnest('{today,2024-01-02,2024-01-02 00:00+00}'::text[]) v, generate_series(1, 12) \gexec
-SELECT count(*) FROM hone.recommendations;
-SELECT format('SELECT status, count(*) FROM advise_mat.orders WHERE at >= %L GROUP BY status', v) FROM unnest('{today,2024-01-02,2024-01-02 00:00+00}'::text[]) v, generate_series(1, 12) \gexec
+\set ECHO none
+SELECT a.* FROM literals, LATERAL again(format('SELECT status, count(*) FROM advise_mat.times WHERE at %s GROUP BY status', literal), 12) a \gexec
+\set ECHO all
 \o
+SELECT count(*) >= 0 AS read FROM hone.recommendations;
+\o /dev/null
+\set ECHO none
+SELECT a.* FROM literals, LATERAL again(format('SELECT status, count(*) FROM advise_mat.times WHERE at %s GROUP BY status', literal), 12) a \gexec
+\set ECHO all
+\o
+SELECT fix IS NOT NULL AS fix, no_fix, count(*) FROM found() GROUP BY 1, 2 ORDER BY 1, 2;
 BEGIN;
-DECLARE held CURSOR WITH HOLD FOR SELECT status, count(*) FROM orders GROUP BY status ORDER BY 1;
+DECLARE held CURSOR WITH HOLD FOR SELECT status, count(*) FROM times GROUP BY status ORDER BY 1;
 COMMIT;
 FETCH ALL FROM held;
 CLOSE held;
-SELECT fix IS NOT NULL AS fix, no_fix FROM found();
 DROP SCHEMA advise_mat CASCADE;
 DROP ROLE hone_test_mat;
 DROP ROLE hone_test_mat_own;
