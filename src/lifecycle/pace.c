@@ -53,7 +53,7 @@ PG_FUNCTION_INFO_V1(hone_pause_worker);
 PG_FUNCTION_INFO_V1(hone_resume_worker);
 
 int			hone_max_workers = 3;
-static int	tier_throughput = 8 * 1024; /* kB/s; 0: unlimited */
+static int	tier_throughput = 2 * 1024; /* kB/s; 0: unlimited */
 static int	max_replica_lag = 0;	/* ms; 0: is not looked at */
 static char *tier_window = NULL;
 
@@ -82,7 +82,7 @@ hone_pace_define_settings(void)
 	DefineCustomIntVariable("hone.tier_throughput",
 							"Bytes of rows that a move of the worker reads and writes in a second; 0: no limit.",
 							"Rows count uncompressed. A partition of at most ten seconds' worth may be written anew at once, with the pause behind it.",
-							&tier_throughput, 8 * 1024, 0, INT_MAX,
+							&tier_throughput, 2 * 1024, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomStringVariable("hone.tier_window",
 							   "Hours of the week in which the worker moves partitions, in log_timezone; empty: always.",

@@ -115,7 +115,7 @@ compute() {
 }
 
 foreground() {
-    local round way rounds=10 seconds=8 partitions=120 rate=200 months computing pgbench begin
+    local round way rounds=6 seconds=8 partitions=25 rate=200 months computing pgbench begin
     hone_server bench_foreground "-c shared_buffers=2GB -c max_wal_size=8GB -c hone.naptime=1s -c hone.history_interval=1h" || exit 1
     sql "CREATE EXTENSION pg_hone" || exit 1
     sql "SELECT hone.pause_worker()" >/dev/null
