@@ -18,7 +18,7 @@ archives=$HONE_WORK/locks_archives
 rm -rf "$archives"
 mkdir "$archives"
 chmod 777 "$archives"
-hone_server locks "-c hone.naptime=1s -c hone.history_interval=1h -c log_lock_waits=on -c hone.archive_directory=$archives" || exit 1
+hone_server locks "-c hone.tier_throughput=32MB -c hone.naptime=1s -c hone.history_interval=1h -c log_lock_waits=on -c hone.archive_directory=$archives" || exit 1
 sql "CREATE EXTENSION pg_hone" || exit 1
 
 # --- who waits behind whom -----------------------------------------------------
