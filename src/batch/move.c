@@ -57,50 +57,71 @@ check_target(const HoneBatch *batch)
 static void
 check_references(const HoneBatch *batch)
 {
-	if (hone_own_run_oid("SELECT pg_catalog.quote_ident(conname) FROM pg_catalog.pg_constraint"
-						 " WHERE contype = 'f' AND confrelid = $1 AND confdeltype IN ('c', 'n', 'd')"
-						 " ORDER BY 1 LIMIT 1", batch->root) == 0)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("rows that refer to \"%s\" would be deleted or changed by foreign key %s",
-					get_rel_name(batch->root), hone_result_text(0, 1)),
-			 errhint("Drop the constraint, or make it one without ON DELETE CASCADE or SET, until the rows are moved.")));
+	ListCell   *lc;
+
+	/* root comes first; a part may be referred to alone */
+	foreach(lc, find_all_inheritors(batch->root, AccessShareLock, NULL))
+	{
+		if (hone_own_run_oid("SELECT pg_catalog.quote_ident(conname) FROM pg_catalog.pg_constraint"
+							 " WHERE contype = 'f' AND confrelid = $1 AND confdeltype IN ('c', 'n', 'd')"
+							 " ORDER BY 1 LIMIT 1", lfirst_oid(lc)) > 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("rows that refer to \"%s\" would be deleted or changed by foreign key %s",
+							get_rel_name(lfirst_oid(lc)), hone_result_text(0, 1)),
+					 errhint("Drop the constraint, or make it one without ON DELETE CASCADE or SET, until the rows are moved.")));
+	}
 }
 
 /* Does the same type's other modifier (a length, a precision) take all values? */
 static bool
-is_as_wide(Form_pg_attribute from, Form_pg_attribute to)
+is_as_wide(Oid type, int32 from, int32 to)
 {
-	if (from->atttypmod == to->atttypmod || to->atttypmod < 0)
-		return true;
-	return from->atttypid == VARCHAROID && from->atttypmod >= 0 &&
-		from->atttypmod < to->atttypmod;
+	return from == to || to < 0 || (type == VARCHAROID && from >= 0 && from < to);
 }
 
 /*
  * Does each value of the one type stay what it is in the other? Of PostgreSQL's
- * implicit casts some round, some cut, some depend on the time zone.
+ * implicit casts some round, some cut, some depend on the time zone, some look
+ * a name up. Those of an array are its elements'.
  */
 static bool
-keeps_values(Form_pg_attribute from, Form_pg_attribute to)
+keeps_values(Form_pg_attribute from_column, Form_pg_attribute to_column)
 {
-	if (from->atttypid == to->atttypid)
-		return is_as_wide(from, to);
-	if (to->atttypmod >= 0 || from->atttypid == BPCHAROID)
+	int32		from_mod = from_column->atttypmod;
+	int32		to_mod = to_column->atttypmod;
+	Oid			from = getBaseTypeAndTypmod(from_column->atttypid, &from_mod);
+	Oid			to = getBaseTypeAndTypmod(to_column->atttypid, &to_mod);
+
+	if (from == to)
+		return is_as_wide(from, from_mod, to_mod);
+	if (to_mod >= 0 || from == BPCHAROID ||
+		OidIsValid(get_element_type(from)) || OidIsValid(get_element_type(to)))
 		return false;
-	switch (to->atttypid)
+	switch (to)
 	{
 		case FLOAT4OID:
 		case TIMESTAMPTZOID:
 		case TIMETZOID:
 		case NAMEOID:
 		case BPCHAROID:
+		case OIDOID:
+		case REGCLASSOID:
+		case REGCOLLATIONOID:
+		case REGCONFIGOID:
+		case REGDICTIONARYOID:
+		case REGNAMESPACEOID:
+		case REGOPEROID:
+		case REGOPERATOROID:
+		case REGPROCOID:
+		case REGPROCEDUREOID:
+		case REGROLEOID:
+		case REGTYPEOID:
 			return false;
 		case FLOAT8OID:
-			return from->atttypid == FLOAT4OID;
+			return from == FLOAT4OID;
 		default:
-			return can_coerce_type(1, &from->atttypid, &to->atttypid, COERCION_IMPLICIT);
+			return can_coerce_type(1, &from, &to, COERCION_IMPLICIT);
 	}
 }
 
@@ -133,6 +154,36 @@ static void
 list_name(StringInfo names, const char *prefix, const char *name)
 {
 	appendStringInfo(names, "%s%s%s", names->len > 0 ? ", " : "", prefix, quote_identifier(name));
+}
+
+/*
+ * What a child of inheritance has beside the named table's columns would be
+ * lost.
+ */
+static void
+check_children(const HoneBatch *batch)
+{
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(batch->root, AccessShareLock, NULL))
+	{
+		Relation	child = table_open(lfirst_oid(lc), AccessShareLock);
+
+		for (int i = 0; i < RelationGetDescr(child)->natts; i++)
+		{
+			Form_pg_attribute column = TupleDescAttr(RelationGetDescr(child), i);
+
+			if (!column->attisdropped &&
+				get_attnum(batch->root, NameStr(column->attname)) == InvalidAttrNumber)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("\"%s\" has a column %s, which \"%s\" does not have and which would be lost",
+								RelationGetRelationName(child), quote_identifier(NameStr(column->attname)),
+								get_rel_name(batch->root)),
+						 errhint("Move the rows of that table by a call of its own, or take it out of the inheritance first.")));
+		}
+		table_close(child, NoLock);
+	}
 }
 
 /*
@@ -191,6 +242,7 @@ prepare_move(HoneBatch *batch)
 {
 	check_target(batch);
 	check_references(batch);
+	check_children(batch);
 	match_columns(batch);
 	batch->into_name = hone_qualified_name(batch->into);
 }
