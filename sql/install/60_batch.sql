@@ -18,6 +18,7 @@ CREATE TABLE hone._batch_job (
     batches bigint NOT NULL DEFAULT 0,
     errors bigint NOT NULL DEFAULT 0,
     walked bigint NOT NULL DEFAULT 0,
+    walked_leaf bigint NOT NULL DEFAULT 0,
     blocks bigint NOT NULL,
     leaf oid NOT NULL DEFAULT 0,
     key text,
@@ -37,7 +38,8 @@ COMMENT ON COLUMN hone._batch_job.name IS 'NULL: a call that cannot be gone on w
 COMMENT ON COLUMN hone._batch_job.run IS 'Calls so far: who runs it writes only while this is his';
 COMMENT ON COLUMN hone._batch_job.walked IS 'Blocks, of all tables that are walked';
 COMMENT ON COLUMN hone._batch_job.leaf IS 'The table in hand; those with lower OIDs are done';
-COMMENT ON COLUMN hone._batch_job.key IS 'Columns that it is walked by';
+COMMENT ON COLUMN hone._batch_job.walked_leaf IS 'walked, when the table in hand was come to';
+COMMENT ON COLUMN hone._batch_job.key IS 'Columns that it is walked by, with their types';
 COMMENT ON COLUMN hone._batch_job.upper_key IS 'The last key when the walk of it began';
 COMMENT ON COLUMN hone._batch_job.filenode IS 'The file that last_block is one of';
 COMMENT ON COLUMN hone._batch_job.rows_before IS 'rows_done when the run began';
@@ -76,8 +78,10 @@ SELECT j.name AS job, j.kind, j.owner::regrole AS role, j.relation::regclass AS 
     pg_catalog.round(((j.rows_done - j.rows_before) / nullif(s.seconds, 0))::numeric) AS rows_per_s,
     CASE WHEN r.pid IS NOT NULL AND j.finished_at IS NULL AND j.walked > j.walked_before
          THEN pg_catalog.make_interval(secs => pg_catalog.round((s.seconds * greatest(j.blocks - j.walked, 0) / (j.walked - j.walked_before))::numeric)::float8) END AS time_left,
-    coalesce('(' || pg_catalog.array_to_string(j.last_key, ', ') || ')',
-             CASE WHEN j.last_block >= 0 THEN 'block ' || j.last_block END) AS last_key,
+    CASE WHEN j.last_key IS NULL THEN CASE WHEN j.last_block >= 0 THEN 'block ' || j.last_block END
+         -- values of a table
+         WHEN pg_catalog.pg_has_role(j.owner, 'USAGE') OR pg_catalog.pg_has_role('pg_read_all_data', 'USAGE')
+         THEN '(' || pg_catalog.array_to_string(j.last_key, ', ') || ')' END AS last_key,
     j.errors,
     j.started_at, j.updated_at, j.finished_at
 FROM hone._batch_job j
@@ -91,9 +95,13 @@ COMMENT ON VIEW hone.batch_progress IS
     'Calls of the batching procedures that are running, and named jobs, of one''s own roles: SELECT job, percent, rows_per_s, time_left FROM hone.batch_progress';
 
 CREATE VIEW hone.batch_errors WITH (security_barrier) AS
-SELECT j.name AS job, e.at, e.relation::regclass AS relation, e.rows, e.sqlstate, e.error
+SELECT j.name AS job, e.at, e.relation::regclass AS relation,
+    CASE WHEN v.may_see THEN e.rows END AS rows, e.sqlstate, CASE WHEN v.may_see THEN e.error END AS error
 FROM hone._batch_error e
 JOIN hone._batch_job j ON j.id = e.job
+-- they have values of the table in them
+CROSS JOIN LATERAL (
+    SELECT pg_catalog.pg_has_role(j.owner, 'USAGE') OR pg_catalog.pg_has_role('pg_read_all_data', 'USAGE') AS may_see) v
 WHERE pg_catalog.pg_has_role(j.owner, 'USAGE') OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
 COMMENT ON VIEW hone.batch_errors IS
     'Batches that on_error => ''skip'' left as they were: SELECT relation, rows, error FROM hone.batch_errors WHERE job = ''backfill''';

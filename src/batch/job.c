@@ -140,7 +140,7 @@ make_job(HoneBatch *batch)
 #define JOB_COLUMNS \
 	"id, owner, kind, relation, target, assignments, condition, finished_at IS NOT NULL AS done," \
 	" run, rows_done, rows_skipped, batches, errors, rows_estimated, walked, blocks," \
-	" leaf, last_key, upper_key, last_block, filenode, key"
+	" leaf, last_key, upper_key, last_block, filenode, key, walked_leaf"
 
 static ArrayType *
 result_array(uint64 row, int column)
@@ -216,6 +216,7 @@ take_job(HoneBatch *batch)
 	job->last_block = hone_result_integer(0, 20);
 	job->filenode = hone_result_oid(0, 21);
 	job->key = hone_result_text(0, 22);
+	job->walked_leaf = hone_result_integer(0, 23);
 }
 
 /*
@@ -279,6 +280,7 @@ hone_batch_job_begin(HoneBatch *batch)
 {
 	HoneBatchJob *job = &batch->job;
 
+	hone_batch_read_committed();
 	remove_old_jobs();
 	if (job->id == 0)
 	{
@@ -314,9 +316,9 @@ hone_batch_job_save(HoneBatch *batch)
 {
 	HoneBatchJob *job = &batch->job;
 	Oid			types[] = {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID,
-	OIDOID, TEXTARRAYOID, TEXTARRAYOID, INT8OID, OIDOID, TEXTOID};
-	Datum		values[13];
-	char		nulls[14] = "             ";
+	OIDOID, TEXTARRAYOID, TEXTARRAYOID, INT8OID, OIDOID, TEXTOID, INT8OID};
+	Datum		values[14];
+	char		nulls[15] = "              ";
 
 	values[0] = Int64GetDatum(job->id);
 	values[1] = Int64GetDatum(job->run);
@@ -331,10 +333,11 @@ hone_batch_job_save(HoneBatch *batch)
 	values[10] = Int64GetDatum(job->last_block);
 	values[11] = ObjectIdGetDatum(job->filenode);
 	values[12] = text_or_null(job->key, &nulls[12]);
+	values[13] = Int64GetDatum(job->walked_leaf);
 	if (hone_own_run("UPDATE hone._batch_job SET rows_done = $3, rows_skipped = $4, batches = $5, errors = $6,"
-					 " walked = $7, leaf = $8, last_key = $9, upper_key = $10, last_block = $11, filenode = $12, key = $13,"
+					 " walked = $7, leaf = $8, last_key = $9, upper_key = $10, last_block = $11, filenode = $12, key = $13, walked_leaf = $14,"
 					 " updated_at = pg_catalog.clock_timestamp() WHERE id = $1 AND run = $2",
-					 13, types, values, nulls) != 1)
+					 14, types, values, nulls) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the job of this call was removed, or another session goes on with it"),
@@ -376,6 +379,7 @@ hone_batch_job_end(HoneBatch *batch, bool done)
 	Oid			types[] = {INT8OID};
 	Datum		values[] = {Int64GetDatum(job->id)};
 
+	hone_batch_read_committed();
 	hone_batch_job_save(batch);
 	if (batch->options.job == NULL && job->errors == 0)
 		hone_own_run("DELETE FROM hone._batch_job WHERE id = $1", 1, types, values, NULL);

@@ -35,6 +35,7 @@ typedef struct HoneBatchJob
 	int64		errors;
 	int64		estimate;		/* of rows */
 	int64		walked;			/* blocks */
+	int64		walked_leaf;	/* that, when leaf was come to */
 	int64		blocks;			/* of all tables */
 
 	/* how far the walk is; nothing before leaf is left to do */

@@ -12,12 +12,14 @@
 #include "access/table.h"
 #include "catalog/index.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
+#include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "nodes/bitmapset.h"
 #include "optimizer/optimizer.h"
@@ -31,6 +33,7 @@
 #include "utils/syscache.h"
 
 #include "batch/key.h"
+#include "compat/compat.h"
 
 static bool
 named(List *names, const char *name)
@@ -59,7 +62,7 @@ is_plain_column(Relation index, int i, Form_pg_attribute attribute)
 	HeapTuple	tuple;
 	bool		own;
 
-	if (!attribute->attnotnull || attribute->attgenerated != '\0' ||
+	if (attribute->attgenerated != '\0' ||
 		index->rd_indoption[i] != 0 ||
 		index->rd_indcollation[i] != attribute->attcollation ||
 		!OidIsValid(opclass) ||
@@ -79,7 +82,7 @@ is_plain_column(Relation index, int i, Form_pg_attribute attribute)
  * Sets *avoided when only the names in 'avoid' are against it.
  */
 static bool
-is_usable(Relation rel, Relation index, List *avoid, bool *avoided)
+is_usable(Relation rel, Relation index, Oid named_as, List *avoid, bool *avoided)
 {
 	Form_pg_index form = index->rd_index;
 	bool		meets = false;
@@ -96,12 +99,31 @@ is_usable(Relation rel, Relation index, List *avoid, bool *avoided)
 		if (attnum <= 0)
 			return false;
 		attribute = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
-		if (!is_plain_column(index, i, attribute))
+		if (!HONE_IS_NOT_NULL(RelationGetDescr(rel), attnum - 1) ||
+			!is_plain_column(index, i, attribute))
+			return false;
+
+		/* a child may have columns of its own */
+		if (get_attnum(named_as, NameStr(attribute->attname)) == InvalidAttrNumber)
 			return false;
 		meets |= named(avoid, NameStr(attribute->attname));
 	}
 	*avoided |= meets;
 	return !meets;
+}
+
+/*
+ * "a type, b type COLLATE name": what the order of the key depends on.
+ */
+static void
+add_identity(StringInfo identity, Form_pg_attribute attribute)
+{
+	appendStringInfo(identity, "%s%s %s", identity->len > 0 ? ", " : "",
+					 quote_identifier(NameStr(attribute->attname)),
+					 format_type_extended(attribute->atttypid, attribute->atttypmod,
+										  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+	if (OidIsValid(attribute->attcollation) && attribute->attcollation != DEFAULT_COLLATION_OID)
+		appendStringInfo(identity, " COLLATE %s", quote_identifier(get_collation_name(attribute->attcollation)));
 }
 
 static HoneBatchKey *
@@ -110,6 +132,7 @@ make_key(Relation rel, Relation index)
 	HoneBatchKey *key = palloc0(sizeof(HoneBatchKey));
 	StringInfoData list;
 	StringInfoData descending;
+	StringInfoData identity;
 
 	key->count = index->rd_index->indnkeyatts;
 	key->names = palloc(key->count * sizeof(char *));
@@ -119,6 +142,7 @@ make_key(Relation rel, Relation index)
 	key->ordered = rel->rd_rel->relam == HEAP_TABLE_AM_OID;
 	initStringInfo(&list);
 	initStringInfo(&descending);
+	initStringInfo(&identity);
 	for (int i = 0; i < key->count; i++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel),
@@ -130,14 +154,16 @@ make_key(Relation rel, Relation index)
 		key->length[i] = attribute->attlen;
 		appendStringInfo(&list, "%s%s", i > 0 ? ", " : "", key->names[i]);
 		appendStringInfo(&descending, "%s%s DESC", i > 0 ? ", " : "", key->names[i]);
+		add_identity(&identity, attribute);
 	}
+	key->identity = identity.data;
 	key->list = list.data;
 	key->descending = descending.data;
 	return key;
 }
 
 HoneBatchKey *
-hone_batch_key(Oid relid, List *avoid, bool *avoided)
+hone_batch_key(Oid relid, Oid named_as, List *avoid, bool *avoided)
 {
 	Relation	rel = table_open(relid, AccessShareLock);
 	HoneBatchKey *key = NULL;
@@ -152,7 +178,7 @@ hone_batch_key(Oid relid, List *avoid, bool *avoided)
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 
 		if ((key == NULL || lfirst_oid(lc) == primary) &&
-			is_usable(rel, index, avoid, avoided))
+			is_usable(rel, index, named_as, avoid, avoided))
 			key = make_key(rel, index);
 		index_close(index, NoLock);
 	}
@@ -190,7 +216,7 @@ begin_plain_texts(void)
 {
 	static const char *const settings[][2] = {
 		{"datestyle", "ISO"}, {"intervalstyle", "postgres"},
-		{"extra_float_digits", "3"}, {"search_path", "pg_catalog"}
+		{"extra_float_digits", "3"}, {"lc_monetary", "C"}, {"search_path", "pg_catalog"}
 	};
 	int			level = NewGUCNestLevel();
 
@@ -259,7 +285,13 @@ hone_batch_key_copy(const HoneBatchKey *key, const Datum *values)
 	Datum	   *copy = palloc(key->count * sizeof(Datum));
 
 	for (int i = 0; i < key->count; i++)
-		copy[i] = datumCopy(values[i], key->byval[i], key->length[i]);
+	{
+		/* what lies out of line may be gone with the next batch */
+		if (key->length[i] == -1)
+			copy[i] = PointerGetDatum(PG_DETOAST_DATUM_COPY(values[i]));
+		else
+			copy[i] = datumCopy(values[i], key->byval[i], key->length[i]);
+	}
 	return copy;
 }
 

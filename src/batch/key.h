@@ -21,16 +21,18 @@ typedef struct HoneBatchKey
 	bool	   *byval;
 	int16	   *length;
 	char	   *list;			/* "a, b" */
+	char	   *identity;		/* with the types and collations */
 	char	   *descending;		/* "a DESC, b DESC" */
 	bool		ordered;		/* its index gives all rows in order */
 } HoneBatchKey;
 
 /*
  * The primary key of a table, or another key of NOT NULL columns that a btree
- * keeps unique at once, none of which has a name in 'avoid'. NULL: there is
- * none; *avoided: only for that.
+ * keeps unique at once, none of which has a name in 'avoid', all of which the
+ * table that statements name has too. NULL: there is none; *avoided: only for
+ * the names.
  */
-extern HoneBatchKey *hone_batch_key(Oid relid, List *avoid, bool *avoided);
+extern HoneBatchKey *hone_batch_key(Oid relid, Oid named_as, List *avoid, bool *avoided);
 
 /*
  * "(a, b) OPERATOR (parameters) AND ": the key beside parameters from $first

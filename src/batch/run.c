@@ -173,15 +173,16 @@ moves_rows(const HoneBatch *batch)
  * which rows it has changed.
  */
 static HoneBatchKey *
-key_for(HoneBatch *batch, Oid leaf, bool by_place)
+key_for(HoneBatch *batch, const HoneBatchTarget *target, bool by_place)
 {
+	Oid			leaf = target->relid;
 	HoneBatchKey *key = NULL;
 	bool		avoided = by_place;
 
 	if (batch->kind != HONE_BATCH_UPDATE)
 		return NULL;
 	if (!by_place)
-		key = hone_batch_key(leaf, batch->assigned, &avoided);
+		key = hone_batch_key(leaf, target->named, batch->assigned, &avoided);
 	if (key != NULL || batch->options.job == NULL)
 		return key;
 	if (avoided)
@@ -202,9 +203,10 @@ begin_leaf(HoneBatch *batch, Oid leaf)
 	HoneBatchJob *job = &batch->job;
 
 	batch->target_blocks = blocks_of_table(leaf);
-	batch->walked_before = job->walked;
+	batch->walked_before = job->walked_leaf;
 	if (job->leaf == leaf)
 		return;
+	batch->walked_before = job->walked_leaf = job->walked;
 	job->leaf = leaf;
 	job->last_key = job->upper_key = NULL;
 	job->key = NULL;
@@ -230,7 +232,7 @@ attempt_open(HoneBatch *batch, void *arg)
 									   opening->by_place, &batch->target);
 	if (!opening->there)
 		return;
-	opening->key = key_for(batch, opening->leaf, opening->by_place);
+	opening->key = key_for(batch, &batch->target, opening->by_place);
 	begin_leaf(batch, opening->leaf);
 }
 
@@ -257,6 +259,7 @@ walk_leaf(HoneBatch *batch, Oid leaf, bool by_place)
 	if (name == NULL)
 		return;
 	batch->target.relid = leaf;
+	batch->target.named = InvalidOid;
 	batch->target.alias = name;
 	if (!hone_batch_make(batch, &open_step, &opening) || !opening.there)
 		return;
@@ -268,21 +271,48 @@ walk_leaf(HoneBatch *batch, Oid leaf, bool by_place)
 		batch->job.walked = batch->walked_before + batch->target_blocks;
 }
 
+/* How the tables of a call are walked. */
+typedef struct Course
+{
+	List	   *leaves;
+	bool		by_place;
+} Course;
+
+/*
+ * What cannot be done is refused before the first row is changed.
+ */
+static void
+attempt_look_ahead(HoneBatch *batch, void *arg)
+{
+	Course	   *course = arg;
+	ListCell   *lc;
+
+	course->by_place = moves_rows(batch);
+	foreach(lc, course->leaves)
+	{
+		HoneBatchTarget target;
+
+		if (hone_batch_target(batch->root, lfirst_oid(lc), batch->privileges, course->by_place, &target) &&
+			key_for(batch, &target, course->by_place) == NULL && batch->kind == HONE_BATCH_UPDATE)
+			hone_batch_check_places(batch);
+	}
+	hone_procedure_commit();
+}
+
+static const HoneBatchStep look_ahead_step = {attempt_look_ahead, mark_nothing, NULL, false};
+
 static void
 walk_leaves(HoneBatch *batch, List *leaves)
 {
-	bool		by_place = moves_rows(batch);
+	Course		course = {.leaves = leaves};
 	ListCell   *lc;
 
-	/* before the first row is changed */
-	foreach(lc, leaves)
-		(void) key_for(batch, lfirst_oid(lc), by_place);
-	hone_procedure_commit();
+	(void) hone_batch_make(batch, &look_ahead_step, &course);
 	foreach(lc, leaves)
 	{
 		if (lfirst_oid(lc) < batch->job.leaf)
 			continue;
-		walk_leaf(batch, lfirst_oid(lc), by_place);
+		walk_leaf(batch, lfirst_oid(lc), course.by_place);
 		if (batch->stopped)
 			return;
 	}
@@ -329,7 +359,9 @@ run_dry(HoneBatch *batch, List *leaves)
 
 		if (!hone_batch_target(batch->root, lfirst_oid(lc), batch->privileges, by_place, &batch->target))
 			continue;
-		key = key_for(batch, lfirst_oid(lc), by_place);
+		key = key_for(batch, &batch->target, by_place);
+		if (key == NULL && batch->kind == HONE_BATCH_UPDATE)
+			hone_batch_check_places(batch);
 		count = count_rows(batch);
 		rows += count;
 		if (tables++ < MOST_TOLD)
@@ -361,16 +393,10 @@ run_job(HoneBatch *batch, List *leaves)
 {
 	HoneBatchJob *job = &batch->job;
 	int64		rows;
-	ListCell   *lc;
 
-	if (job->id == 0)
-	{
-		job->estimate = estimate_rows(batch);
-		foreach(lc, leaves)
-			job->blocks += blocks_of_table(lfirst_oid(lc));
-	}
 	hone_batch_job_begin(batch);
 	walk_leaves(batch, leaves);
+	hone_batch_pass(batch);
 	hone_batch_job_end(batch, !batch->stopped);
 	rows = job->rows - job->rows_before;
 	if (batch->stopped)
@@ -386,38 +412,63 @@ run_job(HoneBatch *batch, List *leaves)
  * A job that has ended does nothing again: the call may come from a client
  * that lost its connection before it heard of the end.
  */
-static int64
-run_begun(HoneBatch *batch)
+static void
+tell_done(const HoneBatch *batch)
 {
-	List	   *leaves;
-
-	if (batch->job.done)
-	{
-		ereport(NOTICE,
-				(errmsg("job \"%s\" has ended, with %lld rows; nothing is done", batch->options.job,
-						(long long) batch->job.rows),
-				 errhint("To do it again, give it another name, or forget it first: SELECT hone.forget_batch_job(%s).",
-						 quote_literal_cstr(batch->options.job))));
-		return 0;
-	}
-	hone_batch_limit_lock_waits(batch);
-	leaves = hone_batch_leaves(batch->root);
-	if (batch->options.dry_run)
-		return run_dry(batch, leaves);
-	PreventCommandIfReadOnly(batch->procedure);
-	return run_job(batch, leaves);
+	ereport(NOTICE,
+			(errmsg("job \"%s\" has ended, with %lld rows; nothing is done", batch->options.job,
+					(long long) batch->job.rows),
+			 errhint("To do it again, give it another name, or forget it first: SELECT hone.forget_batch_job(%s).",
+					 quote_literal_cstr(batch->options.job))));
 }
+
+/*
+ * All that is looked at before there is a job, under the call's lock_timeout. A
+ * dry run goes on in the same transaction.
+ */
+static void
+attempt_begin(HoneBatch *batch, void *arg)
+{
+	List	  **leaves = arg;
+	HoneBatchJob *job = &batch->job;
+	ListCell   *lc;
+
+	hone_batch_check_relation(batch->root, batch->privileges);
+	if (batch->prepare != NULL)
+		batch->prepare(batch);
+	if (job->done)
+		return;
+	*leaves = hone_batch_leaves(batch->root);
+	if (batch->options.dry_run)
+		return;
+	PreventCommandIfReadOnly(batch->procedure);
+	if (job->id == 0)
+	{
+		job->estimate = estimate_rows(batch);
+		foreach(lc, *leaves)
+			job->blocks += blocks_of_table(lfirst_oid(lc));
+	}
+	hone_procedure_commit();
+}
+
+static const HoneBatchStep begin_step = {attempt_begin, mark_nothing, NULL, false};
 
 static void
 check_and_run(HoneBatch *batch)
 {
+	List	   *leaves = NIL;
+
+	hone_batch_limit_lock_waits(batch);
 	if (OidIsValid(batch->root))
 		hone_batch_check_relation(batch->root, batch->privileges);
-	if (hone_batch_job_find(batch))
-		hone_batch_check_relation(batch->root, batch->privileges);
-	if (batch->prepare != NULL)
-		batch->prepare(batch);
-	batch->rows = run_begun(batch);
+	(void) hone_batch_job_find(batch);
+	(void) hone_batch_make(batch, &begin_step, &leaves);
+	if (batch->job.done)
+		tell_done(batch);
+	else if (batch->options.dry_run)
+		batch->rows = run_dry(batch, leaves);
+	else
+		batch->rows = run_job(batch, leaves);
 }
 
 int64

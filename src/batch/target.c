@@ -183,8 +183,9 @@ hone_batch_target(Oid root, Oid leaf, AclMode privileges, bool rows_leave,
 	direct = root == leaf || (!rows_leave && is_transparent(root, leaf, privileges));
 	target->relid = leaf;
 	target->alias = pstrdup(quote_identifier(alias));
-	target->from = psprintf("%s%s AS %s", direct ? "ONLY " : "",
-							hone_qualified_name(direct ? leaf : root),
+	target->named = direct ? leaf : root;
+	target->named_name = hone_qualified_name(target->named);
+	target->from = psprintf("%s%s AS %s", direct ? "ONLY " : "", target->named_name,
 							quote_identifier(alias));
 	target->restriction = restriction_for(leaf, direct);
 	return true;

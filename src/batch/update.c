@@ -7,11 +7,16 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "batch/condition.h"
 #include "batch/work.h"
+#include "common/own_tables.h"
 #include "common/procedure.h"
 
 PG_FUNCTION_INFO_V1(hone_batch_update);
@@ -20,6 +25,38 @@ static void
 note_assigned(HoneBatch *batch)
 {
 	batch->assigned = hone_check_assignments(batch->assignments);
+}
+
+/*
+ * Rows that the call's transactions wrote are taken for done: so nothing but the
+ * statement itself may write them. (What triggers do is not known.)
+ */
+void
+hone_batch_check_places(const HoneBatch *batch)
+{
+	List	   *tables = find_all_inheritors(batch->root, AccessShareLock, NULL);
+	Oid			types[] = {OIDARRAYOID, TEXTARRAYOID};
+	Datum	   *oids = palloc(list_length(tables) * sizeof(Datum));
+	Datum	   *names = palloc(list_length(batch->assigned) * sizeof(Datum));
+	Datum		values[2];
+
+	for (int i = 0; i < list_length(tables); i++)
+		oids[i] = ObjectIdGetDatum(list_nth_oid(tables, i));
+	for (int i = 0; i < list_length(batch->assigned); i++)
+		names[i] = CStringGetTextDatum(list_nth(batch->assigned, i));
+	values[0] = PointerGetDatum(construct_array(oids, list_length(tables), OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+	values[1] = PointerGetDatum(construct_array(names, list_length(batch->assigned), TEXTOID, -1, false, TYPALIGN_INT));
+	if (hone_own_run("SELECT pg_catalog.quote_ident(conname) FROM pg_catalog.pg_constraint c"
+					 " WHERE contype = 'f' AND confupdtype IN ('c', 'n', 'd')"
+					 " AND conrelid = ANY ($1) AND confrelid = ANY ($1) AND EXISTS (SELECT FROM pg_catalog.pg_attribute a"
+					 "  WHERE a.attrelid = c.confrelid AND a.attnum = ANY (c.confkey) AND a.attname = ANY ($2))"
+					 " ORDER BY 1 LIMIT 1", 2, types, values, NULL) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("rows of \"%s\" that refer to others of it would be changed by foreign key %s, and so be taken for done",
+					get_rel_name(batch->root), hone_result_text(0, 1)),
+			 errhint("Use one UPDATE, or make the constraint one without ON UPDATE CASCADE or SET until the rows are updated.")));
 }
 
 /*

@@ -160,6 +160,11 @@ result_key(const KeyWalk *walk, uint64 row)
 		bool		isnull;
 
 		values[i] = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, i + 1, &isnull);
+		if (isnull)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("key column %s has a null", walk->key->names[i]),
+					 errhint("Give the column a value in each row, and validate its constraint NOT NULL.")));
 	}
 	return values;
 }
@@ -223,10 +228,10 @@ attempt_begin(HoneBatch *batch, void *arg)
 		if (walk->upper == NULL)
 			return;
 		job->upper_key = job_key(walk, walk->upper);
-		job->key = walk->key->list;
+		job->key = walk->key->identity;
 		hone_batch_job_save(batch);
 	}
-	else if (job->key == NULL || strcmp(job->key, walk->key->list) != 0)
+	else if (job->key == NULL || strcmp(job->key, walk->key->identity) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the job walks \"%s\" by the key (%s), which is not there any more",

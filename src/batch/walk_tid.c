@@ -13,6 +13,9 @@
  * An update puts new versions of its rows where the walk may come by later:
  * rows that a transaction of this call wrote are left alone.
  *
+ * An update stops where the table ended when the walk of it began; a delete or a
+ * move looks once more, when it comes there, how far the table goes by then.
+ *
  * Compressed rows have addresses beyond all blocks, where windows mean nothing:
  * they are found first, many at a time.
  *
@@ -67,33 +70,66 @@ typedef struct TidWalk
 	TidBuffer	found;
 	int			own_before;		/* own transactions, when they were found */
 	bool		beyond;			/* all blocks: compressed rows */
+	bool		ordered;		/* find is made to return them in order */
+
+	/* the walk of blocks */
+	BlockNumber from;
+	BlockNumber window;			/* so many of them */
+	BlockNumber nblocks;		/* where it ends */
+	bool		end_known;		/* and does not move any more */
+	bool		at_end;			/* the window goes up to there */
 
 	/* the window to be searched, and how many were found in it */
 	ItemPointerData first;
 	ItemPointerData until;
 	long		limit;
 	uint64		matched;
+	ItemPointerData highest;	/* of these, own or not */
+	bool		ascending;		/* they came so */
 
 	/* the batch */
 	int			count;
 } TidWalk;
 
-static void
-keep_tids(HoneBatch *batch, TidBuffer *buffer, SPITupleTable *table, uint64 count)
+static int
+compare_tids(const void *a, const void *b)
 {
-	if (buffer->count + count > buffer->size)
-	{
-		buffer->size = Max(buffer->count + count, 2 * buffer->size);
-		buffer->items = buffer->items == NULL
-			? MemoryContextAllocHuge(hone_procedure_context(),
-									 buffer->size * sizeof(ItemPointerData))
-			: repalloc_huge(buffer->items, buffer->size * sizeof(ItemPointerData));
-	}
-	for (uint64 i = 0; i < count; i++)
+	return ItemPointerCompare((ItemPointer) a, (ItemPointer) b);
+}
+
+static void
+make_room(TidBuffer *buffer, uint64 count)
+{
+	if (buffer->count + count <= buffer->size)
+		return;
+	buffer->size = Max(buffer->count + count, 2 * buffer->size);
+	buffer->items = buffer->items == NULL
+		? MemoryContextAllocHuge(hone_procedure_context(),
+								 buffer->size * sizeof(ItemPointerData))
+		: repalloc_huge(buffer->items, buffer->size * sizeof(ItemPointerData));
+}
+
+/*
+ * In their order: those before the first that is not changed yet are done, for
+ * a job. (An index on what the condition compares gives them in another one.)
+ */
+static void
+keep_tids(HoneBatch *batch, TidWalk *walk, SPITupleTable *table)
+{
+	TidBuffer  *buffer = &walk->found;
+	int			before = buffer->count;
+
+	make_room(buffer, walk->matched);
+	walk->ascending = true;
+	for (uint64 i = 0; i < walk->matched; i++)
 	{
 		bool		isnull;
-		Datum		tid = SPI_getbinval(table->vals[i], table->tupdesc, 1, &isnull);
+		ItemPointer tid = (ItemPointer) DatumGetPointer(SPI_getbinval(table->vals[i], table->tupdesc, 1, &isnull));
 
+		if (i == 0 || ItemPointerCompare(tid, &walk->highest) > 0)
+			walk->highest = *tid;
+		else
+			walk->ascending = false;
 		if (batch->kind == HONE_BATCH_UPDATE)
 		{
 			Datum		xmin = SPI_getbinval(table->vals[i], table->tupdesc, 2, &isnull);
@@ -101,8 +137,10 @@ keep_tids(HoneBatch *batch, TidBuffer *buffer, SPITupleTable *table, uint64 coun
 			if (hone_batch_is_own(batch, DatumGetTransactionId(xmin)))
 				continue;
 		}
-		buffer->items[buffer->count++] = *(ItemPointer) DatumGetPointer(tid);
+		buffer->items[buffer->count++] = *tid;
 	}
+	if (!walk->ascending)
+		qsort(buffer->items + before, buffer->count - before, sizeof(ItemPointerData), compare_tids);
 }
 
 /*
@@ -132,9 +170,10 @@ prepare_statements(HoneBatch *batch, TidWalk *walk)
 	Oid			bounds[2] = {TIDOID, TIDOID};
 	Oid			lists[2] = {TIDARRAYOID, XIDARRAYOID};
 
-	walk->find = hone_batch_prepare(psprintf("SELECT ctid%s FROM %s WHERE " FROM_UNTIL "%s(%s\n)",
+	walk->find = hone_batch_prepare(psprintf("SELECT ctid%s FROM %s WHERE " FROM_UNTIL "%s(%s\n)%s",
 											 batch->kind == HONE_BATCH_UPDATE ? ", xmin" : "",
-											 batch->target.from, batch->target.restriction, batch->condition),
+											 batch->target.from, batch->target.restriction, batch->condition,
+											 walk->ordered ? " ORDER BY ctid" : ""),
 									2, bounds);
 	if (batch->options.skip_locked)
 		walk->lock = hone_batch_prepare(hone_batch_lock_sql(batch, LISTED), 1, lists);
@@ -151,9 +190,8 @@ drop_statements(TidWalk *walk)
 }
 
 static void
-attempt_find(HoneBatch *batch, void *arg)
+find_tids(HoneBatch *batch, TidWalk *walk)
 {
-	TidWalk    *walk = arg;
 	Datum		values[2] = {PointerGetDatum(&walk->first), PointerGetDatum(&walk->until)};
 
 	if (walk->change == NULL)
@@ -167,18 +205,56 @@ attempt_find(HoneBatch *batch, void *arg)
 	if (SPI_execute_plan(walk->find, values, NULL, false, walk->limit) != SPI_OK_SELECT)
 		elog(ERROR, "could not search the table");
 	walk->matched = SPI_processed;
-	keep_tids(batch, &walk->found, SPI_tuptable, walk->matched);
+	keep_tids(batch, walk, SPI_tuptable);
+	SPI_freetuptable(SPI_tuptable);
+}
 
-	/* go on after the last one, own or not; it may not let itself be changed */
-	if (walk->beyond && walk->matched > 0)
+/*
+ * The next blocks.
+ */
+static void
+set_window(HoneBatch *batch, TidWalk *walk)
+{
+	if (!walk->end_known && walk->nblocks - walk->from <= walk->window)
 	{
-		bool		isnull;
+		Relation	rel = table_open(batch->target.relid, AccessShareLock);
 
-		walk->first = *(ItemPointer) DatumGetPointer(SPI_getbinval(SPI_tuptable->vals[walk->matched - 1],
-																   SPI_tuptable->tupdesc, 1, &isnull));
+		walk->nblocks = Max(walk->nblocks, RelationGetNumberOfBlocks(rel));
+		walk->end_known = true;
+		table_close(rel, NoLock);
+	}
+	walk->at_end = walk->nblocks - walk->from <= walk->window;
+	ItemPointerSet(&walk->first, walk->from, 0);
+	ItemPointerSet(&walk->until, walk->at_end ? walk->nblocks : walk->from + walk->window, 0);
+}
+
+static void
+attempt_find(HoneBatch *batch, void *arg)
+{
+	TidWalk    *walk = arg;
+
+	if (!walk->beyond)
+	{
+		set_window(batch, walk);
+		find_tids(batch, walk);
+		return;
+	}
+	find_tids(batch, walk);
+	if (!walk->ascending && walk->matched == walk->limit)
+	{
+		/* which of them the limit has cut off is not known */
+		walk->found.count = 0;
+		walk->ordered = true;
+		drop_statements(walk);
+		find_tids(batch, walk);
+	}
+
+	/* go on after the last one; it may not let itself be changed */
+	if (walk->matched > 0)
+	{
+		walk->first = walk->highest;
 		ItemPointerSetOffsetNumber(&walk->first, ItemPointerGetOffsetNumber(&walk->first) + 1);
 	}
-	SPI_freetuptable(SPI_tuptable);
 }
 
 static void
@@ -193,8 +269,6 @@ describe_window(HoneBatch *batch, void *arg)
 
 	if (walk->beyond)
 		return pstrdup("compressed rows");
-	if (ItemPointerGetBlockNumberNoCheck(&walk->until) == VIRTUAL_BLOCKS)
-		return psprintf("blocks from %u on", ItemPointerGetBlockNumberNoCheck(&walk->first));
 	return psprintf("blocks from %u to before %u",
 					ItemPointerGetBlockNumberNoCheck(&walk->first),
 					ItemPointerGetBlockNumberNoCheck(&walk->until));
@@ -259,8 +333,8 @@ mark_change(HoneBatch *batch, void *arg)
 		return;
 	batch->job.last_block = found->count > walk->count
 		? ItemPointerGetBlockNumberNoCheck(&found->items[walk->count])
-		: Min(batch->target_blocks, ItemPointerGetBlockNumberNoCheck(&walk->until));
-	batch->job.walked = batch->walked_before + batch->job.last_block;
+		: ItemPointerGetBlockNumberNoCheck(&walk->until);
+	batch->job.walked = batch->walked_before + Min(batch->target_blocks, batch->job.last_block);
 }
 
 static char *
@@ -305,29 +379,22 @@ next_window(BlockNumber window, uint64 matched, int batch_size)
 }
 
 /*
- * Windows up to the table's present end, and a last one without end for what
- * has been added since.
+ * Own new versions of an update lie behind the end: it is not looked for again.
  */
 static void
-walk_blocks(HoneBatch *batch, TidWalk *walk, BlockNumber nblocks)
+walk_blocks(HoneBatch *batch, TidWalk *walk)
 {
-	BlockNumber window = MIN_WINDOW;
-	BlockNumber from = Min(nblocks, Max(batch->job.last_block, 0));
-	bool		at_end = false;
-
 	walk->beyond = false;
 	walk->limit = 0;
-	while (!at_end)
+	walk->window = MIN_WINDOW;
+	walk->nblocks = batch->target_blocks;
+	walk->end_known = batch->kind == HONE_BATCH_UPDATE;
+	walk->from = Min(walk->nblocks, Max(batch->job.last_block, 0));
+	do
 	{
-		BlockNumber until;
-
-		at_end = nblocks - from <= window;
-		until = at_end ? VIRTUAL_BLOCKS : from + window;
-		ItemPointerSet(&walk->first, from, 0);
-		ItemPointerSet(&walk->until, until, 0);
 		if (!hone_batch_make(batch, &find_step, walk))
 			walk->matched = 0;
-		while (walk->found.count >= batch->size || (at_end && walk->found.count > 0))
+		while (walk->found.count >= batch->size || (walk->at_end && walk->found.count > 0))
 		{
 			if (!change_batch(batch, walk))
 				return;
@@ -335,16 +402,16 @@ walk_blocks(HoneBatch *batch, TidWalk *walk, BlockNumber nblocks)
 		walk->count = 0;
 		mark_change(batch, walk);
 		hone_batch_pass(batch);
-		if (!at_end && !hone_batch_go_on(batch, false))
+		if (!walk->at_end && !hone_batch_go_on(batch, false))
 		{
 			/* what is found already is less than a batch */
 			if (walk->found.count > 0)
 				(void) change_batch(batch, walk);
 			return;
 		}
-		window = next_window(window, walk->matched, batch->size);
-		from = until;
-	}
+		walk->window = next_window(walk->window, walk->matched, batch->size);
+		walk->from = ItemPointerGetBlockNumberNoCheck(&walk->until);
+	} while (!walk->at_end);
 }
 
 /*
@@ -390,7 +457,7 @@ hone_batch_walk_tids(HoneBatch *batch)
 	PG_TRY();
 	{
 		if (walk_virtual_blocks(batch, &walk))
-			walk_blocks(batch, &walk, batch->target_blocks);
+			walk_blocks(batch, &walk);
 	}
 	PG_FINALLY();
 	{

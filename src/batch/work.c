@@ -20,10 +20,12 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/latch.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
@@ -249,6 +251,35 @@ adapt_size(HoneBatch *batch, long ms)
 	batch->size = Max(HONE_BATCH_AUTO_LEAST, Min(HONE_BATCH_AUTO_MOST, batch->size));
 }
 
+/*
+ * A name in the statements means what it meant when they were made? They are
+ * planned anew when tables change, and then find by name what may be another
+ * one. While they are locked here tables keep their names.
+ */
+static void
+check_name(Oid relid, const char *name)
+{
+	const char *now;
+
+	LockRelationOid(relid, AccessShareLock);
+	now = hone_qualified_name(relid);
+	if (now == NULL || strcmp(now, name) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%s was dropped or renamed, or another table has its name now", name),
+				 errhint("What was committed stays. Call it again when the table has its name.")));
+}
+
+static void
+check_names(const HoneBatch *batch)
+{
+	if (!OidIsValid(batch->target.named))
+		return;
+	check_name(batch->target.named, batch->target.named_name);
+	if (batch->into_name != NULL)
+		check_name(batch->into, batch->into_name);
+}
+
 static void
 attempt_step(HoneBatch *batch, const HoneBatchStep *step, void *walk)
 {
@@ -256,6 +287,8 @@ attempt_step(HoneBatch *batch, const HoneBatchStep *step, void *walk)
 	TransactionId xid;
 
 	hone_batch_limit_lock_waits(batch);
+	if (step->describe != NULL)
+		check_names(batch);
 	step->attempt(batch, walk);
 	step->mark(batch, walk);
 	if (!step->commits)
@@ -266,6 +299,17 @@ attempt_step(HoneBatch *batch, const HoneBatchStep *step, void *walk)
 	if (batch->kind == HONE_BATCH_UPDATE)
 		remember_own(&batch->own, xid);
 	adapt_size(batch, TimestampDifferenceMilliseconds(begin, GetCurrentTimestamp()));
+}
+
+/*
+ * A search that met a lock once more would give up all that it has not seen: it
+ * is the change of few rows that is left out.
+ */
+static bool
+may_leave_out(const HoneBatch *batch, const HoneBatchStep *step, int sqlstate)
+{
+	return batch->options.skip_errors && step->describe != NULL && is_about_rows(sqlstate) &&
+		(step->commits || !is_transient(sqlstate));
 }
 
 /*
@@ -286,7 +330,7 @@ try_step(HoneBatch *batch, const HoneBatchStep *step, void *walk, bool retry)
 		int			sqlstate = geterrcode();
 
 		if (!(retry && is_transient(sqlstate)) &&
-			!(batch->options.skip_errors && is_about_rows(sqlstate)))
+			!may_leave_out(batch, step, sqlstate))
 			PG_RE_THROW();
 		MemoryContextSwitchTo(hone_procedure_context());
 		error = CopyErrorData();
@@ -313,11 +357,21 @@ sleep_ms(long ms)
 	}
 }
 
+void
+hone_batch_read_committed(void)
+{
+	if (!FirstSnapshotSet)
+		(void) set_config_option("transaction_isolation", "read committed", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+}
+
 static void
 leave_out(HoneBatch *batch, const HoneBatchStep *step, void *walk, ErrorData *error)
 {
-	char	   *rows = step->describe(batch, walk);
+	char	   *rows;
 
+	hone_batch_read_committed();
+	rows = step->describe(batch, walk);
 	step->mark(batch, walk);
 	batch->job.errors++;
 	hone_batch_job_note(batch, batch->target.relid, rows, error);
@@ -353,11 +407,25 @@ hone_batch_make(HoneBatch *batch, const HoneBatchStep *step, void *walk)
 	}
 }
 
-void
-hone_batch_pass(HoneBatch *batch)
+static void
+attempt_pass(HoneBatch *batch, void *walk)
 {
 	(void) hone_batch_job_save_sometimes(batch);
 	hone_procedure_commit();
+}
+
+static void
+mark_nothing(HoneBatch *batch, void *walk)
+{
+}
+
+/* The end of a transaction that only read may fail too, where it is serializable. */
+static const HoneBatchStep pass_step = {attempt_pass, mark_nothing, NULL, false};
+
+void
+hone_batch_pass(HoneBatch *batch)
+{
+	(void) hone_batch_make(batch, &pass_step, NULL);
 }
 
 /* ------------------------------------------------------------------------

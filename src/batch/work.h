@@ -74,7 +74,7 @@ typedef struct HoneBatchStep
 {
 	void		(*attempt) (HoneBatch *batch, void *walk);
 	void		(*mark) (HoneBatch *batch, void *walk);
-	char	   *(*describe) (HoneBatch *batch, void *walk);
+	char	   *(*describe) (HoneBatch *batch, void *walk); /* NULL: it is never left out */
 	bool		commits;
 } HoneBatchStep;
 
@@ -88,6 +88,12 @@ extern bool hone_batch_make(HoneBatch *batch, const HoneBatchStep *step, void *w
 
 /* From now on, in this transaction, wait for locks as lock_timeout says. */
 extern void hone_batch_limit_lock_waits(const HoneBatch *batch);
+
+/*
+ * For what is written of the job alone, before anything else in a transaction:
+ * whatever the session's isolation, it does not fail because of others.
+ */
+extern void hone_batch_read_committed(void);
 
 /*
  * Commit a walk's progress without a change, if it is time for that.
@@ -132,6 +138,12 @@ extern Datum hone_batch_lock(SPIPlanPtr plan, Datum *values);
  * Returns the rows that this call changed.
  */
 extern int64 hone_batch_run(HoneBatch *batch);
+
+/*
+ * Refuse an update by the places of rows where it changes rows of the same
+ * table beside those of the statement.
+ */
+extern void hone_batch_check_places(const HoneBatch *batch);
 
 /* Arguments that all have; NULL may be passed for what the named job says. */
 extern void hone_batch_arguments(HoneBatch *batch, FunctionCallInfo fcinfo, int condition);

@@ -64,6 +64,17 @@
 	(pg_tablespace_aclcheck(tablespace, role, ACL_CREATE) == ACLCHECK_OK)
 #endif
 
+/*
+ * Has column i no nulls for certain? 18 marks it also for a constraint NOT NULL
+ * that is not valid.
+ */
+#if PG_VERSION_NUM >= 180000
+#define HONE_IS_NOT_NULL(desc, i) \
+	(TupleDescCompactAttr(desc, i)->attnullability == ATTNULLABLE_VALID)
+#else
+#define HONE_IS_NOT_NULL(desc, i)	(TupleDescAttr(desc, i)->attnotnull)
+#endif
+
 /* 17 keeps the rows of a tuplestore in a context that does not round up. */
 #define HONE_STORE_ROUNDS_UP	(PG_VERSION_NUM < 170000)
 
