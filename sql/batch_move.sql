@@ -78,6 +78,22 @@ CALL hone.batch_move('s', 'back', 'true; DROP TABLE s');
 CREATE TABLE child (id int REFERENCES s ON DELETE CASCADE);
 CALL hone.batch_move('s', 'back', 'true');
 DROP TABLE child;
+-- a key to a part, and a child's own column
+ALTER TABLE p_3 ADD UNIQUE (id, day);
+CREATE TABLE child (id bigint, day date, FOREIGN KEY (id, day) REFERENCES p_3 (id, day) ON DELETE CASCADE);
+CALL hone.batch_move('p', 'back', 'true');
+DROP TABLE child;
+CREATE TABLE parent (id int);
+CREATE TABLE son (id int, own int);
+ALTER TABLE son INHERIT parent;
+CREATE TABLE elsewhere (id int);
+CALL hone.batch_move('parent', 'elsewhere', 'true');
+-- the same behind a domain, in an array; a name becomes a number
+CREATE DOMAIN cents AS numeric(10, 2);
+CREATE DOMAIN real_numbers AS float8;
+CREATE TABLE exact (a numeric, b numeric[], c int, d int, e int[], f numeric(10, 2));
+CREATE TABLE inexact (a cents, b float8[], c oid, d real_numbers, e bigint[], f cents);
+CALL hone.batch_move('exact', 'inexact', 'true');
 BEGIN;
 CALL hone.batch_move('s', 'back', 'true');
 ROLLBACK;

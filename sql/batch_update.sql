@@ -83,6 +83,34 @@ RESET client_min_messages;
 CALL hone.batch_update('p_2', 'v = v + 1', 'p_2.id < 1000', 300, skip_locked => true);
 SELECT count(*) FILTER (WHERE v = 1 AND id < 1000) AS those, sum(v) FROM p_2;
 
+-- Inheritance: a key of columns that the named table lacks, where it is named.
+CREATE TABLE parent (id int, v int DEFAULT 0);
+CREATE TABLE son (own int PRIMARY KEY) INHERITS (parent);
+INSERT INTO son SELECT i, 0, i FROM generate_series(1, 1000) i;
+ALTER TABLE son ENABLE ROW LEVEL SECURITY;
+GRANT USAGE ON SCHEMA bu TO hone_bu;
+GRANT SELECT, UPDATE ON parent TO hone_bu;
+SET ROLE hone_bu;
+CALL hone.batch_update('bu.parent', 'v = v + 1', 'true', 300);
+RESET ROLE;
+CALL hone.batch_update('parent', 'v = v + 1', 'true', 300);
+SELECT min(v), max(v) FROM parent;
+
+-- By places what a foreign key changes would be taken for done.
+CREATE TABLE tree (id int PRIMARY KEY, up int REFERENCES tree ON UPDATE CASCADE, v int DEFAULT 0);
+INSERT INTO tree VALUES (1, NULL), (2, 1), (3, 2);
+CALL hone.batch_update('tree', 'id = id + 10', 'true', 1);
+CALL hone.batch_update('tree', 'id = id + 10', 'true', dry_run => true);
+CALL hone.batch_update('tree', 'v = 1', 'true', 1);
+SELECT * FROM tree;
+
+-- Keys out of line, which are read between two batches.
+CREATE TABLE long (id text PRIMARY KEY, v int DEFAULT 0, pad text);
+ALTER TABLE long ALTER id SET STORAGE EXTERNAL, ALTER pad SET STORAGE PLAIN;
+INSERT INTO long SELECT to_char(i, 'FM0000') || repeat('x', 2300), 0, repeat('y', 1900) FROM generate_series(1, 50) i;
+CALL hone.batch_update('long', 'v = v + 1', 'true', 7);
+SELECT v, count(*) FROM long GROUP BY v;
+
 -- Privileges, row security and triggers are those of an UPDATE.
 GRANT USAGE ON SCHEMA bu TO hone_bu;
 SET ROLE hone_bu;
