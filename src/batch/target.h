@@ -16,7 +16,8 @@
 typedef struct HoneBatchTarget
 {
 	Oid			relid;			/* a plain table that holds rows */
-	Oid			named;			/* what 'from' names: relid, or the named table */
+	Oid			named;			/* what 'from' names: relid, or the named
+								 * table */
 	char	   *named_name;		/* qualified */
 	char	   *alias;			/* quoted name of the named table */
 	char	   *from;			/* FROM item, with the named table as alias */

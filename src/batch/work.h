@@ -74,7 +74,8 @@ typedef struct HoneBatchStep
 {
 	void		(*attempt) (HoneBatch *batch, void *walk);
 	void		(*mark) (HoneBatch *batch, void *walk);
-	char	   *(*describe) (HoneBatch *batch, void *walk); /* NULL: it is never left out */
+	char	   *(*describe) (HoneBatch *batch, void *walk); /* NULL: it is never
+															 * left out */
 	bool		commits;
 } HoneBatchStep;
 
