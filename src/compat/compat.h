@@ -64,6 +64,15 @@
 	(pg_tablespace_aclcheck(tablespace, role, ACL_CREATE) == ACLCHECK_OK)
 #endif
 
+/* 16 has system_user: who the client is, whatever role it took. */
+#if PG_VERSION_NUM >= 160000
+#define HONE_F_SYSTEM_USER		F_SYSTEM_USER
+#define hone_compat_system_user()	GetSystemUser()
+#else
+#define HONE_F_SYSTEM_USER		InvalidOid
+#define hone_compat_system_user()	((const char *) NULL)
+#endif
+
 /* 17 keeps the rows of a tuplestore in a context that does not round up. */
 #define HONE_STORE_ROUNDS_UP	(PG_VERSION_NUM < 170000)
 
