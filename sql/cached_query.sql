@@ -183,6 +183,19 @@ SELECT cq_ask();
 SELECT (cq_counted()).hits - :before AS hits;
 RESET application_name;
 RESET statement_timeout;
+-- unless the query may ask for them
+ALTER POLICY p ON cq_rls USING (tenant = current_setting('application_name'));
+SET ROLE cq_reader;
+SET application_name = 'a';
+SELECT hone.cached_query('SELECT tenant FROM cq_rls', '1 hour');
+SET application_name = 'b';
+SELECT hone.cached_query('SELECT tenant FROM cq_rls', '1 hour');
+RESET ROLE;
+CREATE FUNCTION cq_client() RETURNS text STABLE LANGUAGE sql AS $$SELECT current_setting('application_name')$$;
+SELECT hone.cached_query('SELECT cq_client()', '1 hour');
+SET application_name = 'a';
+SELECT hone.cached_query('SELECT cq_client()', '1 hour');
+RESET application_name;
 -- names: what they mean now
 CREATE SCHEMA cq_schema;
 CREATE TABLE cq_schema.cq AS SELECT 99 AS id;
@@ -206,6 +219,20 @@ SELECT (r->>'pg_backend_pid')::int = pg_backend_pid() AS own FROM hone.cached_qu
 SELECT (cq_counted()).kept AS before \gset
 SELECT (r->>'pg_backend_pid')::int = pg_backend_pid() AS own FROM hone.cached_query('SELECT pg_backend_pid()', '1 hour') r;
 SELECT (cq_counted()).kept - :before AS more;
+SELECT hone.cached_query('SELECT name FROM pg_prepared_statements', '1 hour');
+PREPARE cq_prepared AS SELECT 1;
+SELECT hone.cached_query('SELECT name FROM pg_prepared_statements', '1 hour');
+DEALLOCATE cq_prepared;
+-- what a function has written is not there for others
+CREATE TABLE cq_log (n int);
+CREATE FUNCTION cq_write() RETURNS bigint LANGUAGE plpgsql AS $$BEGIN INSERT INTO cq_log VALUES (1); RETURN (SELECT count(*) FROM cq_log); END$$;
+CREATE FUNCTION cq_hidden() RETURNS bigint STABLE LANGUAGE plpgsql AS $$BEGIN RETURN cq_write(); END$$;
+BEGIN;
+SELECT hone.cached_query('SELECT cq_hidden()', '1 hour');
+SELECT count(*) FROM cq_log;
+ROLLBACK;
+SELECT hone.cached_query('SELECT cq_hidden()', '1 hour');
+SELECT hone.cached_query('SELECT cq_hidden()', '1 hour');
 -- times are no older than the rows may be
 SELECT (cq_counted()).bypassed AS before \gset
 BEGIN;
@@ -260,6 +287,13 @@ SELECT hone.invalidate_cache_on('cq_view', '{a}');
 CREATE TEMP TABLE cq_temp ();
 SELECT hone.invalidate_cache_on('cq_temp', '{a}');
 SELECT hone._cache_trigger();
+SELECT hone.invalidate_cache_on('cq', array_agg(i::text)) FROM generate_series(1, 1001) i;
+-- a trigger that somebody makes for each row lets the rows pass
+CREATE TRIGGER by_row BEFORE INSERT OR UPDATE OR DELETE ON cq_log FOR EACH ROW EXECUTE FUNCTION hone._cache_trigger('log');
+INSERT INTO cq_log VALUES (7);
+UPDATE cq_log SET n = 8 WHERE n = 7;
+DELETE FROM cq_log WHERE n < 8;
+SELECT * FROM cq_log;
 -- who may
 SET ROLE cq_reader;
 SELECT hone.invalidate_cache('{a}');
@@ -269,5 +303,5 @@ RESET ROLE;
 DROP OWNED BY cq_reader;
 DROP ROLE cq_reader;
 DROP SCHEMA cq_schema CASCADE;
-DROP TABLE cq, cq_p, cq_rls CASCADE;
-DROP FUNCTION cq_ask, cq_counted, cq_one, cq_tenant, cq_inner, cq_inner_most;
+DROP TABLE cq, cq_p, cq_rls, cq_log CASCADE;
+DROP FUNCTION cq_ask, cq_client, cq_counted, cq_hidden, cq_write, cq_one, cq_tenant, cq_inner, cq_inner_most;

@@ -125,8 +125,8 @@ look_walker(PlanState *node, void *context)
 static bool
 goes_to_a_reader(const HoneRecord *record)
 {
-	return record->dest != DestNone && record->dest != DestIntoRel &&
-		record->dest != DestTransientRel;
+	return record->dest != DestNone &&record->dest != DestIntoRel &&
+				record->dest != DestTransientRel;
 }
 
 /* The hash of its text, and of the first constants in it. */

@@ -224,7 +224,13 @@ run_for_all(const HoneCachedQuery *query, const HoneCacheRequest *request,
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(request));
 	depth--;
-	if (receiver->keeping)
+	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+	{
+		/* A function has written, and may have seen what it wrote. */
+		hone_cache_count(bypassed);
+		hone_store_abandon(request);
+	}
+	else if (receiver->keeping)
 		hone_store_keep(request, receiver->rows, receiver->bytes);
 	else if (receiver->too_large)
 		hone_store_too_large(request);

@@ -29,7 +29,7 @@
 #include "miscadmin.h"
 #include "nodes/bitmapset.h"
 #include "nodes/parsenodes.h"
-#include "storage/lock.h"
+#include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -40,6 +40,9 @@
 #include "common/owner.h"
 
 #define TRIGGER_NAME	"hone_invalidate_cache"
+
+/* PostgreSQL counts the arguments of a trigger in 16 bits, and does not look. */
+#define TRIGGER_TAGS	1000
 
 PG_FUNCTION_INFO_V1(hone_invalidate_cache);
 PG_FUNCTION_INFO_V1(hone_invalidate_cache_on);
@@ -205,6 +208,18 @@ hone_invalidate_cache(PG_FUNCTION_ARGS)
 }
 
 /*
+ * Of a trigger that somebody made for each row: without it a row that is about
+ * to be written would not be.
+ */
+static HeapTuple
+row_of(const TriggerData *data)
+{
+	if (!TRIGGER_FIRED_FOR_ROW(data->tg_event))
+		return NULL;
+	return TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple;
+}
+
+/*
  * hone._cache_trigger(): its arguments are tags
  *
  * In somebody's statement: without the library preloaded, or with another
@@ -223,7 +238,7 @@ hone_cache_trigger(PG_FUNCTION_ARGS)
 	trigger = ((TriggerData *) fcinfo->context)->tg_trigger;
 	for (int i = 0; hone_preloaded && i < trigger->tgnargs; i++)
 		invalidate(place_of(trigger->tgargs[i], strlen(trigger->tgargs[i])));
-	return PointerGetDatum(NULL);
+	return PointerGetDatum(row_of((TriggerData *) fcinfo->context));
 }
 
 static void
@@ -288,8 +303,16 @@ hone_invalidate_cache_on(PG_FUNCTION_ARGS)
 				 errhint("Tags '{}' take the trigger away.")));
 	root = PG_GETARG_OID(0);
 	tags = elements_of(PG_GETARG_ARRAYTYPE_P(1), &count);
+	if (count > TRIGGER_TAGS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("%d tags are too many for a trigger", count),
+				 errhint("A table has at most %d tags. Give one tag to what is invalidated together.",
+						 TRIGGER_TAGS)));
 	check_relation(root);
 	hone_require_owner(root, GetUserId());
+	/* Before its partitions, as whoever writes to it does. */
+	LockRelationOid(root, ShareRowExclusiveLock);
 	relids = find_all_inheritors(root, ShareRowExclusiveLock, NULL);
 	SPI_connect();
 	foreach(lc, relids)

@@ -16,6 +16,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "lib/stringinfo.h"
@@ -48,6 +49,12 @@ looks_at_session(Oid function)
 	switch (function)
 	{
 		case F_PG_BACKEND_PID:
+		case F_PG_CURSOR:
+		case F_PG_LISTENING_CHANNELS:
+		case F_PG_PREPARED_STATEMENT:
+		case F_PG_SHOW_ALL_SETTINGS:
+		case F_PG_TRIGGER_DEPTH:
+		case F_CURRENT_SCHEMAS:
 		case F_PG_MY_TEMP_SCHEMA:
 		case F_PG_IS_OTHER_TEMP_SCHEMA:
 		case F_INET_CLIENT_ADDR:
@@ -66,6 +73,18 @@ looks_at_session(Oid function)
 	}
 }
 
+/*
+ * May the result depend on what a client calls itself? What users' functions
+ * look at nobody knows; immutable ones do not look.
+ */
+static bool
+asks_for_client(Oid function)
+{
+	return function == F_CURRENT_SETTING_TEXT || function == F_CURRENT_SETTING_TEXT_BOOL ||
+		function == F_PG_CLIENT_ENCODING || function == HONE_F_SYSTEM_USER ||
+		(function >= FirstNormalObjectId && func_volatile(function) == PROVOLATILE_STABLE);
+}
+
 static bool
 check_function(Oid function, void *context)
 {
@@ -81,6 +100,8 @@ check_function(Oid function, void *context)
 				 errhint("Others would get the result of one call. Run the query without hone.cached_query, or call the function outside of it.")));
 	if (looks_at_session(function))
 		query->session = true;
+	if (asks_for_client(function))
+		query->settings = true;
 	if (function == F_NOW || function == F_TRANSACTION_TIMESTAMP ||
 		function == F_STATEMENT_TIMESTAMP)
 		query->clock = true;
@@ -144,6 +165,7 @@ hone_cached_query_analyse(const char *text, HoneCachedQuery *query)
 	RawStmt    *raw = NULL;
 
 	query->session = false;
+	query->settings = false;
 	query->clock = false;
 	query->plan = SPI_prepare_cursor(text, 0, NULL, CURSOR_OPT_PARALLEL_OK);
 	if (query->plan == NULL)
@@ -177,8 +199,7 @@ static bool
 never_matters(const char *name)
 {
 	static const char *const names[] = {
-		"application_name", "client_encoding", "client_min_messages",
-		"deadlock_timeout", "lock_timeout", "statement_timeout",
+		"client_min_messages", "deadlock_timeout", "lock_timeout", "statement_timeout",
 		"transaction_timeout", "idle_in_transaction_session_timeout",
 		"idle_session_timeout", "tcp_keepalives_count", "tcp_keepalives_idle",
 		"tcp_keepalives_interval", "tcp_user_timeout", "seed"
@@ -192,12 +213,19 @@ never_matters(const char *name)
 		strncmp(name, "log_", 4) == 0 || strncmp(name, "hone.", 5) == 0;
 }
 
+/* Clients differ in them, and hardly any query asks for them. */
+static bool
+names_client(const char *name)
+{
+	return strcmp(name, "application_name") == 0 || strcmp(name, "client_encoding") == 0;
+}
+
 /*
  * All that a session may have set otherwise than others, those that policies
  * ask for with current_setting() among them.
  */
 static void
-append_settings(StringInfo key)
+append_settings(StringInfo key, bool with_client)
 {
 	int			count;
 	struct config_generic **settings = hone_compat_settings(&count);
@@ -207,7 +235,8 @@ append_settings(StringInfo key)
 		const char *value;
 
 		if (settings[i]->context < PGC_SUSET || settings[i]->source <= PGC_S_DYNAMIC_DEFAULT ||
-			never_matters(settings[i]->name))
+			never_matters(settings[i]->name) ||
+			(!with_client && names_client(settings[i]->name)))
 			continue;
 		value = GetConfigOption(settings[i]->name, true, false);
 		appendBinaryStringInfo(key, settings[i]->name, strlen(settings[i]->name) + 1);
@@ -228,7 +257,10 @@ hone_cached_query_key(const HoneCachedQuery *query, const char *tags, Size size,
 	initStringInfo(&key);
 	appendStringInfo(&key, "%u %u %u %u ", MyDatabaseId, GetUserId(),
 					 GetSessionUserId(), GetOuterUserId());
-	append_settings(&key);
+	append_settings(&key, query->settings);
+	appendStringInfoChar(&key, '\0');
+	if (query->settings && hone_compat_system_user() != NULL)
+		appendStringInfoString(&key, hone_compat_system_user());
 	appendStringInfoChar(&key, '\0');
 	appendBinaryStringInfo(&key, tags, size);
 	appendStringInfoChar(&key, '\0');

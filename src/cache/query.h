@@ -17,6 +17,7 @@ typedef struct HoneCachedQuery
 	SPIPlanPtr	plan;			/* analysed and rewritten, not planned yet */
 	List	   *queries;
 	bool		session;		/* its result is this session's alone */
+	bool		settings;		/* may ask who the client is */
 	bool		clock;			/* asks when the transaction or statement
 								 * began */
 } HoneCachedQuery;

@@ -21,6 +21,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "portability/instr_time.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
@@ -237,18 +238,29 @@ give_back(int code, Datum arg)
 	LWLockRelease(lock);
 }
 
-static void
-sleep_until(TimestampTz until)
+/*
+ * Sleep so long, and return how long it was: by a clock that nobody sets, or
+ * one set back would keep us.
+ */
+static int64
+sleep_for(int64 microseconds)
 {
+	instr_time	began;
+
+	INSTR_TIME_SET_CURRENT(began);
 	for (;;)
 	{
-		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+		instr_time	slept;
+		int64		left;
 
+		INSTR_TIME_SET_CURRENT(slept);
+		INSTR_TIME_SUBTRACT(slept, began);
+		left = microseconds - (int64) INSTR_TIME_GET_MICROSEC(slept);
 		CHECK_FOR_INTERRUPTS();
 		if (left <= 0)
-			break;
+			return microseconds - left;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 Min(left, NAP_MS), PG_WAIT_EXTENSION);
+						 Min(left / 1000 + 1, NAP_MS), PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
 }
@@ -370,15 +382,14 @@ hone_rate_limit_wait(PG_FUNCTION_ARGS)
 {
 	RateLimit	limit;
 	int64		patience = PG_INT64_MAX;
-	TimestampTz began;
 	int64		wait;
+	int64		slept;
 
 	hone_require_script();
 	hone_require_preload("hone.rate_limit_wait");
 	read_arguments(fcinfo, &limit);
 	if (!PG_ARGISNULL(4))
 		patience = patience_of(PG_GETARG_INTERVAL_P(4));
-	began = GetCurrentTimestamp();
 	wait = take(&limit, patience);
 	if (wait > patience)
 		PG_RETURN_NULL();
@@ -386,8 +397,8 @@ hone_rate_limit_wait(PG_FUNCTION_ARGS)
 		PG_RETURN_DATUM(interval_of(0));
 	PG_ENSURE_ERROR_CLEANUP(give_back, PointerGetDatum(&limit));
 	{
-		sleep_until(TimestampTzPlusMilliseconds(began, wait / 1000 + 1));
+		slept = sleep_for(wait);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(give_back, PointerGetDatum(&limit));
-	PG_RETURN_DATUM(interval_of(GetCurrentTimestamp() - began));
+	PG_RETURN_DATUM(interval_of(slept));
 }

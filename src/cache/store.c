@@ -42,6 +42,9 @@
 #define SLOT_KB			4
 #define LEAST_SLOTS		256
 
+/* Half of what pointers into a DSA segment reach. */
+#define MOST_KB			(512 * 1024 * 1024)
+
 #define NO_SLOT			PG_UINT32_MAX
 
 /* Results past their time that a new one clears away. */
@@ -104,7 +107,7 @@ hone_store_define_settings(void)
 	DefineCustomIntVariable("hone.cache_memory",
 							"Shared memory for results of hone.cached_query; 0: each call runs its query.",
 							"A result of more than a quarter of it is not kept.",
-							&hone_cache_memory_kb, 16 * 1024, 0, MAX_KILOBYTES,
+							&hone_cache_memory_kb, 16 * 1024, 0, Min(MAX_KILOBYTES, MOST_KB),
 							hone_server_start_context(), GUC_UNIT_KB, NULL, NULL, NULL);
 }
 
@@ -536,7 +539,10 @@ led(const HoneCacheRequest *request)
 	return slot->state == SLOT_RUNNING && slot->run == request->run ? slot : NULL;
 }
 
-/* Room for so many bytes, whatever has to go for it. */
+/*
+ * Room for so many bytes, whatever has to go for it. Without HUGE a gigabyte
+ * would throw, and its run never end.
+ */
 static dsa_pointer
 allocate(Size bytes)
 {
@@ -545,7 +551,7 @@ allocate(Size bytes)
 	while (!DsaPointerIsValid(pointer))
 	{
 		if (store->used + bytes <= store->limit)
-			pointer = dsa_allocate_extended(area, bytes, DSA_ALLOC_NO_OOM);
+			pointer = dsa_allocate_extended(area, bytes, DSA_ALLOC_HUGE | DSA_ALLOC_NO_OOM);
 		if (!DsaPointerIsValid(pointer) && !evict())
 			break;
 	}

@@ -47,7 +47,7 @@ typedef struct HoneCacheRequest
 typedef enum HoneCacheAnswer
 {
 	HONE_CACHE_HIT,				/* rows and bytes are set, in this context */
-	HONE_CACHE_LEAD,			/* run it, then hone_store_end */
+	HONE_CACHE_LEAD,			/* run it, then keep or abandon */
 	HONE_CACHE_WAIT,			/* hone_store_wait, then look again */
 	HONE_CACHE_ALONE			/* run it, nothing is to be kept */
 } HoneCacheAnswer;

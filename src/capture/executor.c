@@ -246,6 +246,7 @@ begin_call(QueryDesc *query_desc, int level)
 	record->queryid = HONE_QUERYID(planned);
 	record->cmd = query_desc->operation;
 	record->dest = DestNone;
+
 	record->source = query_desc->sourceText;
 	record->location = planned->stmt_location;
 	record->length = planned->stmt_len;
@@ -372,6 +373,7 @@ run_hook(HONE_EXECUTOR_RUN_ARGS)
 	if (call)
 	{
 		call->record.dest = dest != NULL ? dest->mydest : DestNone;
+
 		if (query_desc->operation == CMD_SELECT)
 			put_receivers(call, query_desc, level);
 		hone_stretch_begin(&stretch, &call->record);

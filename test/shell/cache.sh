@@ -91,6 +91,20 @@ sql "BEGIN; INSERT INTO t VALUES (100); PREPARE TRANSACTION 'p'"
 is "a prepared transaction is not seen" "$(sql "SELECT ask()")" 11
 is "committed, it is" "$(sql "COMMIT PREPARED 'p'"; sql "SELECT ask()")" 111
 
+# --- locks -------------------------------------------------------------------------
+
+sql "CREATE TABLE p (i int) PARTITION BY RANGE (i); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10)"
+open_session
+ask "BEGIN; LOCK TABLE ONLY p IN ROW EXCLUSIVE MODE; SET statement_timeout = '5 s'; SELECT 'locked';" >/dev/null
+sql "SELECT hone.invalidate_cache_on('p', '{p}')" >"$HONE_WORK/trigger" 2>&1 &
+trigger=$!
+wait_until 20 "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'p'::regclass)"
+is "who writes to a table goes on while it gets its trigger" "$(ask "INSERT INTO p1 VALUES (1) RETURNING i;")" 1
+tell "COMMIT;"
+wait "$trigger"
+close_session
+is "which it then has, with its partition" "$(cat "$HONE_WORK/trigger")" 2
+
 # --- memory ----------------------------------------------------------------------
 
 counted begin
