@@ -46,6 +46,15 @@ SELECT seq_scan AS seq_scans_before FROM pg_stat_user_tables WHERE relname = 'ti
 SELECT count(id) FROM hone.fetch_batch(NULL::tiny, 'id', ARRAY(SELECT 1 FROM generate_series(1, 100)));
 SELECT pg_stat_force_next_flush();
 SELECT seq_scan - :seq_scans_before AS seq_scans, idx_scan >= 100 AS by_index FROM pg_stat_user_tables WHERE relname = 'tiny';
+-- Nor a scan of the whole index, where statistics say that it has one row.
+CREATE TABLE one (id int PRIMARY KEY, v text) WITH (autovacuum_enabled = off);
+INSERT INTO one VALUES (1, 'a');
+VACUUM ANALYZE one;
+SELECT id FROM hone.fetch_batch(NULL::one, 'id', ARRAY[1]);
+INSERT INTO one SELECT i, 'b' FROM generate_series(2, 1000) i;
+SELECT count(id) FROM hone.fetch_batch(NULL::one, 'id', ARRAY(SELECT i FROM generate_series(1, 100) i));
+SELECT pg_stat_force_next_flush();
+SELECT idx_scan >= 100 AS by_key FROM pg_stat_user_tables WHERE relname = 'one';
 
 -- Partitions, compressed rows, generated columns, collations, a table that changes.
 CREATE TABLE p (id int, at int, PRIMARY KEY (at, id)) PARTITION BY RANGE (at);
@@ -68,6 +77,12 @@ CREATE TABLE c (name text COLLATE nocase PRIMARY KEY, twice text GENERATED ALWAY
 INSERT INTO c VALUES ('Ann'), ('bob');
 SELECT count(name) = CASE WHEN :'icu' THEN 2 ELSE 0 END AS nocase FROM hone.fetch_batch(NULL::c, 'name', ARRAY['ANN', 'Bob', 'x']);
 SELECT * FROM hone.fetch_batch(NULL::c, 'name', ARRAY['Ann', 'x']);
+-- The column's collation and type, not those of the keys, say what is equal.
+CREATE DOMAIN anyhow AS text COLLATE nocase;
+CREATE TABLE exact (name text PRIMARY KEY, cut name UNIQUE);
+INSERT INTO exact VALUES ('ann', repeat('x', 63)), ('Ann', 'y');
+SELECT name FROM hone.fetch_batch(NULL::exact, 'name', ARRAY['Ann', 'ann', 'ANN']::anyhow[]);
+SELECT name FROM hone.fetch_batch(NULL::exact, 'cut', ARRAY[repeat('x', 64), 'y']::varchar[]);
 ALTER TABLE c ADD COLUMN more int DEFAULT 5;
 SELECT * FROM hone.fetch_batch(NULL::c, 'name', ARRAY['Ann']);
 
@@ -110,6 +125,7 @@ SELECT * FROM hone.fetch_batch(NULL::late, 'a', '{"{1,2}"}'::text[]);
 SELECT * FROM hone.fetch_batch(NULL::s, '{shop,item}'::name[], ARRAY[1, 2]);
 SELECT * FROM hone.fetch_batch(NULL::s, '{shop,item}'::name[], ARRAY[[1, 2, 3]]);
 SELECT * FROM hone.fetch_batch(NULL::s, '{}'::name[], ARRAY[1]);
+SELECT * FROM hone.fetch_batch(NULL::s, '{shop,shop}'::name[], ARRAY[[1, 1]]);
 CREATE TABLE heir () INHERITS (s);
 SELECT * FROM hone.fetch_batch(NULL::s, '{shop,item}'::name[], ARRAY[[1, 2]]);
 SELECT * FROM hone.fetch_batch(NULL::p, '{id}'::name[], ARRAY[1]);

@@ -69,6 +69,9 @@ SELECT * FROM hone.insert_batch('plain', '[]', 'update');
 SELECT * FROM hone.insert_batch('plain', '[{"x": 1}, {"x": 2}]', 'nothing');
 SELECT * FROM hone.insert_batch('plain', '[{"x": 3}]', returned => '{x}');
 SELECT * FROM hone.insert_batch('plain', '[{"x": 3}]', returned => '{y}');
+-- More columns to return than a function takes arguments.
+SELECT format('CREATE TABLE wide (%s)', string_agg(format('c%s int DEFAULT %s', i, i), ', ' ORDER BY i)) FROM generate_series(1, 101) i \gexec
+SELECT n, (SELECT sum(value::int) FROM jsonb_each_text(key)) AS sum FROM hone.insert_batch('wide', '[{}, {"c1": 2}]', returned => ARRAY(SELECT 'c' || i FROM generate_series(1, 101) i)::name[]);
 
 -- Triggers: one that leaves rows out, one that counts statements, one that
 -- stores a batch of its own.

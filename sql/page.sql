@@ -87,6 +87,17 @@ SELECT c.* FROM (VALUES
 SELECT rows, total_order, added FROM hone.page('SELECT i.b FROM item AS i', 'b', size => 2);
 SELECT jsonb_array_length(walk('SELECT b FROM item', 'b', 17, false)), walk('SELECT b FROM item', 'b', 17, false) = whole('SELECT b FROM item', 'b') AS same;
 SELECT rows, total_order, added FROM hone.page('SELECT count(*) AS n FROM item GROUP BY c', 'n', size => 2);
+-- Also where its name is taken, or a join hides its table's.
+SELECT rows FROM hone.page('SELECT b, c AS hone_key_1 FROM item', 'b DESC', size => 2);
+SELECT rows, total_order FROM hone.page('SELECT l.w FROM ((item i LEFT JOIN maker k ON k.id = i.a) AS j CROSS JOIN maker m) AS l(x, y, z, w)', 'w', size => 2);
+-- A name stands for what it stands for now.
+CREATE TEMP TABLE before_it (n int);
+SELECT rows FROM hone.page('SELECT name FROM maker', 'name', size => 1);
+CREATE TEMP TABLE maker (id int PRIMARY KEY, name text);
+INSERT INTO maker VALUES (1, 'temporary');
+SELECT rows FROM hone.page('SELECT name FROM maker', 'name', size => 1);
+DROP TABLE pg_temp.maker;
+SELECT rows FROM hone.page('SELECT name FROM maker', 'name', size => 1);
 -- Parameters, names that must be quoted, a comment at the end.
 SELECT rows FROM hone.page('SELECT id AS "Id ""x""", a FROM item WHERE a = $1 AND b = ANY ($2) -- last;', 'a, "Id ""x""" DESC', size => 2, params => '[3, ["dD", "fD", null]]');
 SELECT jsonb_array_length(walk('SELECT id FROM item WHERE c = $1;', 'id', 9, true, '[1]'));
@@ -155,6 +166,9 @@ CREATE FUNCTION escapes() RETURNS int LANGUAGE plpgsql AS $$ BEGIN SET TRANSACTI
 SELECT * FROM hone.page('SELECT id, writes() FROM item', 'id');
 SELECT * FROM hone.page('SELECT id, escapes() FROM item', 'id');
 SELECT * FROM hone.page('SELECT id, nextval(''seq'') FROM item', 'id');
+CREATE FUNCTION checks(int) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN INSERT INTO pg.effects VALUES ($1); RETURN true; END $$;
+CREATE DOMAIN checked AS int CHECK (checks(VALUE));
+SELECT rows FROM hone.page('SELECT id FROM item WHERE id = $1::checked', 'id', params => '[7]');
 BEGIN;
 SELECT has_next FROM hone.page('SELECT id FROM item', 'id');
 SHOW transaction_read_only;
@@ -195,6 +209,7 @@ SELECT * FROM hone.page('SELECT id FROM item', 'item.id');
 SELECT * FROM hone.page('SELECT id FROM item', '(SELECT writes())');
 SELECT * FROM hone.page('SELECT id FROM item', 'id USING <');
 SELECT * FROM hone.page('SELECT id, ''{}''::json AS j FROM item', 'j');
+SELECT * FROM hone.page('SELECT ROW(id) AS r FROM item', 'r');
 SELECT * FROM hone.page('SELECT n FROM (VALUES (1), (1), (2)) v(n)', 'n', size => 1);
 SELECT rows FROM hone.page('SELECT n FROM (VALUES (1), (1), (2)) v(n)', 'n', size => 2);
 SELECT * FROM hone.page(NULL, 'id');

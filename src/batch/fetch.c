@@ -5,13 +5,15 @@
  *
  * One statement joins the keys, numbered, to the table:
  *
- *		SELECT t.* FROM unnest($1) WITH ORDINALITY k(k1, n)
- *			LEFT JOIN rel t ON t.id = k.k1 ORDER BY k.n
+ *		SELECT t.* FROM unnest($1) WITH ORDINALITY k(k1, n) LEFT JOIN LATERAL
+ *			(SELECT * FROM rel r WHERE r.id = k.k1 OFFSET 0) t ON true ORDER BY k.n
  *
  * A repeated key gives its row again, and a key that is missing or NULL a row
  * of NULLs. The plan is generic, and made with sequential scans out of favour:
  * a loop over the keys, which come in order as they are, with a look-up in the
- * unique index for each. The rows go to a tuplestore as they come.
+ * unique index for each. (OFFSET 0 leaves no other: a plain join to a table that
+ * was tiny when it was planned reads all of it.) The rows go to a tuplestore as
+ * they come.
  *
  * It runs through SPI as the caller.
  *
@@ -19,7 +21,8 @@
  */
 #include "postgres.h"
 
-#include "access/relation.h"
+#include "access/htup_details.h"
+#include "catalog/pg_collation.h"
 #include "executor/spi_priv.h"
 #include "executor/tstoreReceiver.h"
 #include "funcapi.h"
@@ -28,6 +31,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
+#include "utils/syscache.h"
 
 #include "batch/fetch_keys.h"
 #include "batch/saved_plan.h"
@@ -54,6 +58,35 @@ table_argument(FunctionCallInfo fcinfo)
 }
 
 static char *
+collation_text(Oid collation)
+{
+	HeapTuple	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
+	Form_pg_collation form;
+	char	   *text;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for collation %u", collation);
+	form = (Form_pg_collation) GETSTRUCT(tuple);
+	text = quote_qualified_identifier(get_namespace_name(form->collnamespace),
+									  NameStr(form->collname));
+	ReleaseSysCache(tuple);
+	return text;
+}
+
+/*
+ * Keys of a domain may have a collation of their own, which would win over that
+ * of the column and its index.
+ */
+static bool
+is_collated_otherwise(const HoneKeyColumn *column)
+{
+	Oid			collation = get_typcollation(column->given);
+
+	return OidIsValid(column->collation) && OidIsValid(collation) &&
+		collation != column->collation;
+}
+
+static char *
 statement_text(Oid relid, const HoneFetchKeys *keys)
 {
 	StringInfoData sql;
@@ -65,12 +98,12 @@ statement_text(Oid relid, const HoneFetchKeys *keys)
 	appendStringInfoString(&sql, ") WITH ORDINALITY AS k(");
 	for (int i = 0; i < keys->ncolumns; i++)
 		appendStringInfo(&sql, "k%d, ", i + 1);
-	appendStringInfo(&sql, "n) LEFT JOIN %s AS t ON ", hone_qualified_name(relid));
+	appendStringInfo(&sql, "n) LEFT JOIN LATERAL (SELECT r.* FROM %s AS r WHERE ", hone_qualified_name(relid));
 	for (int i = 0; i < keys->ncolumns; i++)
 	{
 		const HoneKeyColumn *column = &keys->columns[i];
 
-		appendStringInfo(&sql, "%st.%s OPERATOR(%s.%s) k.k%d", i ? " AND " : "",
+		appendStringInfo(&sql, "%sr.%s OPERATOR(%s.%s) k.k%d", i ? " AND " : "",
 						 quote_identifier(column->name),
 						 quote_identifier(column->operator_schema),
 						 column->operator_name, i + 1);
@@ -79,8 +112,10 @@ statement_text(Oid relid, const HoneFetchKeys *keys)
 							 format_type_extended(column->cast, -1,
 												  FORMAT_TYPE_TYPEMOD_GIVEN |
 												  FORMAT_TYPE_FORCE_QUALIFY));
+		if (is_collated_otherwise(column))
+			appendStringInfo(&sql, " COLLATE %s", collation_text(column->collation));
 	}
-	appendStringInfoString(&sql, " ORDER BY k.n");
+	appendStringInfoString(&sql, " OFFSET 0) AS t ON true ORDER BY k.n");
 	return sql.data;
 }
 

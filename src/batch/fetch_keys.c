@@ -192,6 +192,9 @@ choose_comparison(HoneKeyColumn *column, Oid given)
 	TypeCacheEntry *type = lookup_type_cache(column->type, TYPECACHE_BTREE_OPFAMILY);
 	Oid			base = getBaseType(given);
 
+	/* varchar has no operators of its own: those of text compare it */
+	if (base == VARCHAROID)
+		base = TEXTOID;
 	column->given = given;
 	column->read = false;
 	column->cast = InvalidOid;
@@ -201,7 +204,7 @@ choose_comparison(HoneKeyColumn *column, Oid given)
 		return;
 	if (can_coerce_type(1, &base, &column->type, COERCION_IMPLICIT))
 		column->cast = column->type;
-	else if (base == TEXTOID || base == VARCHAROID || base == BPCHAROID)
+	else if (base == TEXTOID || base == BPCHAROID)
 	{
 		column->read = true;
 		column->given = column->type;
@@ -416,7 +419,19 @@ hone_fetch_keys(Oid relid, List *names, Oid array_type, ArrayType *array)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("key_columns must name between 1 and %d columns", INDEX_MAX_KEYS)));
 	foreach(lc, names)
-		find_column(relid, lfirst(lc), &keys->columns[keys->ncolumns++]);
+	{
+		HoneKeyColumn *column = &keys->columns[keys->ncolumns];
+
+		find_column(relid, lfirst(lc), column);
+		for (int i = 0; i < keys->ncolumns; i++)
+		{
+			if (keys->columns[i].attnum == column->attnum)
+				ereport(ERROR,
+						(errcode(ERRCODE_DUPLICATE_COLUMN),
+						 errmsg("key_columns names column \"%s\" more than once", column->name)));
+		}
+		keys->ncolumns++;
+	}
 	require_unique(relid, keys);
 	if (array == NULL || ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)) == 0)
 		return NULL;

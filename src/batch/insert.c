@@ -271,8 +271,16 @@ statement_text(Batch *batch)
 	{
 		appendStringInfoString(&sql, " RETURNING pg_catalog.jsonb_build_object(");
 		foreach(lc, batch->returned)
-			appendStringInfo(&sql, "%s%s, t.%s", foreach_current_index(lc) ? ", " : "",
+		{
+			int			i = foreach_current_index(lc);
+			const char *separator = i == 0 ? "" : ", ";
+
+			/* a call takes so many arguments */
+			if (i > 0 && i % (FUNC_MAX_ARGS / 2) == 0)
+				separator = ") OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object(";
+			appendStringInfo(&sql, "%s%s, t.%s", separator,
 							 quote_literal_cstr(lfirst(lc)), quote_identifier(lfirst(lc)));
+		}
 		appendStringInfoChar(&sql, ')');
 	}
 	return sql.data;

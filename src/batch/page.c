@@ -277,33 +277,11 @@ read_rows(PageRead *page)
 
 		if (limit <= 0)
 			break;
-		plan = hone_saved_plan(statement_text(page, lfirst(lc)), page->nvalues,
-							   page->types, 0);
+		plan = hone_saved_plan_marked(statement_text(page, lfirst(lc)), page->query->mark,
+									  page->nvalues, page->types, 0);
 		keep_rows(page, hone_saved_plan_run(plan, page->nvalues, page->types, page->values,
 											page->nulls, true, limit, NULL));
 	}
-}
-
-/*
- * As in a read-only transaction. A function cannot leave it: the setting may
- * not be turned off once there is a snapshot. (From 16 on it cannot be set for
- * a part of a transaction, so this is what it sets.)
- */
-static void
-read_rows_only(PageRead *page)
-{
-	bool		before = XactReadOnly;
-
-	PG_TRY();
-	{
-		XactReadOnly = true;
-		read_rows(page);
-	}
-	PG_FINALLY();
-	{
-		XactReadOnly = before;
-	}
-	PG_END_TRY();
 }
 
 static bool
@@ -538,6 +516,41 @@ bound_text(PageRead *page, FunctionCallInfo fcinfo, const char *query)
 	return text.data;
 }
 
+/* A domain's CHECK is code of the query, too: of its parameters' types. */
+static void
+read_page(PageRead *page, FunctionCallInfo fcinfo, const char *query)
+{
+	char	   *cursor = text_argument(fcinfo, page->backward ? ARG_BEFORE : ARG_AFTER);
+
+	read_params(page, PG_ARGISNULL(ARG_PARAMS) ? NULL : PG_GETARG_JSONB_P(ARG_PARAMS));
+	hone_cursor_seal(&page->seal, bound_text(page, fcinfo, query));
+	if (cursor != NULL && !(page->backward && cursor[0] == '\0'))
+		read_start(page, cursor);
+	read_rows(page);
+}
+
+/*
+ * As in a read-only transaction. A function cannot leave it: the setting may
+ * not be turned off once there is a snapshot. (From 16 on it cannot be set for
+ * a part of a transaction, so this is what it sets.)
+ */
+static void
+read_only(PageRead *page, FunctionCallInfo fcinfo, const char *query)
+{
+	bool		before = XactReadOnly;
+
+	PG_TRY();
+	{
+		XactReadOnly = true;
+		read_page(page, fcinfo, query);
+	}
+	PG_FINALLY();
+	{
+		XactReadOnly = before;
+	}
+	PG_END_TRY();
+}
+
 /*
  * hone.page(query, order_by, after, size, before, params)
  */
@@ -549,7 +562,6 @@ hone_page(PG_FUNCTION_ARGS)
 	PageRead	page;
 	char	   *query;
 	char	   *order_by;
-	char	   *cursor;
 	Datum		values[7] = {0};
 	bool		nulls[7] = {false};
 	TupleDesc	tupdesc;
@@ -564,7 +576,6 @@ hone_page(PG_FUNCTION_ARGS)
 	order_by = text_argument(fcinfo, ARG_ORDER);
 	page.size = PG_GETARG_INT32(ARG_SIZE);
 	page.backward = !PG_ARGISNULL(ARG_BEFORE);
-	cursor = text_argument(fcinfo, page.backward ? ARG_BEFORE : ARG_AFTER);
 
 	SPI_connect();
 	page.query = hone_page_query(query, order_by == NULL ? "" : order_by);
@@ -574,11 +585,7 @@ hone_page(PG_FUNCTION_ARGS)
 	page.nulls = palloc0((page.nvalues + HONE_PAGE_ORDER) * sizeof(bool));
 	if (page.nvalues > 0)
 		memcpy(page.types, page.query->param_types, page.nvalues * sizeof(Oid));
-	read_params(&page, PG_ARGISNULL(ARG_PARAMS) ? NULL : PG_GETARG_JSONB_P(ARG_PARAMS));
-	hone_cursor_seal(&page.seal, bound_text(&page, fcinfo, query));
-	if (cursor != NULL && !(page.backward && cursor[0] == '\0'))
-		read_start(&page, cursor);
-	read_rows_only(&page);
+	read_only(&page, fcinfo, query);
 	check_end(&page);
 	fill_result(&page, fcinfo, values, nulls);
 

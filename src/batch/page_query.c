@@ -18,8 +18,11 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -241,6 +244,9 @@ has_order(Oid type)
 {
 	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_LT_OPR | TYPECACHE_GT_OPR | TYPECACHE_EQ_OPR);
 
+	/* a cursor could not be read again */
+	if (type == RECORDOID || type == RECORDARRAYOID)
+		return false;
 	return OidIsValid(entry->lt_opr) && OidIsValid(entry->gt_opr) && OidIsValid(entry->eq_opr);
 }
 
@@ -248,11 +254,18 @@ static bool
 is_not_null(const HonePaging *paging, Expr *expr)
 {
 	Var		   *var = (Var *) expr;
+	RangeTblEntry *rte;
 
-	return paging->problem == NULL && IsA(var, Var) && var->varlevelsup == 0 &&
-		list_member_int(paging->rels, var->varno) &&
-		!list_member_int(paging->nullable, var->varno) && var->varattno > 0 &&
-		hone_relation_not_null(rt_fetch(var->varno, paging->query->rtable)->relid, var->varattno);
+	if (!IsA(var, Var) || var->varlevelsup > 0 || var->varattno <= 0 ||
+		!list_member_int(paging->rels, var->varno))
+		return false;
+	/* heirs may have nulls where their parent has none */
+	rte = rt_fetch(var->varno, paging->query->rtable);
+	if (rte->relkind == RELKIND_RELATION && rte->inh && has_subclass(rte->relid))
+		return false;
+	return paging->problem == NULL &&
+		!list_member_int(paging->nullable, var->varno) &&
+		hone_relation_not_null(rte->relid, var->varattno);
 }
 
 /* Append a column to the order, if it is not in it. */
@@ -350,13 +363,62 @@ append_column(HonePageQuery *page, HonePaging *paging, TargetEntry *target, char
 	}
 }
 
+static bool
+is_output_name(Query *query, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *target = lfirst_node(TargetEntry, lc);
+
+		if (!target->resjunk && strcmp(target->resname, name) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* A target that is not in the output, or whose name is not its own. */
 static void
 show_target(HonePageQuery *page, TargetEntry *target)
 {
-	target->resname = psprintf("hone_key_%d", list_length(page->hidden) + 1);
+	int			number = list_length(page->hidden);
+
+	do
+		target->resname = psprintf("hone_key_%d", ++number);
+	while (is_output_name(page->query, target->resname));
 	target->resjunk = false;
 	page->hidden = lappend(page->hidden, target->resname);
+}
+
+/*
+ * A join with a name of its own hides those of its tables: the column is
+ * printed as the outermost one calls it.
+ */
+static void
+name_by_join(Query *query, Var *var)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+		ListCell   *column;
+
+		if (rte->rtekind != RTE_JOIN || rte->alias == NULL)
+			continue;
+		foreach(column, rte->joinaliasvars)
+		{
+			Var		   *other = lfirst(column);
+
+			if (other != NULL && IsA(other, Var) && other->varno == var->varno &&
+				other->varattno == var->varattno && other->varlevelsup == 0)
+			{
+				var->varnosyn = foreach_current_index(lc) + 1;
+				var->varattnosyn = foreach_current_index(column) + 1;
+			}
+		}
+	}
 }
 
 /* The table's column among the outputs, or a new one behind them. */
@@ -371,6 +433,7 @@ append_key_column(HonePageQuery *page, HonePaging *paging, int rti, AttrNumber a
 	Oid			type;
 	int32		typmod;
 	Oid			collation;
+	Var		   *key;
 
 	foreach(lc, query->targetList)
 	{
@@ -386,7 +449,9 @@ append_key_column(HonePageQuery *page, HonePaging *paging, int rti, AttrNumber a
 		}
 	}
 	get_atttypetypmodcoll(rte->relid, attnum, &type, &typmod, &collation);
-	target = makeTargetEntry((Expr *) makeVar(rti, attnum, type, typmod, collation, 0),
+	key = makeVar(rti, attnum, type, typmod, collation, 0);
+	name_by_join(query, key);
+	target = makeTargetEntry((Expr *) key,
 							 list_length(query->targetList) + 1, NULL, true);
 	query->targetList = lappend(query->targetList, target);
 	show_target(page, target);
@@ -517,8 +582,12 @@ hone_page_query(const char *query, const char *order_by)
 {
 	HonePageQuery *page = palloc0(sizeof(HonePageQuery));
 	HonePaging *paging = palloc0(sizeof(HonePaging));
+	char	   *tree;
+	uint64		mark;
 
 	analyze(page, parse_query(query), query);
+	tree = nodeToString(page->query);
+	mark = hash_bytes_extended((const unsigned char *) tree, strlen(tree), 0);
 	paging->query = page->query;
 	if (is_plain(page->query))
 		hone_order_collect(paging);
@@ -531,5 +600,6 @@ hone_page_query(const char *query, const char *order_by)
 	make_total(page, paging);
 	page->total_order = order_text(page);
 	page->text = pg_get_querydef(copyObject(page->query), false);
+	page->mark = mark;
 	return page;
 }

@@ -34,6 +34,7 @@ typedef struct HonePageQuery
 	int			nparams;
 	Oid		   *param_types;
 	char	   *text;			/* of the query with its keys in the output */
+	uint64		mark;			/* of what its names stand for */
 	int			ncolumns;
 	HonePageColumn columns[HONE_PAGE_ORDER];
 	List	   *added;			/* what was added to the order, as texts */

@@ -3,11 +3,12 @@
  * saved_plan.c
  *	  Statements that a session prepares once.
  *
- * The key is the text with the types of its parameters. The server's plan
- * cache looks after the rest: it makes a plan anew when a table, a role with
- * row security or the search_path has changed. A kept plan is never dropped,
- * because a function that a statement calls may come back to it; a session
- * that uses more than MAX_PLANS different ones prepares the others each time.
+ * The key is the text with the types of its parameters, and a mark. The
+ * server's plan cache looks after the rest: it makes a plan anew when a table, a
+ * role with row security or the search_path has changed. A kept plan is never
+ * dropped, because a function that a statement calls may come back to it; a
+ * session that uses more than MAX_PLANS different ones prepares the others each
+ * time.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,6 +27,7 @@ typedef struct PlanKey
 {
 	const char *sql;
 	uint32		hash;			/* of it */
+	uint64		mark;			/* of what its names stand for, or 0 */
 	const Oid  *types;
 	int			nargs;
 	int			options;
@@ -47,7 +49,8 @@ find_plan(const PlanKey *key)
 	{
 		const PlanKey *other = &saved[i].key;
 
-		if (other->hash == key->hash && other->nargs == key->nargs &&
+		if (other->hash == key->hash && other->mark == key->mark &&
+			other->nargs == key->nargs &&
 			other->options == key->options &&
 			memcmp(other->types, key->types, key->nargs * sizeof(Oid)) == 0 &&
 			strcmp(other->sql, key->sql) == 0)
@@ -81,8 +84,14 @@ keep_plan(const PlanKey *key, SPIPlanPtr plan)
 SPIPlanPtr
 hone_saved_plan(const char *sql, int nargs, Oid *types, int cursor_options)
 {
+	return hone_saved_plan_marked(sql, 0, nargs, types, cursor_options);
+}
+
+SPIPlanPtr
+hone_saved_plan_marked(const char *sql, uint64 mark, int nargs, Oid *types, int cursor_options)
+{
 	uint32		hash = hash_bytes((const unsigned char *) sql, strlen(sql));
-	PlanKey		key = {sql, hash, types, nargs, cursor_options};
+	PlanKey		key = {sql, hash, mark, types, nargs, cursor_options};
 	SPIPlanPtr	plan = find_plan(&key);
 
 	if (plan != NULL)

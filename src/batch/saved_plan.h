@@ -21,6 +21,14 @@ extern SPIPlanPtr hone_saved_plan(const char *sql, int nargs, Oid *types,
 								  int cursor_options);
 
 /*
+ * The same for one of several plans of this text. A kept plan does not notice
+ * that a name in it stands for another table: one that is made later, in a
+ * schema that comes first in the search_path. So 'mark' says what it stands for.
+ */
+extern SPIPlanPtr hone_saved_plan_marked(const char *sql, uint64 mark, int nargs,
+										 Oid *types, int cursor_options);
+
+/*
  * Run it until there are 'most' rows (0: all), which go to 'dest', or with NULL
  * to SPI_tuptable. Returns how many rows were processed.
  */
