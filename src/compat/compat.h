@@ -64,7 +64,6 @@
 	(pg_tablespace_aclcheck(tablespace, role, ACL_CREATE) == ACLCHECK_OK)
 #endif
 
-<< <<<<<HEAD
 /*
  * Has column i no nulls for certain? 18 marks it also for a constraint NOT NULL
  * that is not valid.
@@ -74,7 +73,8 @@
 	(TupleDescCompactAttr(desc, i)->attnullability == ATTNULLABLE_VALID)
 #else
 #define HONE_IS_NOT_NULL(desc, i)	(TupleDescAttr(desc, i)->attnotnull)
-== == == =
+#endif
+
 /* 16 has system_user: who the client is, whatever role it took. */
 #if PG_VERSION_NUM >= 160000
 #define HONE_F_SYSTEM_USER		F_SYSTEM_USER
@@ -82,7 +82,6 @@
 #else
 #define HONE_F_SYSTEM_USER		InvalidOid
 #define hone_compat_system_user()	((const char *) NULL)
->>>>>>>88 ca7626833f439ccaba6c46e3cd6543d99322ff
 #endif
 
 /* 17 keeps the rows of a tuplestore in a context that does not round up. */
