@@ -398,6 +398,8 @@ hone_batch_make(HoneBatch *batch, const HoneBatchStep *step, void *walk)
 			return true;
 		if (!retry || !is_transient(error->sqlerrcode))
 		{
+			if (step->describe == NULL)
+				ReThrowError(error);
 			leave_out(batch, step, walk, error);
 			return false;
 		}
