@@ -13,7 +13,7 @@ sql "CREATE EXTENSION pg_hone;
      CREATE TABLE small AS SELECT g AS id, g % 5000 AS n FROM generate_series(1, 50000) g;
      ALTER TABLE \"big Table\" OWNER TO owner; ALTER TABLE small OWNER TO owner; GRANT SELECT ON \"big Table\" TO other; ANALYZE" || exit 1
 scan() { for i in 1 2 3; do sql "SELECT * FROM $1 WHERE n = $i" >/dev/null; done; }
-id_of() { sql "SELECT id FROM hone.recommendations WHERE kind = 'missing_index' AND relation = '$1'::regclass"; }
+id_of() { sql "SELECT id FROM hone.recommendations WHERE kind = 'missing_index' AND relation = '$1'::regclass AND summary ~ '\\(n'"; }
 state() { sql "SELECT state FROM hone.applied_recommendations WHERE relation = '$1'::regclass"; }
 scan '"big Table"'
 wait_until 20 "SELECT count(*) = 1 FROM hone.recommendations WHERE kind = 'missing_index'"
@@ -104,7 +104,7 @@ like "three crashes are enough" "$(sql "SELECT state, last_error FROM hone.appli
 
 # What cannot be done is not tried again.
 scan small
-wait_until 20 "SELECT count(*) = 1 FROM hone.recommendations WHERE kind = 'missing_index' AND relation = 'small'::regclass"
+wait_until 20 "SELECT count(*) = 1 FROM hone.recommendations WHERE kind = 'missing_index' AND relation = 'small'::regclass AND summary ~ '\\(n'"
 sql "ALTER SYSTEM SET hone.worker = off" && sql "SELECT pg_reload_conf()" >/dev/null
 sql "SELECT hone.apply_recommendation($(id_of small))" >/dev/null
 is "without a worker it is queued" "$(state small)" queued
