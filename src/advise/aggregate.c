@@ -20,7 +20,6 @@
 
 #include "catalog/pg_class.h"
 #include "common/hashfn.h"
-#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
@@ -171,12 +170,7 @@ hone_aggregate_finished(const HoneRecord *record, const HoneCallKeys *keys)
 		look.read < READ_SHARE * (double) record->rows)
 		return;
 
-	memset(delta, 0, offsetof(HoneFinding, sample));
-	delta->key.dbid = MyDatabaseId;
-
-	delta->key.kind = HONE_FINDING_MATERIALIZE;
-	delta->key.relid = relid;
-	delta->key.queryid = record->queryid;
+	hone_finding_begin(HONE_FINDING_MATERIALIZE, relid, record->queryid);
 	delta->calls = 1;
 	delta->times = 1;
 	delta->cost_ms = delta->saving_ms = record->elapsed_ns / 1e6;

@@ -196,6 +196,17 @@ sweep(TimestampTz now)
 	}
 }
 
+void
+hone_finding_begin(HoneFindingKind kind, Oid relid, uint64 queryid)
+{
+	memset(&hone_finding_delta, 0, offsetof(HoneFinding, sample));
+	hone_finding_delta.key.dbid = MyDatabaseId;
+
+	hone_finding_delta.key.kind = kind;
+	hone_finding_delta.key.relid = relid;
+	hone_finding_delta.key.queryid = queryid;
+}
+
 static void
 add_queries(HoneFinding *into, const HoneFinding *delta)
 {

@@ -191,6 +191,12 @@ extern void hone_finding_init(void);
  */
 extern HoneFinding hone_finding_delta;
 
+/*
+ * Begin a delta of this database: all of it is 0 but its key; sample and parent
+ * are still to be set. queryid: 0 for findings about a relation.
+ */
+extern void hone_finding_begin(HoneFindingKind kind, Oid relid, uint64 queryid);
+
 #define HONE_SUSPECTS	1024	/* at most, in all databases */
 
 /*

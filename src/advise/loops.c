@@ -20,7 +20,6 @@
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
 
 #include "advise/window.h"
 
@@ -142,12 +141,7 @@ begin_delta(const HoneShape *shape, HoneFindingKind kind)
 	int64		calls = shape->calls - shape->told_calls;
 	bool		first = shape->told_calls == 0;
 
-	memset(delta, 0, offsetof(HoneFinding, sample));
-	delta->key.dbid = MyDatabaseId;
-
-	delta->key.kind = kind;
-	delta->key.relid = shape->relid;
-	delta->key.queryid = shape->queryid;
+	hone_finding_begin(kind, shape->relid, shape->queryid);
 	delta->calls = calls;
 	delta->times = first ? 1 : 0;
 	delta->gap_ms = (shape->gap_ns - shape->told_gap_ns) / 1e6;

@@ -16,7 +16,6 @@
 #include "access/transam.h"
 #include "catalog/pg_class.h"
 #include "common/hashfn.h"
-#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
@@ -250,11 +249,7 @@ static void
 begin_delta(const HoneNodeLook *look, HoneFindingKind kind, Oid relid,
 			int64 weight, double share)
 {
-	memset(delta, 0, offsetof(HoneFinding, sample));
-	delta->key.dbid = MyDatabaseId;
-
-	delta->key.kind = kind;
-	delta->key.relid = relid;
+	hone_finding_begin(kind, relid, 0);
 	delta->calls = weight;
 	delta->times = 1;
 	delta->cost_ms = look->record->elapsed_ns / 1e6 * weight * share;

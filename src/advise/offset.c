@@ -19,7 +19,6 @@
 #include "postgres.h"
 
 #include "executor/executor.h"
-#include "miscadmin.h"
 #include "nodes/execnodes.h"
 
 #include "advise/detect.h"
@@ -58,12 +57,7 @@ hone_offset_limit(PlanState *node)
 static void
 begin_delta(PagedQuery *query)
 {
-	memset(delta, 0, offsetof(HoneFinding, sample));
-	delta->key.dbid = MyDatabaseId;
-
-	delta->key.kind = HONE_FINDING_OFFSET;
-	delta->key.relid = query->relid;
-	delta->key.queryid = query->queryid;
+	hone_finding_begin(HONE_FINDING_OFFSET, query->relid, query->queryid);
 	memcpy(delta->counts, query->counts, sizeof(delta->counts));
 	memset(query->counts, 0, sizeof(query->counts));
 	delta->sample.queryid = 0;

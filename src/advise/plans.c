@@ -22,7 +22,6 @@
 #include "catalog/pg_class.h"
 #include "common/hashfn.h"
 #include "executor/executor.h"
-#include "miscadmin.h"
 #include "nodes/execnodes.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
@@ -287,11 +286,7 @@ report_filter(const HoneRecord *record, const HoneFilteredTable *table,
 	double		total = record->query_desc->plannedstmt->planTree->total_cost;
 	double		share = total > table->cost ? table->cost / total : 1;
 
-	memset(delta, 0, offsetof(HoneFinding, sample));
-	delta->key.dbid = MyDatabaseId;
-
-	delta->key.kind = HONE_FINDING_INDEX;
-	delta->key.relid = table->relid;
+	hone_finding_begin(HONE_FINDING_INDEX, table->relid, 0);
 	delta->key.detail = hash_bytes_extended((const unsigned char *) table->quals,
 											sizeof(table->quals), table->norder);
 	delta->calls = weight;

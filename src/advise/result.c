@@ -15,7 +15,6 @@
 #include "postgres.h"
 
 #include "executor/executor.h"
-#include "miscadmin.h"
 #include "tcop/pquery.h"
 #include "utils/portal.h"
 
@@ -68,12 +67,7 @@ hone_result_finished(const HoneRecord *record)
 	if (!OidIsValid(relid))
 		return;
 
-	memset(delta, 0, offsetof(HoneFinding, sample));
-	delta->key.dbid = MyDatabaseId;
-
-	delta->key.kind = HONE_FINDING_RESULT;
-	delta->key.relid = relid;
-	delta->key.queryid = record->queryid;
+	hone_finding_begin(HONE_FINDING_RESULT, relid, record->queryid);
 	delta->calls = 1;
 	delta->times = 1;
 	delta->cost_ms = ms;

@@ -209,14 +209,9 @@ star_write(StarQuery *query, const HoneColumnWeight *weights)
 {
 	if (query->calls == 0 || query->sample == NULL)
 		return;
-	memset(delta, 0, offsetof(HoneFinding, sample));
+	hone_finding_begin(HONE_FINDING_STAR, query->sample->rels[0], query->queryid);
 	if (weights)
 		memcpy(delta->weights, weights, sizeof(delta->weights));
-	delta->key.dbid = MyDatabaseId;
-
-	delta->key.kind = HONE_FINDING_STAR;
-	delta->key.relid = query->sample->rels[0];
-	delta->key.queryid = query->queryid;
 	delta->calls = query->calls;
 	delta->times = query->calls;
 	delta->cost_ms = query->ms;

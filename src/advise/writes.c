@@ -22,7 +22,6 @@
 
 #include "access/transam.h"
 #include "catalog/pg_class.h"
-#include "miscadmin.h"
 #include "parser/parsetree.h"
 #include "utils/memutils.h"
 
@@ -120,12 +119,7 @@ report(WriteSeries *s, bool ended)
 
 	if (!is_series(s) || (calls == 0 && !ended))
 		return;
-	memset(delta, 0, offsetof(HoneFinding, sample));
-	delta->key.dbid = MyDatabaseId;
-
-	delta->key.kind = HONE_FINDING_ROW_WRITE;
-	delta->key.relid = s->relid;
-	delta->key.queryid = s->queryid;
+	hone_finding_begin(HONE_FINDING_ROW_WRITE, s->relid, s->queryid);
 	delta->calls = calls;
 	delta->times = s->told_calls == 0 ? 1 : 0;
 	delta->gap_ms = (s->gap_ns - s->told_gap_ns) / 1e6;
