@@ -224,12 +224,11 @@ CREATE TABLE hone._table_writes (
 ) USING heap;
 COMMENT ON TABLE hone._table_writes IS 'Internal: rows written to tables as a worker saw them first on a day';
 
-CREATE FUNCTION hone._write_rate(relation oid, OUT seconds float8, OUT inserted bigint, OUT updated bigint, OUT hot_updated bigint, OUT deleted bigint, OUT indexes bigint)
+CREATE FUNCTION hone._write_rate(relation oid, OUT seconds float8, OUT inserted bigint, OUT updated bigint, OUT hot_updated bigint, OUT indexes bigint)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     WITH t AS (
-        SELECT t.oid, coalesce(w.inserted, 0) AS inserted, coalesce(w.updated, 0) AS updated, coalesce(w.hot_updated, 0) AS hot_updated,
-            coalesce(w.deleted, 0) AS deleted, w.noted_at
+        SELECT t.oid, coalesce(w.inserted, 0) AS inserted, coalesce(w.updated, 0) AS updated, coalesce(w.hot_updated, 0) AS hot_updated, w.noted_at
         FROM hone._tree(relation) AS t(oid)
         -- one that was not there then has been written since
         LEFT JOIN LATERAL (SELECT w.* FROM hone._table_writes w WHERE w.relation = t.oid ORDER BY w.day LIMIT 1) w ON true)
@@ -237,7 +236,6 @@ BEGIN ATOMIC
         pg_catalog.sum(pg_catalog.pg_stat_get_tuples_inserted(t.oid) - t.inserted)::bigint,
         pg_catalog.sum(pg_catalog.pg_stat_get_tuples_updated(t.oid) - t.updated)::bigint,
         pg_catalog.sum(pg_catalog.pg_stat_get_tuples_hot_updated(t.oid) - t.hot_updated)::bigint,
-        pg_catalog.sum(pg_catalog.pg_stat_get_tuples_deleted(t.oid) - t.deleted)::bigint,
         (SELECT pg_catalog.count(*) FROM pg_catalog.pg_index x WHERE x.indrelid = relation)
     FROM t;
 END;

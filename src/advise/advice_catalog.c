@@ -30,7 +30,8 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "advise/made.h"
+#include "advise/recommend.h"
+#include "common/own_tables.h"
 #include "compat/compat.h"
 
 static int	hone_advise_index_idle = 7 * 24 * 3600;
@@ -122,9 +123,12 @@ hone_index_ddl(Oid relid, const char *definition)
 	SPI_connect();
 	if (SPI_execute_with_args("SELECT hone._index_everywhere($1, $2)", 2, types, values, NULL, true, 1) == SPI_OK_SELECT &&
 		SPI_processed == 1)
-		ddl = hone_made_text(0, 1);
-	if (ddl != NULL)
-		ddl = MemoryContextStrdup(context, ddl);
+	{
+		MemoryContext spi = MemoryContextSwitchTo(context);
+
+		ddl = hone_result_text(0, 1);
+		MemoryContextSwitchTo(spi);
+	}
 	SPI_finish();
 	if (ddl == NULL)
 		elog(ERROR, "partitions of relation %u could not be read", relid);

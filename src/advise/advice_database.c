@@ -28,7 +28,8 @@
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 
-#include "advise/made.h"
+#include "advise/recommend.h"
+#include "common/own_tables.h"
 #include "stats/stats.h"
 
 #define CHURN_SESSIONS	20		/* fewer are no habit */
@@ -72,16 +73,6 @@ hone_advice_database_init(void)
 
 /* ---- rows of a query ---- */
 
-int64
-hone_made_integer(int row, int column)
-{
-	bool		isnull;
-	Datum		value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
-									  column, &isnull);
-
-	return isnull ? 0 : DatumGetInt64(value);
-}
-
 static double
 number_of(int row, int column)
 {
@@ -92,14 +83,8 @@ number_of(int row, int column)
 	return isnull ? 0 : DatumGetFloat8(value);
 }
 
-char *
-hone_made_text(int row, int column)
-{
-	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
-}
-
-int
-hone_made_select(const char *query)
+static int
+made_select(const char *query)
 {
 	if (SPI_execute(query, true, 0) != SPI_OK_SELECT)
 		ereport(ERROR,
@@ -110,8 +95,8 @@ hone_made_select(const char *query)
 
 /* ---- what is found ---- */
 
-HoneDatabaseAdvice *
-hone_made_advice(MemoryContext context, List **made, HoneFindingKind kind)
+static HoneDatabaseAdvice *
+made_advice(MemoryContext context, List **made, HoneFindingKind kind)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
 	HoneDatabaseAdvice *one = palloc0(sizeof(HoneDatabaseAdvice));
@@ -131,7 +116,7 @@ hone_made_advice(MemoryContext context, List **made, HoneFindingKind kind)
 static char *
 keep_text(HoneDatabaseAdvice *one, int row, int column)
 {
-	char	   *text = hone_made_text(row, column);
+	char	   *text = hone_result_text(row, column);
 
 	return text ? MemoryContextStrdup(one->advice.context, text) : NULL;
 }
@@ -146,24 +131,24 @@ look_at_view(MemoryContext context, List **made, HoneFindingKind kind,
 			 const char *view)
 {
 	int			rows = !hone_detectors ? 0 :
-	hone_made_select(psprintf("SELECT relation::bigint, severity, calls, first_seen, last_seen, summary, fix, no_fix, "
-							  "substring(evidence::text FROM '^.(.*).$')%s FROM " HONE_SCHEMA ".%s",
-							  kind ? "" : ", identity, kind", view));
+	made_select(psprintf("SELECT relation::bigint, severity, calls, first_seen, last_seen, summary, fix, no_fix, "
+						 "substring(evidence::text FROM '^.(.*).$')%s FROM " HONE_SCHEMA ".%s",
+						 kind ? "" : ", identity, kind", view));
 
 	for (int i = 0; i < rows; i++)
 	{
-		HoneDatabaseAdvice *one = hone_made_advice(context, made,
-												   kind ? kind : hone_advice_kind(hone_made_text(i, 11)));
+		HoneDatabaseAdvice *one = made_advice(context, made,
+											  kind ? kind : hone_advice_kind(hone_result_text(i, 11)));
 
-		one->finding.key.relid = (Oid) hone_made_integer(i, 1);
+		one->finding.key.relid = (Oid) hone_result_integer(i, 1);
 		one->advice.severity = keep_text(one, i, 2);
-		one->finding.calls = hone_made_integer(i, 3);
-		one->finding.first_seen = hone_made_integer(i, 4);
-		one->finding.last_seen = hone_made_integer(i, 5);
+		one->finding.calls = hone_result_integer(i, 3);
+		one->finding.first_seen = hone_result_integer(i, 4);
+		one->finding.last_seen = hone_result_integer(i, 5);
 		one->advice.summary = keep_text(one, i, 6);
 		one->advice.fix = keep_text(one, i, 7);
 		one->advice.no_fix = keep_text(one, i, 8);
-		appendStringInfoString(&one->advice.evidence, hone_made_text(i, 9));
+		appendStringInfoString(&one->advice.evidence, hone_result_text(i, 9));
 		if (kind == 0)
 			one->identity = keep_text(one, i, 10);
 		if (one->identity != NULL)
@@ -179,22 +164,22 @@ look_at_view(MemoryContext context, List **made, HoneFindingKind kind,
 static void
 look_at_connections(MemoryContext context, List **made)
 {
-	int			rows = hone_made_select("SELECT since, extract(epoch FROM clock_timestamp() - since)::float8, sessions, session_p50_ms, session_mean_ms "
-										"FROM " HONE_SCHEMA "._database_stats() "
-										"WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())");
+	int			rows = made_select("SELECT since, extract(epoch FROM clock_timestamp() - since)::float8, sessions, session_p50_ms, session_mean_ms "
+								   "FROM " HONE_SCHEMA "._database_stats() "
+								   "WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())");
 	HoneDatabaseAdvice *one;
 	double		rate;
 	int64		sessions;
 
 	if (rows == 0)
 		return;
-	sessions = hone_made_integer(0, 3);
+	sessions = hone_result_integer(0, 3);
 	rate = sessions / Max(number_of(0, 2), 1);
 	if (sessions < CHURN_SESSIONS || rate < hone_advise_connection_rate ||
 		number_of(0, 4) > CHURN_MS)
 		return;
-	one = hone_made_advice(context, made, HONE_FINDING_CONNECTIONS);
-	one->finding.first_seen = hone_made_integer(0, 1);
+	one = made_advice(context, made, HONE_FINDING_CONNECTIONS);
+	one->finding.first_seen = hone_result_integer(0, 1);
 	one->finding.calls = sessions;
 	one->advice.cost_ms = one->advice.saving_ms = sessions * CONNECT_MS;
 	hone_advice_set(&one->advice, &one->advice.summary,
@@ -213,25 +198,25 @@ look_at_connections(MemoryContext context, List **made)
 static void
 look_at_idle(MemoryContext context, List **made)
 {
-	int			rows = hone_made_select(psprintf("SELECT coalesce(quote_ident(a.usename), ''), extract(epoch FROM clock_timestamp() - a.state_change)::float8 * 1000, "
-												 "a.pid::bigint, d.idle_in_transaction_time, a.application_name, a.state_change "
-												 "FROM pg_stat_activity AS a JOIN pg_stat_database AS d USING (datid) "
-												 "WHERE a.datname = current_database() AND a.backend_type = 'client backend' "
-												 "AND a.state LIKE 'idle in transaction%%' AND a.pid <> pg_backend_pid() "
-												 "AND a.state_change < clock_timestamp() - make_interval(secs => %d) "
-												 "ORDER BY a.state_change", hone_advise_idle_in_transaction));
+	int			rows = made_select(psprintf("SELECT coalesce(quote_ident(a.usename), ''), extract(epoch FROM clock_timestamp() - a.state_change)::float8 * 1000, "
+											"a.pid::bigint, d.idle_in_transaction_time, a.application_name, a.state_change "
+											"FROM pg_stat_activity AS a JOIN pg_stat_database AS d USING (datid) "
+											"WHERE a.datname = current_database() AND a.backend_type = 'client backend' "
+											"AND a.state LIKE 'idle in transaction%%' AND a.pid <> pg_backend_pid() "
+											"AND a.state_change < clock_timestamp() - make_interval(secs => %d) "
+											"ORDER BY a.state_change", hone_advise_idle_in_transaction));
 	HoneDatabaseAdvice *one;
 	bool		one_role = true;
 
 	if (rows == 0)
 		return;
-	one = hone_made_advice(context, made, HONE_FINDING_IDLE);
+	one = made_advice(context, made, HONE_FINDING_IDLE);
 	one->finding.calls = rows;
-	one->finding.first_seen = hone_made_integer(0, 6);
+	one->finding.first_seen = hone_result_integer(0, 6);
 	for (int i = 0; i < rows; i++)
 	{
 		one->advice.cost_ms += number_of(i, 2);
-		one_role &= strcmp(hone_made_text(i, 1), hone_made_text(0, 1)) == 0;
+		one_role &= strcmp(hone_result_text(i, 1), hone_result_text(0, 1)) == 0;
 	}
 	one->advice.saving_ms = one->advice.cost_ms - rows * hone_advise_idle_in_transaction * 1000.0;
 	hone_advice_set(&one->advice, &one->advice.summary,
@@ -239,14 +224,14 @@ look_at_idle(MemoryContext context, List **made)
 					rows, number_of(0, 2) / 1000);
 	hone_evidence_integer(&one->advice, "sessions", rows);
 	hone_evidence_number(&one->advice, "longest_s", number_of(0, 2) / 1000);
-	hone_evidence_integer(&one->advice, "longest_pid", hone_made_integer(0, 3));
-	hone_evidence_text(&one->advice, "longest_application", hone_made_text(0, 5));
+	hone_evidence_integer(&one->advice, "longest_pid", hone_result_integer(0, 3));
+	hone_evidence_text(&one->advice, "longest_application", hone_result_text(0, 5));
 	hone_evidence_number(&one->advice, "idle_in_transaction_ms_ever", number_of(0, 4));
 	/* a role that was dropped has no name */
-	if (one_role && hone_made_text(0, 1)[0] != '\0')
+	if (one_role && hone_result_text(0, 1)[0] != '\0')
 		hone_evidence_text(&one->advice, "for_role",
 						   psprintf("ALTER ROLE %s IN DATABASE %s SET idle_in_transaction_session_timeout = '%ds'",
-									hone_made_text(0, 1), quote_identifier(get_database_name(MyDatabaseId)),
+									hone_result_text(0, 1), quote_identifier(get_database_name(MyDatabaseId)),
 									hone_advise_idle_in_transaction));
 	hone_advice_set(&one->advice, &one->advice.fix,
 					"ALTER DATABASE %s SET idle_in_transaction_session_timeout = '%ds'",
@@ -277,29 +262,29 @@ add_cache_evidence(HoneDatabaseAdvice *one, int row, double mb, bool timed)
 static void
 look_at_cache(MemoryContext context, List **made)
 {
-	int			rows = hone_made_select(psprintf("SELECT queryid, sum(calls)::bigint, sum(shared_blks_read)::float8 * current_setting('block_size')::int / 1048576, "
-												 "sum(shared_blks_read)::float8 / sum(shared_blks_read + shared_blks_hit)::float8, "
-												 "sum(total_exec_ms), sum(blk_read_ms), min(first_seen), max(last_seen) "
-												 "FROM " HONE_SCHEMA ".query_stats(false) "
-												 "WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND queryid <> 0 "
-												 "GROUP BY queryid "
-												 "HAVING sum(calls) >= " CACHE_CALLS " AND sum(shared_blks_read) > 0 "
-												 "AND sum(shared_blks_read)::float8 * current_setting('block_size')::int / 1048576 >= %d "
-												 "AND sum(shared_blks_read)::float8 / sum(shared_blks_read + shared_blks_hit)::float8 >= " CACHE_READ " "
-												 "AND (sum(blk_read_ms) = 0 OR sum(blk_read_ms) >= " CACHE_TIME " * sum(total_exec_ms)) "
-												 "ORDER BY 3 DESC LIMIT " CACHE_QUERIES, hone_advise_cache_read));
+	int			rows = made_select(psprintf("SELECT queryid, sum(calls)::bigint, sum(shared_blks_read)::float8 * current_setting('block_size')::int / 1048576, "
+											"sum(shared_blks_read)::float8 / sum(shared_blks_read + shared_blks_hit)::float8, "
+											"sum(total_exec_ms), sum(blk_read_ms), min(first_seen), max(last_seen) "
+											"FROM " HONE_SCHEMA ".query_stats(false) "
+											"WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND queryid <> 0 "
+											"GROUP BY queryid "
+											"HAVING sum(calls) >= " CACHE_CALLS " AND sum(shared_blks_read) > 0 "
+											"AND sum(shared_blks_read)::float8 * current_setting('block_size')::int / 1048576 >= %d "
+											"AND sum(shared_blks_read)::float8 / sum(shared_blks_read + shared_blks_hit)::float8 >= " CACHE_READ " "
+											"AND (sum(blk_read_ms) = 0 OR sum(blk_read_ms) >= " CACHE_TIME " * sum(total_exec_ms)) "
+											"ORDER BY 3 DESC LIMIT " CACHE_QUERIES, hone_advise_cache_read));
 
 	for (int i = 0; i < rows; i++)
 	{
-		HoneDatabaseAdvice *one = hone_made_advice(context, made, HONE_FINDING_CACHE);
+		HoneDatabaseAdvice *one = made_advice(context, made, HONE_FINDING_CACHE);
 		double		mb = number_of(i, 3);
 		bool		timed = number_of(i, 6) > 0;
 
-		one->finding.key.queryid = (uint64) hone_made_integer(i, 1);
+		one->finding.key.queryid = (uint64) hone_result_integer(i, 1);
 		one->finding.sample.truncated = true;	/* its identifier names it */
-		one->finding.calls = hone_made_integer(i, 2);
-		one->finding.first_seen = hone_made_integer(i, 7);
-		one->finding.last_seen = hone_made_integer(i, 8);
+		one->finding.calls = hone_result_integer(i, 2);
+		one->finding.first_seen = hone_result_integer(i, 7);
+		one->finding.last_seen = hone_result_integer(i, 8);
 		one->advice.cost_ms = number_of(i, 5);
 		one->advice.saving_ms = number_of(i, 6);
 		hone_advice_set(&one->advice, &one->advice.summary,
@@ -311,7 +296,11 @@ look_at_cache(MemoryContext context, List **made)
 	}
 }
 
-/* Each by itself: what one cannot read costs the others nothing. */
+/*
+ * Each by itself: what one cannot read costs the others nothing. A look is called
+ * within SPI, in a subtransaction that is rolled back, with search_path pinned and
+ * the reader's own rights; when it throws it made nothing.
+ */
 static const struct
 {
 	void		(*look) (MemoryContext context, List **made);

@@ -14,18 +14,14 @@
 
 #include <math.h>
 
-#include "access/htup_details.h"
 #include "access/stratnum.h"
 #include "catalog/pg_am.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_operator_d.h"
-#include "catalog/pg_statistic.h"
 #include "catalog/pg_type_d.h"
 #include "commands/defrem.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 
 #include "advise/index_trial.h"
 #include "advise/recommend.h"
@@ -100,15 +96,14 @@ static void
 add_summary(IndexPlan *plan, Oid relid, Oid leaf)
 {
 	HoneIndexCandidate *summary;
-	char	   *name;
 
 	if (plan->nequal > 0 || plan->range == 0 ||
 		!OidIsValid(GetDefaultOpClass(get_atttype(relid, plan->range), BRIN_AM_OID)))
 		return;
-	name = get_attname(relid, plan->range, false);
-	if (fabs(hone_relation_column_correlation(leaf, get_attnum(leaf, name))) < SUMMARY_CORRELATION)
+	if (fabs(hone_relation_column_correlation(leaf, hone_relation_same_column(relid, plan->range, leaf))) < SUMMARY_CORRELATION)
 		return;
-	summary = hone_index_candidate("brin, a rough estimate", psprintf("USING brin (%s)", quote_identifier(name)));
+	summary = hone_index_candidate("brin, a rough estimate",
+								   psprintf("USING brin (%s)", quote_identifier(get_attname(relid, plan->range, false))));
 	summary->tiny = true;
 	plan->others = lappend(plan->others, summary);
 }
@@ -124,27 +119,6 @@ by_selectivity(const void *a, const void *b)
 	return ca->attnum - cb->attnum;
 }
 
-static void
-add_column(IndexPlan *plan, Oid relid, AttrNumber attnum, int strategy)
-{
-	if (strategy == BTEqualStrategyNumber)
-	{
-		for (int i = 0; i < plan->nequal; i++)
-		{
-			if (plan->equal[i].attnum == attnum)
-				return;
-		}
-		plan->equal[plan->nequal].attnum = attnum;
-		plan->equal[plan->nequal].distinct =
-			hone_relation_column_distinct(relid, attnum);
-		plan->nequal++;
-	}
-	else if (plan->range == 0 ||
-			 hone_relation_column_distinct(relid, attnum) >
-			 hone_relation_column_distinct(relid, plan->range))
-		plan->range = attnum;
-}
-
 static int
 find_column(const IndexPlan *plan, AttrNumber attnum)
 {
@@ -154,6 +128,24 @@ find_column(const IndexPlan *plan, AttrNumber attnum)
 			return i;
 	}
 	return -1;
+}
+
+static void
+add_column(IndexPlan *plan, Oid relid, AttrNumber attnum, int strategy)
+{
+	if (strategy == BTEqualStrategyNumber)
+	{
+		if (find_column(plan, attnum) >= 0)
+			return;
+		plan->equal[plan->nequal].attnum = attnum;
+		plan->equal[plan->nequal].distinct =
+			hone_relation_column_distinct(relid, attnum);
+		plan->nequal++;
+	}
+	else if (plan->range == 0 ||
+			 hone_relation_column_distinct(relid, attnum) >
+			 hone_relation_column_distinct(relid, plan->range))
+		plan->range = attnum;
 }
 
 /*
@@ -216,8 +208,7 @@ map_columns(HoneFinding *finding, Oid from, Oid to)
 {
 	for (int i = 0; i < finding->nquals; i++)
 	{
-		char	   *name = get_attname(from, finding->quals[i].attnum, true);
-		AttrNumber	attnum = name ? get_attnum(to, name) : InvalidAttrNumber;
+		AttrNumber	attnum = hone_relation_same_column(from, finding->quals[i].attnum, to);
 
 		if (attnum == InvalidAttrNumber)
 			return false;
@@ -309,24 +300,12 @@ add_trial(const HoneIndexTrial *trial, const HoneIndexCandidate *best, HoneAdvic
 						   "the constant is the same in all sampled calls; everybody can read an index's definition");
 }
 
-static void
-run_trial(void *arg)
-{
-	hone_index_trial(arg);
-}
-
-static void
-measure(void *arg)
-{
-	hone_index_measure(arg);
-}
-
 void
 hone_index_try_measure(Oid relid, HoneIndexCandidate *index)
 {
 	HoneIndexTrial trial = {.relid = relid,.others = list_make1(index)};
 
-	(void) hone_advice_try(measure, &trial);
+	(void) hone_advice_try(hone_index_measure, &trial);
 }
 
 const char *
@@ -337,7 +316,7 @@ hone_index_try(HoneIndexTrial *trial, const HoneReader *reader)
 	if (!hone_trial_left())
 		return "too many others were tried before";
 	hone_trial_begin();
-	error = hone_advice_try(run_trial, trial);
+	error = hone_advice_try(hone_index_trial, trial);
 	hone_trial_end();
 	if (error != NULL)
 		return reader->constants ? error->message : "the statement could not be planned";

@@ -16,7 +16,7 @@
 
 #include "utils/guc.h"
 
-#include "advise/made.h"
+#include "advise/recommend.h"
 
 static int	hone_advise_cold_reads = 24;
 static int	hone_advise_hot_idle = 35 * 24 * 3600;

@@ -157,15 +157,13 @@ name_new_index(Wanted *wanted)
 	if (wanted->definition != NULL)
 	{
 		wanted->suffix = psprintf(" ON ONLY %s %s", hone_qualified_name(wanted->relid), wanted->definition);
-		wanted->fix = psprintf("CREATE INDEX %s ON ONLY %s %s", quote_identifier(name),
-							   hone_qualified_name(wanted->relid), wanted->definition);
+		wanted->fix = psprintf("CREATE INDEX %s%s", quote_identifier(name), wanted->suffix);
 		wanted->undo = psprintf(BRIEF_BEGIN DROP_INDEX "%s" BRIEF_END, wanted->index);
 		return;
 	}
 	wanted->suffix = psprintf(" ON %s", wanted->fix + strlen(CREATE_INDEX));
-	wanted->fix = psprintf("CREATE INDEX CONCURRENTLY %s ON %s", quote_identifier(name),
-						   wanted->fix + strlen(CREATE_INDEX));
-	wanted->undo = psprintf("DROP INDEX CONCURRENTLY %s", wanted->index);
+	wanted->fix = psprintf("CREATE INDEX CONCURRENTLY %s%s", quote_identifier(name), wanted->suffix);
+	wanted->undo = psprintf(DROP_PLAIN "%s", wanted->index);
 }
 
 /* The definition of the index that goes is the way back. */
@@ -397,10 +395,10 @@ take_next(HoneDue *due)
 	old = MemoryContextSwitchTo(hone_procedure_context());
 	due->id = hone_result_integer(0, 1);
 	due->relid = hone_result_oid(0, 2);
-	due->fix = pstrdup(hone_result_text(0, 3));
-	due->index = pstrdup(hone_result_text(0, 4));
+	due->fix = hone_result_text(0, 3);
+	due->index = hone_result_text(0, 4);
 	due->index_oid = hone_result_oid(0, 5);
-	due->definition = hone_result_text(0, 6) != NULL ? pstrdup(hone_result_text(0, 6)) : NULL;
+	due->definition = hone_result_text(0, 6);
 	due->requested_by = hone_result_oid(0, 7);
 	MemoryContextSwitchTo(old);
 	return true;
@@ -423,7 +421,7 @@ objection(const HoneDue *due)
 		return "the index is not the one that was meant";
 	values[0] = Int64GetDatum(due->id);
 	if (begins(due->fix, DROP_INDEX) && valid &&
-		hone_own_run("SELECT FROM hone._all_recommendations() WHERE id OPERATOR(pg_catalog.=) $1", 1, types, values, NULL) == 0)
+		hone_own_run("SELECT FROM hone._made_recommendations() WHERE id OPERATOR(pg_catalog.=) $1", 1, types, values, NULL) == 0)
 		return "it is not recommended any more";
 	return NULL;
 }

@@ -14,9 +14,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type_d.h"
-#include "executor/spi.h"
-#include "fmgr.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -80,26 +77,19 @@ hone_apply_check_tree(Oid relid, Oid role)
 			 errhint("Have the partition's owner changed to that of the table, or a superuser ask for it.")));
 }
 
-static char *
-copy(uint64 row, int column)
-{
-	char	   *text = hone_result_text(row, column);
-
-	return text != NULL ? MemoryContextStrdup(hone_procedure_context(), text) : NULL;
-}
-
-static void *
+/* In the current context. */
+static Step *
 new_step(uint64 row)
 {
-	Step	   *step = MemoryContextAlloc(hone_procedure_context(), sizeof(Step));
+	Step	   *step = palloc(sizeof(Step));
 
 	step->relid = hone_result_oid(row, 1);
 	step->parent = hone_result_oid(row, 2);
-	step->name = copy(row, 3);
+	step->name = hone_result_text(row, 3);
 	step->leaf = strcmp(hone_result_text(row, 4), "t") == 0;
-	step->clear = copy(row, 5);
-	step->make = copy(row, 6);
-	step->attach = copy(row, 7);
+	step->clear = hone_result_text(row, 5);
+	step->make = hone_result_text(row, 6);
+	step->attach = hone_result_text(row, 7);
 	return step;
 }
 

@@ -28,6 +28,7 @@
 #include "utils/ruleutils.h"
 
 #include "advise/index_trial.h"
+#include "advise/nodes.h"
 #include "advise/recommend.h"
 #include "common/sqltext.h"
 #include "stats/stats.h"
@@ -115,8 +116,7 @@ has_few_values(Oid relid, AttrNumber attnum)
 static Var *
 column_of(Node *node, Index rti)
 {
-	while (node != NULL && IsA(node, RelabelType))
-		node = (Node *) ((RelabelType *) node)->arg;
+	node = hone_qual_strip(node);
 	if (node == NULL || !IsA(node, Var) || ((Var *) node)->varno != rti ||
 		((Var *) node)->varlevelsup != 0 || ((Var *) node)->varattno <= 0)
 		return NULL;
@@ -159,7 +159,6 @@ read_condition(const HoneIndexTrial *trial, Query *query, Index rti, List *calls
 	HoneIndexConstant *constant;
 	Const	   *value;
 	Var		   *column;
-	char	   *name;
 	AttrNumber	attnum;
 
 	if (!IsA(op, OpExpr) || list_length(op->args) != 2)
@@ -171,8 +170,7 @@ read_condition(const HoneIndexTrial *trial, Query *query, Index rti, List *calls
 	if (column == NULL || !IsA(value, Const) || value->constisnull || !is_equality(op) ||
 		!is_same_in_all(&trial->finding->sample, calls, value->location))
 		return NULL;
-	name = get_attname(rt_fetch(rti, query->rtable)->relid, column->varattno, true);
-	attnum = name != NULL ? get_attnum(trial->relid, name) : InvalidAttrNumber;
+	attnum = hone_relation_same_column(rt_fetch(rti, query->rtable)->relid, column->varattno, trial->relid);
 	if (attnum == InvalidAttrNumber || !has_few_values(trial->relid, attnum))
 		return NULL;
 	column->varno = 1;

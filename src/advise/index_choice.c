@@ -56,7 +56,7 @@ int			hone_index_budget = 0;
 typedef struct Option
 {
 	HoneIndexCandidate *index;
-	HoneIndexWish *wish;		/* whose it is */
+	int			wish;			/* number of the one whose it is */
 	bool		best;			/* it is the one that was wished */
 	double	   *ratios;			/* of each wish's cost with it to that
 								 * without, at most 1 */
@@ -122,7 +122,7 @@ is_wider(const HoneIndexCandidate *wider, const HoneIndexCandidate *index)
 }
 
 static void
-add_option(Table *table, HoneIndexWish *wish, HoneIndexCandidate *index, bool best)
+add_option(Table *table, int nwish, HoneIndexCandidate *index, bool best)
 {
 	Option	   *option;
 
@@ -134,7 +134,7 @@ add_option(Table *table, HoneIndexWish *wish, HoneIndexCandidate *index, bool be
 			if (best && !table->options[i].best)
 			{
 				table->options[i].best = true;
-				table->options[i].wish = wish;
+				table->options[i].wish = nwish;
 			}
 			return;
 		}
@@ -143,7 +143,7 @@ add_option(Table *table, HoneIndexWish *wish, HoneIndexCandidate *index, bool be
 		return;
 	option = &table->options[table->noptions++];
 	option->index = index;
-	option->wish = wish;
+	option->wish = nwish;
 	option->best = best;
 	option->ratios = palloc(table->nwishes * sizeof(double));
 }
@@ -159,7 +159,7 @@ make_options(Table *table)
 
 	table->options = palloc0(MOST_OPTIONS * sizeof(Option));
 	for (int i = 0; i < table->nwishes; i++)
-		add_option(table, table->wishes[i], table->wishes[i]->advice.index_best, true);
+		add_option(table, i, table->wishes[i]->advice.index_best, true);
 	for (int i = 0; i < table->nwishes; i++)
 	{
 		foreach(lc, table->wishes[i]->advice.index_tried)
@@ -167,7 +167,7 @@ make_options(Table *table)
 			HoneIndexCandidate *index = lfirst(lc);
 
 			if (index->used)
-				add_option(table, table->wishes[i], index, false);
+				add_option(table, i, index, false);
 		}
 	}
 }
@@ -188,12 +188,6 @@ known_cost(const HoneAdvice *advice, const char *text)
 			return index->cost;
 	}
 	return -1;
-}
-
-static void
-try_given(void *arg)
-{
-	hone_index_trial(arg);
 }
 
 /*
@@ -220,7 +214,7 @@ static void
 try_others(Table *table, int nwish)
 {
 	HoneIndexWish *wish = table->wishes[nwish];
-	HoneIndexTrial trial = {.finding = wish->finding,.relid = table->relid,.given = true};
+	HoneIndexTrial trial = {.finding = wish->finding,.relid = table->relid,.given = true,.cost = wish->advice.index_cost};
 	List	   *options = NIL;
 	ListCell   *lc;
 	ListCell   *lo;
@@ -233,8 +227,8 @@ try_others(Table *table, int nwish)
 		trial.others = lappend(trial.others, hone_index_candidate("another's", table->options[i].index->text));
 		options = lappend(options, &table->options[i]);
 	}
-	if (options == NIL || !hone_advice_trial(wish->finding, try_given, &trial) ||
-		!trial.known || trial.cost <= 0)
+	if (options == NIL || !hone_advice_trial(wish->finding, hone_index_trial, &trial) ||
+		!trial.known)
 		return;
 	forboth(lc, trial.others, lo, options)
 	{
@@ -420,17 +414,6 @@ is_worth_it(const Table *table, const Option *option, double *net)
 	return saved > served * USELESS && *net > 0;
 }
 
-static bool
-is_served(const Table *table, const HoneIndexWish *wish)
-{
-	for (int n = 0; n < table->nwishes; n++)
-	{
-		if (table->wishes[n] == wish)
-			return best_for(table, n, -1) != NULL;
-	}
-	return false;
-}
-
 /*
  * Of the best ones, or of the others: where room is scarce of all, else for
  * wishes that have none.
@@ -439,7 +422,7 @@ static bool
 may_be_chosen(const Table *table, const Option *option, bool others)
 {
 	return !option->chosen &&
-		(option->best || hone_index_budget > 0 || (others && !is_served(table, option->wish)));
+		(option->best || hone_index_budget > 0 || (others && best_for(table, option->wish, -1) == NULL));
 }
 
 /* *left: bytes of the budget, or -1. */
@@ -666,15 +649,15 @@ tell(Table *table, int nwish)
 	}
 	if (strcmp(option->index->text, advice->index_best->text) != 0)
 	{
-		advice->fix = option->best ? option->wish->advice.index_fix : fix_for(table, option);
+		advice->fix = fix_for(table, option);
 		/* of two the later one counts */
 		if (get_rel_relkind(table->relid) == RELKIND_PARTITIONED_TABLE)
 			hone_evidence_text(advice, "on_each_partition", option->index->text);
 		advice->saving_ms = advice->cost_ms * (1 - option->ratios[nwish]);
-		if (option->wish != wish)
-			hone_evidence_integer(advice, "index_of_recommendation", id_of(option->wish));
+		if (option->wish != nwish)
+			hone_evidence_integer(advice, "index_of_recommendation", id_of(table->wishes[option->wish]));
 		hone_evidence_text(advice, "why_not_its_own",
-						   option->wish != wish ? "that one serves it nearly as well" :
+						   option->wish != nwish ? "that one serves it nearly as well" :
 						   is_too_dear(table, nwish, advice->index_best->text) ? "writing to it costs too much" :
 						   "it does not fit into hone.index_budget");
 	}
@@ -733,10 +716,7 @@ hone_index_choose(List *wishes)
 		CHECK_FOR_INTERRUPTS();
 		table->weights = palloc(table->nwishes * sizeof(double));
 		for (int n = 0; n < table->nwishes; n++)
-		{
 			table->weights[n] = weight_of(table->wishes[n]);
-			table->wishes[n]->advice.index_fix = table->wishes[n]->advice.fix;
-		}
 		table->texts = &texts;
 		make_options(table);
 		find_ratios(table);

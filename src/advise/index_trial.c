@@ -153,10 +153,8 @@ find_place(Node *node, Place *place)
 static AttrNumber
 attnum_in(const Place *place, AttrNumber attnum)
 {
-	RangeTblEntry *rte = rt_fetch(place->rti, place->query->rtable);
-	char	   *name = get_attname(rte->relid, attnum, true);
-
-	return name != NULL ? get_attnum(place->relid, name) : InvalidAttrNumber;
+	return hone_relation_same_column(rt_fetch(place->rti, place->query->rtable)->relid, attnum,
+									 place->relid);
 }
 
 /* A virtual generated column has no values to be stored. */
@@ -499,10 +497,14 @@ is_selective(const HoneIndexTrial *trial, const HoneIndexConstant *constant)
 	return has <= rows * SELECTED;
 }
 
-/*
- * Only for the rows that have the constants of a statement. What they say need
- * not be in a key, if anything else is.
- */
+/* What a predicate says need not be in a key, if anything else is. */
+static List *
+keys_beside(const HoneIndexTrial *trial, const Place *place, List *others)
+{
+	return others != NIL || trial->range != 0 || place->query->sortClause != NIL ? others : trial->equal;
+}
+
+/* Only for the rows that have the constants of a statement. */
 static void
 add_constants(HoneIndexTrial *trial, const Place *place, const Conditions *conditions)
 {
@@ -526,8 +528,7 @@ add_constants(HoneIndexTrial *trial, const Place *place, const Conditions *condi
 		return;
 	if (conditions->text.len > 0)
 		appendStringInfo(&text, " AND %s", conditions->text.data);
-	add_candidates(trial, place, others != NIL || trial->range != 0 || place->query->sortClause != NIL ?
-				   others : trial->equal, "constant", text.data);
+	add_candidates(trial, place, keys_beside(trial, place, others), "constant", text.data);
 	for (int i = before; i < list_length(trial->candidates); i++)
 		((HoneIndexCandidate *) list_nth(trial->candidates, i))->constant = true;
 }
@@ -552,11 +553,9 @@ make_candidates(HoneIndexTrial *trial, const Place *place)
 		list_length(flagged) + (trial->range != 0) <= HONE_INDEX_KEYS)
 		add_candidates(trial, place, flagged, "flags", "");
 
-	/* what the predicate says need not be in a key, if anything else is */
 	others = list_difference_int(trial->equal, conditions.flags);
 	if (conditions.text.len > 0)
-		add_candidates(trial, place, others != NIL || trial->range != 0 || place->query->sortClause != NIL ?
-					   others : trial->equal, "partial", conditions.text.data);
+		add_candidates(trial, place, keys_beside(trial, place, others), "partial", conditions.text.data);
 	if (trial->constants)
 		add_constants(trial, place, &conditions);
 
@@ -655,8 +654,9 @@ measure(const HoneIndexTrial *trial, HoneIndexCandidate *candidate)
 }
 
 void
-hone_index_measure(HoneIndexTrial *trial)
+hone_index_measure(void *arg)
 {
+	HoneIndexTrial *trial = arg;
 	ListCell   *lc;
 
 	limit_waiting();
@@ -688,8 +688,9 @@ has_statistics(Oid relid)
 }
 
 void
-hone_index_trial(HoneIndexTrial *trial)
+hone_index_trial(void *arg)
 {
+	HoneIndexTrial *trial = arg;
 	Place		place = {.relid = trial->relid,.leaf = trial->finding->key.relid};
 	Query	   *query;
 	List	   *values;
@@ -708,7 +709,8 @@ hone_index_trial(HoneIndexTrial *trial)
 		trial->candidates = trial->others;
 	else
 		make_candidates(trial, &place);
-	trial->cost = plan_cost(query, trial->finding->sample.text, values, NIL, &used);
+	if (trial->cost <= 0)
+		trial->cost = plan_cost(query, trial->finding->sample.text, values, NIL, &used);
 	foreach(lc, trial->candidates)
 	{
 		HoneIndexCandidate *candidate = lfirst(lc);

@@ -69,16 +69,29 @@ extern HoneIndexCandidate *hone_index_candidate(const char *what, const char *te
  * throws. To be called in a subtransaction (hone_advice_try), as the role that
  * ran the statement.
  */
-extern void hone_index_trial(HoneIndexTrial *trial);
+extern void hone_index_trial(void *trial);
 
 /*
  * Only size, cost of an entry and columns of its 'others', without a statement.
  * Under the same conditions.
  */
-extern void hone_index_measure(HoneIndexTrial *trial);
+extern void hone_index_measure(void *trial);
+
+/* Keys of the plain index: what is known before any trial. */
+extern char *hone_index_trial_keys(const HoneIndexTrial *trial);
+
+/* Why the planner, or pg_hone, prefers 'best' to a candidate. */
+extern const char *hone_index_trial_why_not(const HoneIndexTrial *trial,
+											const HoneIndexCandidate *candidate,
+											const HoneIndexCandidate *best);
+
+/* The best of them, or NULL: the planner uses none. */
+extern HoneIndexCandidate *hone_index_trial_best(const HoneIndexTrial *trial);
+
+/* ---- advice_index.c ---- */
 
 /*
- * As above, but never throws: NULL, or why it was not tried, where the reader
+ * hone_index_trial() that never throws: NULL, or why it was not tried, where the reader
  * may know. What is beyond the time for one read is not tried.
  */
 struct HoneReader;
@@ -104,16 +117,5 @@ typedef struct HoneIndexConstant
  * with few values. The constants are to be shown only to those who may see them.
  */
 extern List *hone_index_constants(const HoneIndexTrial *trial, Query *query, Index rti);
-
-/* Keys of the plain index: what is known before any trial. */
-extern char *hone_index_trial_keys(const HoneIndexTrial *trial);
-
-/* Why the planner, or pg_hone, prefers 'best' to a candidate. */
-extern const char *hone_index_trial_why_not(const HoneIndexTrial *trial,
-											const HoneIndexCandidate *candidate,
-											const HoneIndexCandidate *best);
-
-/* The best of them, or NULL: the planner uses none. */
-extern HoneIndexCandidate *hone_index_trial_best(const HoneIndexTrial *trial);
 
 #endif							/* HONE_INDEX_TRIAL_H */

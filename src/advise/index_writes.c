@@ -19,7 +19,6 @@
 #include "nodes/parsenodes.h"
 #include "utils/formatting.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 
 #include "advise/index_writes.h"
 #include "advise/recommend.h"

@@ -20,10 +20,8 @@
 #include "postgres.h"
 
 #include "access/transam.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "common/hashfn.h"
@@ -43,6 +41,7 @@
 #include "utils/ruleutils.h"
 
 #include "advise/materialize.h"
+#include "advise/nodes.h"
 #include "advise/rewrite.h"
 #include "compat/compat.h"
 
@@ -119,8 +118,7 @@ may_take_out(const Query *query)
 static Var *
 column_of(Node *node)
 {
-	while (node != NULL && IsA(node, RelabelType))
-		node = (Node *) ((RelabelType *) node)->arg;
+	node = hone_qual_strip(node);
 	if (node == NULL || !IsA(node, Var) || ((Var *) node)->varlevelsup > 0 ||
 		((Var *) node)->varattno <= 0)
 		return NULL;

@@ -16,15 +16,10 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "access/transam.h"
 #include "catalog/pg_am.h"
-#include "catalog/pg_class.h"
 #include "common/hashfn.h"
-#include "executor/executor.h"
 #include "nodes/execnodes.h"
 #include "nodes/nodeFuncs.h"
-#include "nodes/pathnodes.h"
 #include "parser/parsetree.h"
 #include "utils/rel.h"
 
@@ -169,9 +164,7 @@ hone_filter_is_heap(const ScanState *scan)
 {
 	Relation	rel = scan->ss_currentRelation;
 
-	return rel != NULL && ((Scan *) scan->ps.plan)->scanrelid > 0 &&
-		RelationGetRelid(rel) >= FirstNormalObjectId &&
-		rel->rd_rel->relpersistence != RELPERSISTENCE_TEMP &&
+	return hone_node_is_lasting(rel) && ((Scan *) scan->ps.plan)->scanrelid > 0 &&
 		rel->rd_rel->relam == HEAP_TABLE_AM_OID;
 }
 

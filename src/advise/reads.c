@@ -14,7 +14,6 @@
 #include "postgres.h"
 
 #include "executor/executor.h"
-#include "nodes/nodeFuncs.h"
 
 #include "advise/nodes.h"
 

@@ -43,7 +43,6 @@ typedef struct HoneAdvice
 	struct HoneIndexCandidate *index_best;	/* that one */
 	List	   *index_tried;	/* with it, HoneIndexCandidates */
 	double		index_cost;		/* of the statement without any; 0: not known */
-	char	   *index_fix;		/* index_choice.c's: what makes the best one */
 	StringInfoData evidence;	/* members of a JSON object, with commas */
 } HoneAdvice;
 
@@ -113,7 +112,7 @@ extern char *hone_index_ddl(Oid relid, const char *definition);
 /* That as the fix, with the evidence that hone.apply_recommendation() wants. */
 extern void hone_advice_index_fix(HoneAdvice *advice, Oid relid, const char *definition);
 
-/* ---- what no statement has, made when it is read (made.h) ---- */
+/* ---- what no statement has, made when it is read ---- */
 
 typedef struct HoneDatabaseAdvice
 {
@@ -125,8 +124,10 @@ typedef struct HoneDatabaseAdvice
 /* By its name in hone.recommendations. */
 extern HoneFindingKind hone_advice_kind(const char *name);
 
-/* Defines its settings. Called once from hone_advise_init(). */
+/* Define settings. Called once from hone_advise_init(), the latter two by it. */
 extern void hone_advice_database_init(void);
+extern void hone_storage_init(void);
+extern void hone_catalog_init(void);
 
 /*
  * Palloc'd HoneDatabaseAdvice of the current database, as the current user

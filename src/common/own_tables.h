@@ -23,8 +23,8 @@ extern uint64 hone_own_run_text(const char *sql, const char *text);
 
 /*
  * Of the rows in SPI_tuptable, counted from 0, columns from 1. A text is NULL
- * where the value is, a bigint 0, an OID InvalidOid. They live as long as SPI's
- * memory does.
+ * where the value is, and palloc'd; a bigint 0, an OID InvalidOid. A Datum lives
+ * as long as SPI's memory does.
  */
 extern Datum hone_result_value(uint64 row, int column, bool *isnull);
 extern char *hone_result_text(uint64 row, int column);

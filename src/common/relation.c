@@ -92,6 +92,14 @@ index_attribute(HeapTuple tuple, AttrNumber attnum)
 	return SysCacheGetAttr(INDEXRELID, tuple, attnum, &isnull);
 }
 
+AttrNumber
+hone_relation_same_column(Oid from, AttrNumber attnum, Oid to)
+{
+	char	   *name = get_attname(from, attnum, true);
+
+	return name != NULL ? get_attnum(to, name) : InvalidAttrNumber;
+}
+
 bool
 hone_relation_not_null(Oid relid, AttrNumber attnum)
 {

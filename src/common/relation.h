@@ -31,9 +31,8 @@ extern List *hone_relation_keys(Oid relid, List **best);
 extern bool hone_relation_has_index(Oid relid, List *equal, AttrNumber next);
 
 /*
- * Name of the plain btree index, not unique, with the most key columns of those
- * whose keys are the first of 'columns' (any_order: are among them), or NULL;
- * in *keys its columns. An index on all columns makes it redundant.
+ * The plain btree index, not unique, with the most key columns of those whose
+ * keys are the first of 'columns' (any_order: are among them), or InvalidOid; in *keys its columns. An index on all columns makes it redundant.
  */
 extern Oid	hone_relation_narrower_index(Oid relid, List *columns, bool any_order, List **keys);
 
@@ -55,6 +54,12 @@ extern bool hone_relation_has_order(Oid relid, const HoneOrderColumn *columns, i
  * and has all of 'columns', or NULL. Integer lists.
  */
 extern char *hone_relation_covering_index(Oid relid, List *first, List *columns);
+
+/*
+ * The column of the same name in another table, as a partition of which it may
+ * have another number; 0 where there is none.
+ */
+extern AttrNumber hone_relation_same_column(Oid from, AttrNumber attnum, Oid to);
 
 /* Is the column never null? */
 extern bool hone_relation_not_null(Oid relid, AttrNumber attnum);
