@@ -10,7 +10,7 @@
 
 #include "common/hone.h"
 
-/* Called once from _PG_init. Batching has no settings and no hooks. */
+/* Called once from _PG_init. Its setting. */
 extern void hone_batch_init(void);
 
 #endif							/* HONE_BATCH_H */

@@ -15,7 +15,6 @@
 
 #include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
-#include "parser/parser.h"
 
 #include "batch/condition.h"
 #include "common/error_text.h"
@@ -27,18 +26,6 @@
 
 #define CONDITION_HINT \
 	"Pass one boolean SQL expression over the table's columns, for example 'created_at < now() - interval ''1 year'''."
-
-static List *
-parse_expression(const char *condition)
-{
-	HoneErrorText place;
-	List	   *parsed;
-
-	hone_error_text_begin(&place, condition, CONDITION_HINT);
-	parsed = raw_parser(condition, RAW_PARSE_PLPGSQL_EXPR);
-	hone_error_text_end(&place);
-	return parsed;
-}
 
 /*
  * Nothing but one unnamed expression: no FROM, WHERE, ORDER BY and so on,
@@ -75,7 +62,7 @@ contains_parameter(Node *node, void *context)
 void
 hone_check_condition(const char *condition)
 {
-	List	   *parsed = parse_expression(condition);
+	List	   *parsed = hone_parse(condition, RAW_PARSE_PLPGSQL_EXPR, CONDITION_HINT);
 	RawStmt    *raw;
 
 	if (list_length(parsed) == 1)

@@ -22,7 +22,6 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "catalog/pg_collation.h"
 #include "executor/spi_priv.h"
 #include "executor/tstoreReceiver.h"
 #include "funcapi.h"
@@ -55,22 +54,6 @@ table_argument(FunctionCallInfo fcinfo)
 						OidIsValid(type) ? format_type_be(type) : "unknown"),
 				 errhint("Name the table in the first argument, as in hone.fetch_batch(NULL::orders, 'id', $1).")));
 	return relid;
-}
-
-static char *
-collation_text(Oid collation)
-{
-	HeapTuple	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
-	Form_pg_collation form;
-	char	   *text;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for collation %u", collation);
-	form = (Form_pg_collation) GETSTRUCT(tuple);
-	text = quote_qualified_identifier(get_namespace_name(form->collnamespace),
-									  NameStr(form->collname));
-	ReleaseSysCache(tuple);
-	return text;
 }
 
 /*
@@ -113,7 +96,7 @@ statement_text(Oid relid, const HoneFetchKeys *keys)
 												  FORMAT_TYPE_TYPEMOD_GIVEN |
 												  FORMAT_TYPE_FORCE_QUALIFY));
 		if (is_collated_otherwise(column))
-			appendStringInfo(&sql, " COLLATE %s", collation_text(column->collation));
+			appendStringInfo(&sql, " COLLATE %s", hone_collation_text(column->collation));
 	}
 	appendStringInfoString(&sql, " OFFSET 0) AS t ON true ORDER BY k.n");
 	return sql.data;

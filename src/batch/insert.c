@@ -24,7 +24,6 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -179,19 +178,6 @@ append_names(StringInfo sql, List *names)
 						 quote_identifier(lfirst(lc)));
 }
 
-static bool
-has_name(List *names, const char *name)
-{
-	ListCell   *lc;
-
-	foreach(lc, names)
-	{
-		if (strcmp(lfirst(lc), name) == 0)
-			return true;
-	}
-	return false;
-}
-
 /*
  * DO UPDATE: the columns that the row has values for, but for the conflict's.
  * Where there are none, the row is written as it is, so that its key is
@@ -210,7 +196,7 @@ append_update(Batch *batch, StringInfo sql)
 		char	   *plain = get_attname(batch->relid, attnum, false);
 		const char *name = quote_identifier(plain);
 
-		if (has_name(batch->conflict_columns, plain))
+		if (hone_has_name(batch->conflict_columns, plain))
 			continue;
 		if (differ)
 			appendStringInfo(sql, "%s%s = CASE WHEN hone._batch_mark(%d, %d) THEN EXCLUDED.%s ELSE t.%s END",

@@ -18,9 +18,7 @@
 #include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "batch/job.h"
@@ -43,19 +41,18 @@ lock_tag(int64 id)
 	return tag;
 }
 
-static bool
-lock_job(HoneBatchJob *job)
-{
-	LOCKTAG		tag = lock_tag(job->id);
-
-	job->locked = LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
-	return job->locked;
-}
-
 /*
  * The tag is made of catalogs, so it is kept for when they cannot be read.
  */
 static LOCKTAG held_tag;
+
+static bool
+lock_job(HoneBatchJob *job)
+{
+	held_tag = lock_tag(job->id);
+	job->locked = LockAcquire(&held_tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
+	return job->locked;
+}
 
 static void
 unlock_job(HoneBatchJob *job)
@@ -223,12 +220,14 @@ take_job(HoneBatch *batch)
  * The job of this name, if there is one: the lock first, then the row as its
  * last run left it.
  */
-static bool
-find_job(HoneBatch *batch)
+void
+hone_batch_job_find(HoneBatch *batch)
 {
 	HoneBatchJob *job = &batch->job;
 	const char *name = batch->options.job;
 
+	if (name == NULL)
+		return;
 	if (hone_own_run_text("SELECT " JOB_COLUMNS " FROM hone._batch_job WHERE name = $1", name) == 0)
 	{
 		if (batch->options.resume)
@@ -237,10 +236,9 @@ find_job(HoneBatch *batch)
 					 errmsg("there is no job \"%s\"", name),
 					 errhint("The view hone.batch_progress shows yours; job => %s begins one.",
 							 quote_literal_cstr(name))));
-		return false;
+		return;
 	}
 	take_job(batch);
-	held_tag = lock_tag(job->id);
 	if (!lock_job(job))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
@@ -253,7 +251,6 @@ find_job(HoneBatch *batch)
 				 errmsg("job \"%s\" was removed just now", name),
 				 errhint("Call it again to begin it anew.")));
 	take_job(batch);
-	return true;
 }
 
 static void
@@ -285,18 +282,11 @@ hone_batch_job_begin(HoneBatch *batch)
 	if (job->id == 0)
 	{
 		make_job(batch);
-		held_tag = lock_tag(job->id);
 		if (!lock_job(job))
 			elog(ERROR, "the lock of a new job is taken");
 	}
 	begin_run(batch);
 	hone_procedure_commit();
-}
-
-bool
-hone_batch_job_find(HoneBatch *batch)
-{
-	return batch->options.job != NULL && find_job(batch);
 }
 
 /* ------------------------------------------------------------------------
@@ -345,13 +335,11 @@ hone_batch_job_save(HoneBatch *batch)
 	job->saved_at = GetCurrentTimestamp();
 }
 
-bool
+void
 hone_batch_job_save_sometimes(HoneBatch *batch)
 {
-	if (!TimestampDifferenceExceeds(batch->job.saved_at, GetCurrentTimestamp(), SAVE_MS))
-		return false;
-	hone_batch_job_save(batch);
-	return true;
+	if (TimestampDifferenceExceeds(batch->job.saved_at, GetCurrentTimestamp(), SAVE_MS))
+		hone_batch_job_save(batch);
 }
 
 void

@@ -59,7 +59,7 @@ typedef struct HoneBatch HoneBatch;
  * Find the job that the call names, if there is one, and lock it. What the call
  * leaves open is taken from there. Ends a transaction.
  */
-extern bool hone_batch_job_find(HoneBatch *batch);
+extern void hone_batch_job_find(HoneBatch *batch);
 
 /* Begin it, or a job for this call; ends a transaction. */
 extern void hone_batch_job_begin(HoneBatch *batch);
@@ -67,8 +67,8 @@ extern void hone_batch_job_begin(HoneBatch *batch);
 /* Write figures and position, in the transaction in hand. */
 extern void hone_batch_job_save(HoneBatch *batch);
 
-/* The same if it is some time ago. Returns whether it did. */
-extern bool hone_batch_job_save_sometimes(HoneBatch *batch);
+/* The same if it is some time ago. */
+extern void hone_batch_job_save_sometimes(HoneBatch *batch);
 
 /* Note an error in the transaction in hand; 'where' are the rows left out. */
 extern void hone_batch_job_note(HoneBatch *batch, Oid leaf, const char *where,

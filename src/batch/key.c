@@ -35,19 +35,6 @@
 #include "batch/key.h"
 #include "compat/compat.h"
 
-static bool
-named(List *names, const char *name)
-{
-	ListCell   *lc;
-
-	foreach(lc, names)
-	{
-		if (strcmp(lfirst(lc), name) == 0)
-			return true;
-	}
-	return false;
-}
-
 /*
  * Is this column of the index one by which rows can be compared in SQL as the
  * index has them: in the default order of its type, by PostgreSQL's own
@@ -106,7 +93,7 @@ is_usable(Relation rel, Relation index, Oid named_as, List *avoid, bool *avoided
 		/* a child may have columns of its own */
 		if (get_attnum(named_as, NameStr(attribute->attname)) == InvalidAttrNumber)
 			return false;
-		meets |= named(avoid, NameStr(attribute->attname));
+		meets |= hone_has_name(avoid, NameStr(attribute->attname));
 	}
 	*avoided |= meets;
 	return !meets;
@@ -208,28 +195,10 @@ hone_batch_key_bound(const HoneBatchKey *key, const char *comparison, int first)
 	return buf.data;
 }
 
-/*
- * Until the level is left, values have texts that any session reads alike.
- */
-static int
-begin_plain_texts(void)
-{
-	static const char *const settings[][2] = {
-		{"datestyle", "ISO"}, {"intervalstyle", "postgres"},
-		{"extra_float_digits", "3"}, {"lc_monetary", "C"}, {"search_path", "pg_catalog"}
-	};
-	int			level = NewGUCNestLevel();
-
-	for (int i = 0; i < lengthof(settings); i++)
-		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	return level;
-}
-
 ArrayType *
 hone_batch_key_out(const HoneBatchKey *key, const Datum *values)
 {
-	int			level = begin_plain_texts();
+	int			level = hone_plain_texts(false);
 	Datum	   *texts = palloc(key->count * sizeof(Datum));
 
 	for (int i = 0; i < key->count; i++)
@@ -266,7 +235,7 @@ hone_batch_key_in(const HoneBatchKey *key, ArrayType *array)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the table has another key than when the job began"),
 				 errhint("The job cannot know which rows it has changed: forget it with hone.forget_batch_job.")));
-	level = begin_plain_texts();
+	level = hone_plain_texts(false);
 	for (int i = 0; i < key->count; i++)
 	{
 		Oid			input;

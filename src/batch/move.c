@@ -15,7 +15,6 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
@@ -57,20 +56,19 @@ check_target(const HoneBatch *batch)
 static void
 check_references(const HoneBatch *batch)
 {
-	ListCell   *lc;
+	Oid			types[] = {OIDARRAYOID};
+	Datum		values[1];
 
 	/* root comes first; a part may be referred to alone */
-	foreach(lc, find_all_inheritors(batch->root, AccessShareLock, NULL))
-	{
-		if (hone_own_run_oid("SELECT pg_catalog.quote_ident(conname) FROM pg_catalog.pg_constraint"
-							 " WHERE contype = 'f' AND confrelid = $1 AND confdeltype IN ('c', 'n', 'd')"
-							 " ORDER BY 1 LIMIT 1", lfirst_oid(lc)) > 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("rows that refer to \"%s\" would be deleted or changed by foreign key %s",
-							get_rel_name(lfirst_oid(lc)), hone_result_text(0, 1)),
-					 errhint("Drop the constraint, or make it one without ON DELETE CASCADE or SET, until the rows are moved.")));
-	}
+	values[0] = hone_batch_oid_array(find_all_inheritors(batch->root, AccessShareLock, NULL));
+	if (hone_own_run("SELECT pg_catalog.quote_ident(conname), confrelid FROM pg_catalog.pg_constraint"
+					 " WHERE contype = 'f' AND confrelid = ANY ($1) AND confdeltype IN ('c', 'n', 'd')"
+					 " ORDER BY pg_catalog.array_position($1, confrelid), 1 LIMIT 1", 1, types, values, NULL) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("rows that refer to \"%s\" would be deleted or changed by foreign key %s",
+						get_rel_name(hone_result_oid(0, 2)), hone_result_text(0, 1)),
+				 errhint("Drop the constraint, or make it one without ON DELETE CASCADE or SET, until the rows are moved.")));
 }
 
 /* Does the same type's other modifier (a length, a precision) take all values? */

@@ -74,24 +74,6 @@ typedef struct PageRead
 	int			nrows;
 } PageRead;
 
-/*
- * Texts of values that do not depend on the session's settings, until
- * AtEOXact_GUC. As postgres_fdw does.
- */
-static int
-plain_texts(void)
-{
-	int			level = NewGUCNestLevel();
-	static const char *const settings[][2] = {
-		{"datestyle", "ISO"}, {"intervalstyle", "postgres"},
-	{"timezone", "GMT"}, {"extra_float_digits", "3"}, {"search_path", "pg_catalog"}};
-
-	for (int i = 0; i < lengthof(settings); i++)
-		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	return level;
-}
-
 /* ------------------------------------------------------------------------
  * Conditions
  * ------------------------------------------------------------------------
@@ -321,11 +303,11 @@ check_end(PageRead *page)
  * ------------------------------------------------------------------------
  */
 
+/* With plain texts. */
 static Datum
 cursor_of(PageRead *page, PageRow *row)
 {
 	char	   *keys[HONE_PAGE_ORDER];
-	int			level = plain_texts();
 
 	for (int i = 0; i < page->query->ncolumns; i++)
 	{
@@ -335,7 +317,6 @@ cursor_of(PageRead *page, PageRow *row)
 		getTypeOutputInfo(page->query->columns[i].type, &output, &varlena);
 		keys[i] = row->nulls[i] ? NULL : OidOutputFunctionCall(output, row->keys[i]);
 	}
-	AtEOXact_GUC(false, level);
 	return CStringGetTextDatum(hone_cursor_write(&page->seal, keys, page->query->ncolumns));
 }
 
@@ -385,8 +366,11 @@ fill_result(PageRead *page, FunctionCallInfo fcinfo, Datum *values, bool *nulls)
 	values[0] = rows_array(page, count);
 	if (count > 0)
 	{
+		int			level = hone_plain_texts(true);
+
 		values[1] = cursor_of(page, &page->rows[page->backward ? 0 : count - 1]);
 		values[2] = cursor_of(page, &page->rows[page->backward ? count - 1 : 0]);
+		AtEOXact_GUC(false, level);
 	}
 	else
 	{
@@ -483,7 +467,7 @@ read_start(PageRead *page, const char *cursor)
 	int			level;
 
 	page->start = hone_cursor_read(&page->seal, cursor, query->ncolumns);
-	level = plain_texts();
+	level = hone_plain_texts(true);
 	for (int i = 0; i < query->ncolumns; i++)
 	{
 		Oid			input;

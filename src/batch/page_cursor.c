@@ -17,7 +17,6 @@
 #include "common/sha2.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
-#include "utils/memutils.h"
 
 #include "batch/page_cursor.h"
 #include "common/own_tables.h"

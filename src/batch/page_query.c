@@ -27,8 +27,6 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/analyze.h"
-#include "parser/parse_oper.h"
-#include "parser/parser.h"
 #include "parser/parsetree.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -49,18 +47,6 @@ static char *
 quoted(const char *name)
 {
 	return pstrdup(quote_identifier(name));
-}
-
-static List *
-parse(const char *text, const char *whole, const char *hint)
-{
-	HoneErrorText place;
-	List	   *parsed;
-
-	hone_error_text_begin(&place, whole, hint);
-	parsed = raw_parser(text, RAW_PARSE_DEFAULT);
-	hone_error_text_end(&place);
-	return parsed;
 }
 
 static void
@@ -95,7 +81,7 @@ check_part(Node *node, void *context)
 static RawStmt *
 parse_query(const char *text)
 {
-	List	   *parsed = parse(text, text, QUERY_HINT);
+	List	   *parsed = hone_parse(text, RAW_PARSE_DEFAULT, QUERY_HINT);
 	RawStmt    *raw;
 	SelectStmt *select;
 
@@ -143,7 +129,7 @@ static List *
 parse_order(const char *order_by)
 {
 	char	   *text = psprintf("SELECT ORDER BY %s", order_by);
-	List	   *parsed = parse(text, text, ORDER_HINT);
+	List	   *parsed = hone_parse(text, RAW_PARSE_DEFAULT, ORDER_HINT);
 	SelectStmt *select;
 
 	if (list_length(parsed) == 1 && IsA(linitial_node(RawStmt, parsed)->stmt, SelectStmt))
@@ -599,7 +585,7 @@ hone_page_query(const char *query, const char *order_by)
 	read_order(page, paging, order_by);
 	make_total(page, paging);
 	page->total_order = order_text(page);
-	page->text = pg_get_querydef(copyObject(page->query), false);
+	page->text = pg_get_querydef(page->query, false);
 	page->mark = mark;
 	return page;
 }

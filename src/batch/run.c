@@ -151,18 +151,14 @@ estimate_rows(const HoneBatch *batch)
 static bool
 moves_rows(const HoneBatch *batch)
 {
-	ListCell   *column;
-	ListCell   *assigned;
+	ListCell   *lc;
 
 	if (batch->kind != HONE_BATCH_UPDATE)
 		return false;
-	foreach(column, hone_batch_partition_columns(batch->root))
+	foreach(lc, hone_batch_partition_columns(batch->root))
 	{
-		foreach(assigned, batch->assigned)
-		{
-			if (strcmp(lfirst(column), lfirst(assigned)) == 0)
-				return true;
-		}
+		if (hone_has_name(batch->assigned, lfirst(lc)))
+			return true;
 	}
 	return false;
 }
@@ -203,10 +199,9 @@ begin_leaf(HoneBatch *batch, Oid leaf)
 	HoneBatchJob *job = &batch->job;
 
 	batch->target_blocks = blocks_of_table(leaf);
-	batch->walked_before = job->walked_leaf;
 	if (job->leaf == leaf)
 		return;
-	batch->walked_before = job->walked_leaf = job->walked;
+	job->walked_leaf = job->walked;
 	job->leaf = leaf;
 	job->last_key = job->upper_key = NULL;
 	job->key = NULL;
@@ -236,19 +231,8 @@ attempt_open(HoneBatch *batch, void *arg)
 	begin_leaf(batch, opening->leaf);
 }
 
-static void
-mark_nothing(HoneBatch *batch, void *arg)
-{
-}
-
-static char *
-describe_all(HoneBatch *batch, void *arg)
-{
-	return pstrdup("all rows");
-}
-
 /* A step for the sake of its locks. */
-static const HoneBatchStep open_step = {attempt_open, mark_nothing, describe_all, false};
+static const HoneBatchStep open_step = {attempt_open, NULL, hone_batch_describe_all, false};
 
 static void
 walk_leaf(HoneBatch *batch, Oid leaf, bool by_place)
@@ -268,7 +252,7 @@ walk_leaf(HoneBatch *batch, Oid leaf, bool by_place)
 	else
 		hone_batch_walk_tids(batch);
 	if (!batch->stopped)
-		batch->job.walked = batch->walked_before + batch->target_blocks;
+		batch->job.walked = batch->job.walked_leaf + batch->target_blocks;
 }
 
 /* How the tables of a call are walked. */
@@ -285,6 +269,7 @@ static void
 attempt_look_ahead(HoneBatch *batch, void *arg)
 {
 	Course	   *course = arg;
+	bool		places = false;
 	ListCell   *lc;
 
 	course->by_place = moves_rows(batch);
@@ -292,14 +277,15 @@ attempt_look_ahead(HoneBatch *batch, void *arg)
 	{
 		HoneBatchTarget target;
 
-		if (hone_batch_target(batch->root, lfirst_oid(lc), batch->privileges, course->by_place, &target) &&
-			key_for(batch, &target, course->by_place) == NULL && batch->kind == HONE_BATCH_UPDATE)
-			hone_batch_check_places(batch);
+		if (hone_batch_target(batch->root, lfirst_oid(lc), batch->privileges, course->by_place, &target))
+			places |= key_for(batch, &target, course->by_place) == NULL;
 	}
+	if (places && batch->kind == HONE_BATCH_UPDATE)
+		hone_batch_check_places(batch);
 	hone_procedure_commit();
 }
 
-static const HoneBatchStep look_ahead_step = {attempt_look_ahead, mark_nothing, NULL, false};
+static const HoneBatchStep look_ahead_step = {attempt_look_ahead, NULL, NULL, false};
 
 static void
 walk_leaves(HoneBatch *batch, List *leaves)
@@ -451,7 +437,7 @@ attempt_begin(HoneBatch *batch, void *arg)
 	hone_procedure_commit();
 }
 
-static const HoneBatchStep begin_step = {attempt_begin, mark_nothing, NULL, false};
+static const HoneBatchStep begin_step = {attempt_begin, NULL, NULL, false};
 
 static void
 check_and_run(HoneBatch *batch)
@@ -461,7 +447,7 @@ check_and_run(HoneBatch *batch)
 	hone_batch_limit_lock_waits(batch);
 	if (OidIsValid(batch->root))
 		hone_batch_check_relation(batch->root, batch->privileges);
-	(void) hone_batch_job_find(batch);
+	hone_batch_job_find(batch);
 	(void) hone_batch_make(batch, &begin_step, &leaves);
 	if (batch->job.done)
 		tell_done(batch);

@@ -142,6 +142,8 @@ is_below(Oid root, Oid leaf)
 {
 	if (root == leaf)
 		return true;
+	if (get_rel_relispartition(leaf))
+		return list_member_oid(get_partition_ancestors(leaf), root);
 	return list_member_oid(find_all_inheritors(root, NoLock, NULL), leaf);
 }
 
@@ -189,4 +191,15 @@ hone_batch_target(Oid root, Oid leaf, AclMode privileges, bool rows_leave,
 							quote_identifier(alias));
 	target->restriction = restriction_for(leaf, direct);
 	return true;
+}
+
+Datum
+hone_batch_oid_array(List *oids)
+{
+	Datum	   *values = palloc(Max(list_length(oids), 1) * sizeof(Datum));
+	ListCell   *lc;
+
+	foreach(lc, oids)
+		values[foreach_current_index(lc)] = ObjectIdGetDatum(lfirst_oid(lc));
+	return PointerGetDatum(construct_array(values, list_length(oids), OIDOID, sizeof(Oid), true, TYPALIGN_INT));
 }

@@ -26,16 +26,15 @@ typedef struct HoneBatchTarget
 
 /*
  * Raise an error unless rows of relid can be changed batch by batch by the
- * current user: a table of its own or partitioned, no system catalog, no
- * foreign partitions, with SELECT (on ctid) and the given privileges (UPDATE: of
- * some column at least).
+ * current user: a table of its own or partitioned, no system catalog, with
+ * SELECT (on ctid) and the given privileges (UPDATE: of some column at least).
  */
 extern void hone_batch_check_relation(Oid relid, AclMode privileges);
 
 /*
  * Tables below relid that hold rows, itself included, as a list of OIDs in
  * ascending order, so that what is made later mostly comes last. Takes and
- * keeps AccessShareLock on each.
+ * keeps AccessShareLock on each. Refuses foreign partitions.
  */
 extern List *hone_batch_leaves(Oid relid);
 
@@ -45,5 +44,8 @@ extern List *hone_batch_leaves(Oid relid);
  */
 extern bool hone_batch_target(Oid root, Oid leaf, AclMode privileges,
 							  bool rows_leave, HoneBatchTarget *target);
+
+/* Of a list of OIDs. */
+extern Datum hone_batch_oid_array(List *oids);
 
 #endif							/* HONE_BATCH_TARGET_H */

@@ -34,17 +34,13 @@ note_assigned(HoneBatch *batch)
 void
 hone_batch_check_places(const HoneBatch *batch)
 {
-	List	   *tables = find_all_inheritors(batch->root, AccessShareLock, NULL);
 	Oid			types[] = {OIDARRAYOID, TEXTARRAYOID};
-	Datum	   *oids = palloc(list_length(tables) * sizeof(Datum));
 	Datum	   *names = palloc(list_length(batch->assigned) * sizeof(Datum));
 	Datum		values[2];
 
-	for (int i = 0; i < list_length(tables); i++)
-		oids[i] = ObjectIdGetDatum(list_nth_oid(tables, i));
 	for (int i = 0; i < list_length(batch->assigned); i++)
 		names[i] = CStringGetTextDatum(list_nth(batch->assigned, i));
-	values[0] = PointerGetDatum(construct_array(oids, list_length(tables), OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+	values[0] = hone_batch_oid_array(find_all_inheritors(batch->root, AccessShareLock, NULL));
 	values[1] = PointerGetDatum(construct_array(names, list_length(batch->assigned), TEXTOID, -1, false, TYPALIGN_INT));
 	if (hone_own_run("SELECT pg_catalog.quote_ident(conname) FROM pg_catalog.pg_constraint c"
 					 " WHERE contype = 'f' AND confupdtype IN ('c', 'n', 'd')"

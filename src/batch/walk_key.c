@@ -244,12 +244,6 @@ attempt_begin(HoneBatch *batch, void *arg)
 		: hone_batch_key_in(walk->key, job->last_key);
 }
 
-static char *
-describe_all(HoneBatch *batch, void *arg)
-{
-	return pstrdup("all rows");
-}
-
 /*
  * The walk is now behind this key.
  */
@@ -287,6 +281,8 @@ find_end(KeyWalk *walk)
 	values[2 * walk->key->count] = Int64GetDatum(walk->rows - 1);
 	if (SPI_execute_plan(walk->window, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not look ahead");
+	/* SPI leaves its own memory behind as the current one */
+	MemoryContextSwitchTo(walk->window_context);
 	walk->at_end = SPI_processed == 0;
 	walk->until = hone_batch_key_copy(walk->key, walk->at_end ? walk->upper : result_key(walk, 0));
 	SPI_freetuptable(SPI_tuptable);
@@ -300,6 +296,7 @@ find_keys(HoneBatch *batch, KeyWalk *walk)
 	put_bounds(walk, walk->until, values);
 	if (SPI_execute_plan(walk->find, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not search the table");
+	MemoryContextSwitchTo(walk->window_context);
 	walk->matched = SPI_processed;
 	walk->keys = MemoryContextAllocHuge(CurrentMemoryContext, Max(walk->matched, 1) * sizeof(Datum *));
 	for (int i = 0; i < walk->matched; i++)
@@ -334,11 +331,6 @@ attempt_find(HoneBatch *batch, void *arg)
 	MemoryContextSwitchTo(old);
 }
 
-static void
-mark_nothing(HoneBatch *batch, void *arg)
-{
-}
-
 static char *
 describe_range(const KeyWalk *walk, const Datum *until)
 {
@@ -359,19 +351,11 @@ static void
 attempt_change(HoneBatch *batch, void *arg)
 {
 	KeyWalk    *walk = arg;
-	MemoryContext context = AllocSetContextCreate(hone_procedure_context(),
-												  "hone batch",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
 	Datum		values[MAX_PARAMETERS];
 
 	need_statements(batch, walk);
 	put_bounds(walk, walk->batch_until, values);
-	if (walk->lock != NULL)
-		values[0] = hone_batch_lock(walk->lock, values);
-	MemoryContextSwitchTo(old);
-	hone_batch_change(batch, walk->change, values, walk->count);
-	MemoryContextDelete(context);
+	hone_batch_change(batch, walk->lock, walk->change, values, walk->count);
 }
 
 static void
@@ -408,7 +392,7 @@ note_walked(HoneBatch *batch, const KeyWalk *walk, double part)
 {
 	int64		rows = walk->key->ordered ? walk->rows : walk->matched;
 
-	batch->job.walked = Min(batch->walked_before + batch->target_blocks,
+	batch->job.walked = Min(batch->job.walked_leaf + batch->target_blocks,
 							walk->walked + blocks_of(batch, rows * part));
 }
 
@@ -430,8 +414,8 @@ describe_change(HoneBatch *batch, void *arg)
 	return psprintf("%d rows with %s", walk->count, describe_range(walk, walk->batch_until));
 }
 
-static const HoneBatchStep begin_step = {attempt_begin, mark_nothing, describe_all, false};
-static const HoneBatchStep find_step = {attempt_find, mark_nothing, describe_window, false};
+static const HoneBatchStep begin_step = {attempt_begin, NULL, hone_batch_describe_all, false};
+static const HoneBatchStep find_step = {attempt_find, NULL, describe_window, false};
 static const HoneBatchStep change_step = {attempt_change, mark_change, describe_change, true};
 
 static bool

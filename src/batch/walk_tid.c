@@ -257,11 +257,6 @@ attempt_find(HoneBatch *batch, void *arg)
 	}
 }
 
-static void
-mark_nothing(HoneBatch *batch, void *arg)
-{
-}
-
 static char *
 describe_window(HoneBatch *batch, void *arg)
 {
@@ -278,11 +273,14 @@ static Datum
 listed_tids(const ItemPointerData *items, int count)
 {
 	Datum	   *tids = palloc(count * sizeof(Datum));
+	ArrayType  *array;
 
 	for (int i = 0; i < count; i++)
 		tids[i] = PointerGetDatum(&items[i]);
-	return PointerGetDatum(construct_array(tids, count, TIDOID, sizeof(ItemPointerData),
-										   false, TYPALIGN_SHORT));
+	array = construct_array(tids, count, TIDOID, sizeof(ItemPointerData),
+							false, TYPALIGN_SHORT);
+	pfree(tids);
+	return PointerGetDatum(array);
 }
 
 /* Own transactions since the rows were found: one may have taken a place over. */
@@ -291,11 +289,13 @@ recent_own(const HoneBatch *batch, const TidWalk *walk)
 {
 	int			count = batch->own.count - walk->own_before;
 	Datum	   *xids = palloc(Max(count, 1) * sizeof(Datum));
+	ArrayType  *array;
 
 	for (int i = 0; i < count; i++)
 		xids[i] = TransactionIdGetDatum(batch->own.xids[walk->own_before + i]);
-	return PointerGetDatum(construct_array(xids, count, XIDOID, sizeof(TransactionId),
-										   true, TYPALIGN_INT));
+	array = construct_array(xids, count, XIDOID, sizeof(TransactionId), true, TYPALIGN_INT);
+	pfree(xids);
+	return PointerGetDatum(array);
 }
 
 /*
@@ -305,19 +305,13 @@ static void
 attempt_change(HoneBatch *batch, void *arg)
 {
 	TidWalk    *walk = arg;
-	MemoryContext context = AllocSetContextCreate(hone_procedure_context(),
-												  "hone batch",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	Datum		values[2];
+	Datum		listed = listed_tids(walk->found.items, walk->count);
+	Datum		own = recent_own(batch, walk);
+	Datum		values[] = {listed, own};
 
-	values[0] = listed_tids(walk->found.items, walk->count);
-	if (walk->lock != NULL)
-		values[0] = hone_batch_lock(walk->lock, values);
-	values[1] = recent_own(batch, walk);
-	MemoryContextSwitchTo(old);
-	hone_batch_change(batch, walk->change, values, walk->count);
-	MemoryContextDelete(context);
+	hone_batch_change(batch, walk->lock, walk->change, values, walk->count);
+	pfree(DatumGetPointer(listed));
+	pfree(DatumGetPointer(own));
 }
 
 /*
@@ -334,7 +328,7 @@ mark_change(HoneBatch *batch, void *arg)
 	batch->job.last_block = found->count > walk->count
 		? ItemPointerGetBlockNumberNoCheck(&found->items[walk->count])
 		: ItemPointerGetBlockNumberNoCheck(&walk->until);
-	batch->job.walked = batch->walked_before + Min(batch->target_blocks, batch->job.last_block);
+	batch->job.walked = batch->job.walked_leaf + Min(batch->target_blocks, batch->job.last_block);
 }
 
 static char *
@@ -349,7 +343,7 @@ describe_change(HoneBatch *batch, void *arg)
 					ItemPointerGetBlockNumberNoCheck(last), ItemPointerGetOffsetNumberNoCheck(last));
 }
 
-static const HoneBatchStep find_step = {attempt_find, mark_nothing, describe_window, false};
+static const HoneBatchStep find_step = {attempt_find, NULL, describe_window, false};
 static const HoneBatchStep change_step = {attempt_change, mark_change, describe_change, true};
 
 static bool
@@ -432,7 +426,7 @@ walk_virtual_blocks(HoneBatch *batch, TidWalk *walk)
 			if (!change_batch(batch, walk))
 				return false;
 		}
-		hone_procedure_commit();
+		hone_batch_pass(batch);
 	}
 	return true;
 }

@@ -117,28 +117,9 @@ moved_rows(const HoneBatch *batch)
 	return moved;
 }
 
-void
-hone_batch_change(HoneBatch *batch, SPIPlanPtr plan, Datum *values, int64 found)
-{
-	static const int results[] = {SPI_OK_DELETE, SPI_OK_UPDATE, SPI_OK_SELECT};
-	const char *command = batch->kind == HONE_BATCH_UPDATE ? "UPDATE" : "DELETE";
-	int64		changed;
-
-	/* in the order of HoneBatchKind */
-	if (SPI_execute_plan(plan, values, NULL, false, 0) != results[batch->kind])
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("a rule of the table replaces %s", command),
-				 errhint("Drop or disable the ON %s DO INSTEAD rule, or use %s, to which the rule applies.", command, command)));
-	changed = batch->kind == HONE_BATCH_MOVE ? moved_rows(batch) : (int64) SPI_processed;
-	SPI_freetuptable(SPI_tuptable);
-	batch->job.rows += changed;
-	batch->job.batches++;
-	batch->job.skipped += Max(found - changed, 0);
-}
-
-Datum
-hone_batch_lock(SPIPlanPtr plan, Datum *values)
+/* Array of the ctids that the lock statement returned. */
+static Datum
+locked_tids(SPIPlanPtr plan, Datum *values)
 {
 	ArrayType  *array;
 	Datum	   *tids;
@@ -158,6 +139,30 @@ hone_batch_lock(SPIPlanPtr plan, Datum *values)
 	SPI_freetuptable(SPI_tuptable);
 	pfree(tids);
 	return PointerGetDatum(array);
+}
+
+void
+hone_batch_change(HoneBatch *batch, SPIPlanPtr lock, SPIPlanPtr change, Datum *values, int64 found)
+{
+	static const int results[] = {SPI_OK_DELETE, SPI_OK_UPDATE, SPI_OK_SELECT};
+	const char *command = batch->kind == HONE_BATCH_UPDATE ? "UPDATE" : "DELETE";
+	int64		changed;
+
+	if (lock != NULL)
+		values[0] = locked_tids(lock, values);
+	/* in the order of HoneBatchKind */
+	if (SPI_execute_plan(change, values, NULL, false, 0) != results[batch->kind])
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a rule of the table replaces %s", command),
+				 errhint("Drop or disable the ON %s DO INSTEAD rule, or use %s, to which the rule applies.", command, command)));
+	changed = batch->kind == HONE_BATCH_MOVE ? moved_rows(batch) : (int64) SPI_processed;
+	SPI_freetuptable(SPI_tuptable);
+	if (lock != NULL)
+		pfree(DatumGetPointer(values[0]));
+	batch->job.rows += changed;
+	batch->job.batches++;
+	batch->job.skipped += Max(found - changed, 0);
 }
 
 /* ------------------------------------------------------------------------
@@ -290,7 +295,8 @@ attempt_step(HoneBatch *batch, const HoneBatchStep *step, void *walk)
 	if (step->describe != NULL)
 		check_names(batch);
 	step->attempt(batch, walk);
-	step->mark(batch, walk);
+	if (step->mark != NULL)
+		step->mark(batch, walk);
 	if (!step->commits)
 		return;
 	xid = GetTopTransactionIdIfAny();
@@ -372,7 +378,8 @@ leave_out(HoneBatch *batch, const HoneBatchStep *step, void *walk, ErrorData *er
 
 	hone_batch_read_committed();
 	rows = step->describe(batch, walk);
-	step->mark(batch, walk);
+	if (step->mark != NULL)
+		step->mark(batch, walk);
 	batch->job.errors++;
 	hone_batch_job_note(batch, batch->target.relid, rows, error);
 	hone_batch_job_save(batch);
@@ -382,6 +389,12 @@ leave_out(HoneBatch *batch, const HoneBatchStep *step, void *walk, ErrorData *er
 			 errmsg("%s leaves out %s of %s: %s", batch->procedure, rows,
 					batch->target.alias, error->message),
 			 errhint("The view hone.batch_errors has them.")));
+}
+
+char *
+hone_batch_describe_all(HoneBatch *batch, void *walk)
+{
+	return pstrdup("all rows");
 }
 
 bool
@@ -412,17 +425,12 @@ hone_batch_make(HoneBatch *batch, const HoneBatchStep *step, void *walk)
 static void
 attempt_pass(HoneBatch *batch, void *walk)
 {
-	(void) hone_batch_job_save_sometimes(batch);
+	hone_batch_job_save_sometimes(batch);
 	hone_procedure_commit();
 }
 
-static void
-mark_nothing(HoneBatch *batch, void *walk)
-{
-}
-
 /* The end of a transaction that only read may fail too, where it is serializable. */
-static const HoneBatchStep pass_step = {attempt_pass, mark_nothing, NULL, false};
+static const HoneBatchStep pass_step = {attempt_pass, NULL, NULL, false};
 
 void
 hone_batch_pass(HoneBatch *batch)

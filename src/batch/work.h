@@ -54,7 +54,6 @@ struct HoneBatch
 
 	/* the table in hand */
 	HoneBatchTarget target;
-	int64		walked_before;	/* it: job.walked */
 	int64		target_blocks;
 
 	int			size;			/* rows of the next batch */
@@ -73,7 +72,7 @@ struct HoneBatch
 typedef struct HoneBatchStep
 {
 	void		(*attempt) (HoneBatch *batch, void *walk);
-	void		(*mark) (HoneBatch *batch, void *walk);
+	void		(*mark) (HoneBatch *batch, void *walk); /* or NULL */
 	char	   *(*describe) (HoneBatch *batch, void *walk); /* NULL: it is never
 															 * left out */
 	bool		commits;
@@ -86,6 +85,9 @@ extern int	hone_batch_notice_interval; /* ms */
  * and was left out, as on_error says; throws when it is to stop.
  */
 extern bool hone_batch_make(HoneBatch *batch, const HoneBatchStep *step, void *walk);
+
+/* Of a step that is about the table as a whole. */
+extern char *hone_batch_describe_all(HoneBatch *batch, void *walk);
 
 /* From now on, in this transaction, wait for locks as lock_timeout says. */
 extern void hone_batch_limit_lock_waits(const HoneBatch *batch);
@@ -125,14 +127,12 @@ extern SPIPlanPtr hone_batch_prepare(const char *sql, int nargs, Oid *types);
 extern void hone_batch_drop_plan(SPIPlanPtr *plan);
 
 /*
- * Execute that change, and count its rows in the job. 'found': how many were
- * meant, -1 if that is not known.
+ * Execute that change, and count its rows in the job. lock, or NULL: executed
+ * first, with the same values, of which the first is then the ctids that it
+ * returned. 'found': how many rows were meant, -1 if that is not known.
  */
-extern void hone_batch_change(HoneBatch *batch, SPIPlanPtr plan, Datum *values,
-							  int64 found);
-
-/* Array of the ctids that the lock statement returned, in the current context. */
-extern Datum hone_batch_lock(SPIPlanPtr plan, Datum *values);
+extern void hone_batch_change(HoneBatch *batch, SPIPlanPtr lock, SPIPlanPtr change,
+							  Datum *values, int64 found);
 
 /*
  * Everything: check the relation, begin the job, walk each table, end the job.

@@ -42,3 +42,15 @@ hone_error_text_end(HoneErrorText *place)
 {
 	error_context_stack = place->callback.previous;
 }
+
+List *
+hone_parse(const char *text, RawParseMode mode, const char *hint)
+{
+	HoneErrorText place;
+	List	   *parsed;
+
+	hone_error_text_begin(&place, text, hint);
+	parsed = raw_parser(text, mode);
+	hone_error_text_end(&place);
+	return parsed;
+}

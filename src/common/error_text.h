@@ -8,6 +8,9 @@
 #ifndef HONE_ERROR_TEXT_H
 #define HONE_ERROR_TEXT_H
 
+#include "nodes/pg_list.h"
+#include "parser/parser.h"
+
 typedef struct HoneErrorText
 {
 	ErrorContextCallback callback;
@@ -24,5 +27,8 @@ typedef struct HoneErrorText
 extern void hone_error_text_begin(HoneErrorText *place, const char *text,
 								  const char *hint);
 extern void hone_error_text_end(HoneErrorText *place);
+
+/* Parse such a text as the server's grammar has it; hint: of each error, or NULL. */
+extern List *hone_parse(const char *text, RawParseMode mode, const char *hint);
 
 #endif							/* HONE_ERROR_TEXT_H */

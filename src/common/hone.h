@@ -11,6 +11,7 @@
 #ifndef HONE_H
 #define HONE_H
 
+#include "nodes/pg_list.h"
 #include "utils/guc.h"
 
 #include "compat/compat.h"
@@ -78,5 +79,18 @@ extern char *hone_require_relation(Oid relid);
 
 /* Quoted, schema-qualified name of a relation, or NULL if it is gone. */
 extern char *hone_qualified_name(Oid relid);
+
+/* Is the name in a list of names? */
+extern bool hone_has_name(List *names, const char *name);
+
+/* The collation's name with its schema, quoted. */
+extern char *hone_collation_text(Oid collation);
+
+/*
+ * Until AtEOXact_GUC() leaves the level that is returned, values have texts that
+ * do not depend on the session's settings (as postgres_fdw does): with utc also
+ * not on its TimeZone, which texts of times name else.
+ */
+extern int	hone_plain_texts(bool utc);
 
 #endif							/* HONE_H */

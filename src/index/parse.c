@@ -27,7 +27,6 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_utilcmd.h"
-#include "parser/parser.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -43,13 +42,7 @@
 List *
 hone_parse_text(const char *text)
 {
-	HoneErrorText place;
-	List	   *statements;
-
-	hone_error_text_begin(&place, text, NULL);
-	statements = raw_parser(text, RAW_PARSE_DEFAULT);
-	hone_error_text_end(&place);
-	return statements;
+	return hone_parse(text, RAW_PARSE_DEFAULT, NULL);
 }
 
 static IndexStmt *

@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "access/htup_details.h"
-#include "catalog/pg_collation.h"
 #include "mb/pg_wchar.h"
 #include "storage/fd.h"
 #include "utils/builtins.h"
@@ -52,21 +51,10 @@
 static char *
 other_collation(Form_pg_attribute attribute)
 {
-	HeapTuple	tuple;
-	Form_pg_collation form;
-	char	   *name;
-
 	if (!OidIsValid(attribute->attcollation) ||
 		attribute->attcollation == get_typcollation(attribute->atttypid))
 		return NULL;
-	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(attribute->attcollation));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for collation %u", attribute->attcollation);
-	form = (Form_pg_collation) GETSTRUCT(tuple);
-	name = quote_qualified_identifier(get_namespace_name(form->collnamespace),
-									  NameStr(form->collname));
-	ReleaseSysCache(tuple);
-	return name;
+	return hone_collation_text(attribute->attcollation);
 }
 
 HoneArchiveColumn *
