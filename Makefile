@@ -19,6 +19,7 @@ COMMON_OBJS = \
 	src/common/relation.o \
 	src/common/savefile.o \
 	src/common/script.o \
+	src/common/sleep.o \
 	src/common/sqltext.o \
 	src/common/task.o \
 	src/common/toplevel.o \

@@ -21,13 +21,10 @@ Datum
 hone_batch_delete(PG_FUNCTION_ARGS)
 {
 	HoneBatch	batch = {.kind = HONE_BATCH_DELETE,.procedure = "hone.batch_delete"};
-	int64		rows;
 
 	hone_require_script();
 	hone_procedure_begin(fcinfo, batch.procedure);
 	hone_batch_arguments(&batch, fcinfo, 1);
 	batch.privileges = ACL_DELETE | (batch.options.skip_locked ? ACL_UPDATE : 0);
-	rows = hone_batch_run(&batch);
-	hone_procedure_end();
-	PG_RETURN_DATUM(hone_batch_result(fcinfo, rows));
+	PG_RETURN_DATUM(hone_batch_call(&batch, fcinfo));
 }

@@ -252,7 +252,6 @@ Datum
 hone_batch_move(PG_FUNCTION_ARGS)
 {
 	HoneBatch	batch = {.kind = HONE_BATCH_MOVE,.procedure = "hone.batch_move",.prepare = prepare_move};
-	int64		rows;
 
 	hone_require_script();
 	hone_procedure_begin(fcinfo, batch.procedure);
@@ -265,7 +264,5 @@ hone_batch_move(PG_FUNCTION_ARGS)
 				 errmsg("target must not be null"),
 				 errhint("Name the table that the rows are to go to.")));
 	batch.privileges = ACL_DELETE | (batch.options.skip_locked ? ACL_UPDATE : 0);
-	rows = hone_batch_run(&batch);
-	hone_procedure_end();
-	PG_RETURN_DATUM(hone_batch_result(fcinfo, rows));
+	PG_RETURN_DATUM(hone_batch_call(&batch, fcinfo));
 }

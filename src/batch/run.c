@@ -90,19 +90,6 @@ hone_batch_arguments(HoneBatch *batch, FunctionCallInfo fcinfo, int condition)
 	batch->started_at = batch->noticed_at = GetCurrentTimestamp();
 }
 
-Datum
-hone_batch_result(FunctionCallInfo fcinfo, int64 rows)
-{
-	TupleDesc	tupdesc;
-	Datum		values[1];
-	bool		nulls[1] = {false};
-
-	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	values[0] = Int64GetDatum(rows);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls));
-}
-
 /* ------------------------------------------------------------------------
  * How much there is to do
  * ------------------------------------------------------------------------
@@ -457,9 +444,23 @@ check_and_run(HoneBatch *batch)
 		batch->rows = run_job(batch, leaves);
 }
 
-int64
-hone_batch_run(HoneBatch *batch)
+static Datum
+result_of(FunctionCallInfo fcinfo, int64 rows)
+{
+	TupleDesc	tupdesc;
+	Datum		values[1];
+	bool		nulls[1] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[0] = Int64GetDatum(rows);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls));
+}
+
+Datum
+hone_batch_call(HoneBatch *batch, FunctionCallInfo fcinfo)
 {
 	hone_batch_job_guard(batch, check_and_run);
-	return batch->rows;
+	hone_procedure_end();
+	return result_of(fcinfo, batch->rows);
 }

@@ -62,7 +62,6 @@ Datum
 hone_batch_update(PG_FUNCTION_ARGS)
 {
 	HoneBatch	batch = {.kind = HONE_BATCH_UPDATE,.procedure = "hone.batch_update",.privileges = ACL_UPDATE};
-	int64		rows;
 
 	hone_require_script();
 	hone_procedure_begin(fcinfo, batch.procedure);
@@ -78,7 +77,5 @@ hone_batch_update(PG_FUNCTION_ARGS)
 				 errmsg("set_clause must not be null"),
 				 errhint("Pass what stands behind SET in an UPDATE, for example 'price = price * 1.1, changed_at = now()'.")));
 	batch.prepare = note_assigned;
-	rows = hone_batch_run(&batch);
-	hone_procedure_end();
-	PG_RETURN_DATUM(hone_batch_result(fcinfo, rows));
+	PG_RETURN_DATUM(hone_batch_call(&batch, fcinfo));
 }

@@ -32,6 +32,7 @@
 #include "batch/key.h"
 #include "batch/work.h"
 #include "common/procedure.h"
+#include "common/sleep.h"
 #include "lifecycle/replicas.h"
 
 /* Pauses before a step is made again: doubled each time. */
@@ -348,21 +349,6 @@ try_step(HoneBatch *batch, const HoneBatchStep *step, void *walk, bool retry)
 	return error;
 }
 
-static void
-sleep_ms(long ms)
-{
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
-	long		left;
-
-	while ((left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until)) > 0)
-	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 left, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-	}
-}
-
 void
 hone_batch_read_committed(void)
 {
@@ -417,7 +403,7 @@ hone_batch_make(HoneBatch *batch, const HoneBatchStep *step, void *walk)
 			return false;
 		}
 		FreeErrorData(error);
-		sleep_ms(wait);
+		(void) hone_sleep(wait * INT64CONST(1000));
 		wait = Min(2 * wait, LONGEST_RETRY_MS);
 	}
 }
@@ -525,7 +511,7 @@ wait_for_replicas(HoneBatch *batch)
 	{
 		tell(batch, ", waiting for replicas");
 		hone_replicas_ask();
-		sleep_ms(LAG_POLL_MS);
+		(void) hone_sleep(LAG_POLL_MS * INT64CONST(1000));
 	}
 }
 
@@ -535,7 +521,7 @@ hone_batch_go_on(HoneBatch *batch, bool pause)
 	CHECK_FOR_INTERRUPTS();
 	tell(batch, "");
 	if (pause && batch->options.pause_ms > 0)
-		sleep_ms(Max(0, Min(batch->options.pause_ms, time_left(batch))));
+		(void) hone_sleep(Max(0, Min(batch->options.pause_ms, time_left(batch))) * INT64CONST(1000));
 	if (batch->options.max_lag_ms >= 0)
 		wait_for_replicas(batch);
 	batch->stopped = time_left(batch) <= 0;

@@ -135,10 +135,11 @@ extern void hone_batch_change(HoneBatch *batch, SPIPlanPtr lock, SPIPlanPtr chan
 							  Datum *values, int64 found);
 
 /*
- * Everything: check the relation, begin the job, walk each table, end the job.
- * Returns the rows that this call changed.
+ * Everything behind the arguments: check the relation, begin the job, walk each
+ * table, end the job and the procedure. Returns the procedure's result, the
+ * rows that this call changed.
  */
-extern int64 hone_batch_run(HoneBatch *batch);
+extern Datum hone_batch_call(HoneBatch *batch, FunctionCallInfo fcinfo);
 
 /*
  * Refuse an update by the places of rows where it changes rows of the same
@@ -148,7 +149,6 @@ extern void hone_batch_check_places(const HoneBatch *batch);
 
 /* Arguments that all have; NULL may be passed for what the named job says. */
 extern void hone_batch_arguments(HoneBatch *batch, FunctionCallInfo fcinfo, int condition);
-extern Datum hone_batch_result(FunctionCallInfo fcinfo, int64 rows);
 
 /*
  * The walks of one table. For a dry run: check that the statements can be

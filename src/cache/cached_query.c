@@ -314,15 +314,14 @@ share(const HoneCachedQuery *query, HoneCacheRequest *request, RowReceiver *rece
 static int64
 ttl_argument(const Interval *interval)
 {
-	double		microseconds = (double) interval->time +
-	((double) interval->day + (double) interval->month * DAYS_PER_MONTH) * USECS_PER_DAY;
+	int64		microseconds = hone_cache_microseconds(interval);
 
 	if (microseconds <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("ttl must be above 0"),
 				 errhint("ttl is how old a result may be, for example interval '30 seconds'.")));
-	return microseconds < (double) PG_INT64_MAX / 2 ? (int64) microseconds : PG_INT64_MAX / 2;
+	return microseconds;
 }
 
 static void

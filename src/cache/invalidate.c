@@ -65,6 +65,14 @@ place_of(const char *tag, Size size)
 }
 
 static uint32
+place_of_tag(Datum tag)
+{
+	text	   *name = DatumGetTextPP(tag);
+
+	return place_of(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+}
+
+static uint32
 place_of_database(void)
 {
 	return hash_bytes_uint32(MyDatabaseId) % HONE_CACHE_COUNTERS;
@@ -102,11 +110,7 @@ hone_cache_tags(ArrayType *array, HoneCacheTags *tags)
 						 HONE_CACHE_TAGS)));
 	memset(tags, 0, sizeof(*tags));
 	for (int i = 0; i < count; i++)
-	{
-		text	   *tag = DatumGetTextPP(elements[i]);
-
-		tags->places[tags->count++] = place_of(VARDATA_ANY(tag), VARSIZE_ANY_EXHDR(tag));
-	}
+		tags->places[tags->count++] = place_of_tag(elements[i]);
 	tags->places[tags->count++] = place_of_database();
 }
 
@@ -198,11 +202,7 @@ hone_invalidate_cache(PG_FUNCTION_ARGS)
 	}
 	elements = elements_of(PG_GETARG_ARRAYTYPE_P(0), &count);
 	for (int i = 0; i < count; i++)
-	{
-		text	   *tag = DatumGetTextPP(elements[i]);
-
-		invalidate(place_of(VARDATA_ANY(tag), VARSIZE_ANY_EXHDR(tag)));
-	}
+		invalidate(place_of_tag(elements[i]));
 	PG_RETURN_VOID();
 }
 
@@ -330,10 +330,6 @@ hone_invalidate_cache_on(PG_FUNCTION_ARGS)
 
 	/* What was changed before there was a trigger. */
 	for (int i = 0; i < count; i++)
-	{
-		text	   *tag = DatumGetTextPP(tags[i]);
-
-		invalidate(place_of(VARDATA_ANY(tag), VARSIZE_ANY_EXHDR(tag)));
-	}
+		invalidate(place_of_tag(tags[i]));
 	PG_RETURN_INT32(list_length(relids));
 }

@@ -32,8 +32,10 @@
 
 #include "cache/digest.h"
 #include "cache/rate_limit.h"
+#include "cache/store.h"
 #include "common/bucket.h"
 #include "common/hone.h"
+#include "common/sleep.h"
 
 #define TRANCHE_NAME	"pg_hone rate limits"
 #define LOCK_COUNT		64
@@ -43,7 +45,6 @@
 #define KEY_BYTES		16
 
 /* The longest piece of a sleep. */
-#define NAP_MS			(60 * 1000)
 
 PG_FUNCTION_INFO_V1(hone_rate_limit);
 PG_FUNCTION_INFO_V1(hone_rate_limit_wait);
@@ -238,33 +239,6 @@ give_back(int code, Datum arg)
 	LWLockRelease(lock);
 }
 
-/*
- * Sleep so long, and return how long it was: by a clock that nobody sets, or
- * one set back would keep us.
- */
-static int64
-sleep_for(int64 microseconds)
-{
-	instr_time	began;
-
-	INSTR_TIME_SET_CURRENT(began);
-	for (;;)
-	{
-		instr_time	slept;
-		int64		left;
-
-		INSTR_TIME_SET_CURRENT(slept);
-		INSTR_TIME_SUBTRACT(slept, began);
-		left = microseconds - (int64) INSTR_TIME_GET_MICROSEC(slept);
-		CHECK_FOR_INTERRUPTS();
-		if (left <= 0)
-			return microseconds - left;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 Min(left / 1000 + 1, NAP_MS), PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-	}
-}
-
 /* ------------------------------------------------------------------------
  * What users call
  * ------------------------------------------------------------------------
@@ -356,19 +330,17 @@ hone_rate_limit(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
-/* Microseconds; an infinite interval (17) has the greatest fields. */
 static int64
 patience_of(const Interval *interval)
 {
-	double		microseconds = (double) interval->time +
-	((double) interval->day + (double) interval->month * DAYS_PER_MONTH) * USECS_PER_DAY;
+	int64		microseconds = hone_cache_microseconds(interval);
 
 	if (microseconds < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("timeout must not be negative"),
 				 errhint("0 takes only what is there at once, NULL waits as long as it takes.")));
-	return microseconds < (double) PG_INT64_MAX / 2 ? (int64) microseconds : PG_INT64_MAX;
+	return microseconds;
 }
 
 /*
@@ -397,7 +369,7 @@ hone_rate_limit_wait(PG_FUNCTION_ARGS)
 		PG_RETURN_DATUM(interval_of(0));
 	PG_ENSURE_ERROR_CLEANUP(give_back, PointerGetDatum(&limit));
 	{
-		slept = sleep_for(wait);
+		slept = hone_sleep(wait);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(give_back, PointerGetDatum(&limit));
 	PG_RETURN_DATUM(interval_of(slept));

@@ -651,3 +651,12 @@ hone_store_usage(int64 *results, int64 *bytes)
 	*bytes = store->used;
 	LWLockRelease(store->lock);
 }
+
+int64
+hone_cache_microseconds(const Interval *interval)
+{
+	double		microseconds = (double) interval->time +
+	((double) interval->day + (double) interval->month * DAYS_PER_MONTH) * USECS_PER_DAY;
+
+	return microseconds < (double) PG_INT64_MAX / 2 ? (int64) microseconds : PG_INT64_MAX / 2;
+}

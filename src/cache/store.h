@@ -112,4 +112,10 @@ extern void hone_store_invalidate(uint32 place);
 
 extern void hone_store_usage(int64 *results, int64 *bytes);
 
+/*
+ * Microseconds of an interval, months of 30 days; no more than some hundred
+ * thousand years (an infinite one, from 17 on, has the greatest fields).
+ */
+extern int64 hone_cache_microseconds(const Interval *interval);
+
 #endif							/* HONE_CACHE_STORE_H */
