@@ -23,12 +23,13 @@ sql "CREATE TABLE u (id int PRIMARY KEY, v int NOT NULL DEFAULT 0, note text DEF
      ANALYZE" || exit 1
 sql "CALL hone.compress('p_2')" 2>/dev/null || exit 1
 
-# hurry and be killed in between; a pause, so that there is a middle
+# killed in between; a pause, so that none is done before that: 120 batches take
+# more than six seconds, and they are killed after about four of each
 begin() { sql "$1" >>"$HONE_WORK/calls.log" 2>&1 & }
-update="CALL hone.batch_update('u', 'v = v + 1', 'true', 500, pause => '4 ms', job => 'update')"
-parts="CALL hone.batch_update('p', 'v = v + 1', 'true', 500, pause => '4 ms', job => 'parts')"
-move="CALL hone.batch_move('m', 'm_to', 'true', 500, pause => '4 ms', job => 'move')"
-purge="CALL hone.batch_delete('d', 'id > 100', 500, pause => '4 ms', job => 'purge')"
+update="CALL hone.batch_update('u', 'v = v + 1', 'true', 500, pause => '50 ms', job => 'update')"
+parts="CALL hone.batch_update('p', 'v = v + 1', 'true', 500, pause => '50 ms', job => 'parts')"
+move="CALL hone.batch_move('m', 'm_to', 'true', 500, pause => '50 ms', job => 'move')"
+purge="CALL hone.batch_delete('d', 'id > 100', 500, pause => '50 ms', job => 'purge')"
 
 # how many rows of each the jobs say they have changed, and how many they have
 said() { sql "SELECT job, rows_done FROM hone.batch_progress WHERE job IS NOT NULL ORDER BY job"; }
@@ -43,7 +44,7 @@ for round in 1 2; do
     begin "$move"
     begin "$purge"
     before=$(sql "SELECT coalesce(sum(rows_done), 0) FROM hone.batch_progress")
-    wait_until 20 "SELECT sum(rows_done) > $before + 8000 AND min(rows_done) > 0 FROM hone.batch_progress" || not_ok "jobs run, round $round"
+    wait_until 20 "SELECT sum(rows_done) > $before + 6000 AND min(rows_done) > 0 FROM hone.batch_progress" || not_ok "jobs run, round $round"
     hone_kill "$HONE_DATA"
     wait
     hone_start "$HONE_DATA" "-c autovacuum=off" || exit 1
@@ -54,7 +55,7 @@ done
 is "they are stopped now" "$(sql "SELECT count(*), min(state), max(state), count(pid) FROM hone.batch_progress")" "4|stopped|stopped|0"
 
 # cancelled in the middle
-begin "${update/4 ms/50 ms}"
+begin "$update"
 wait_until 20 "SELECT state = 'running' AND updated_at > now() - interval '1 s' FROM hone.batch_progress WHERE job = 'update'" || not_ok "the job goes on"
 sql "SELECT pg_cancel_backend(pid) FROM hone.batch_progress WHERE job = 'update'" >/dev/null
 wait
@@ -62,7 +63,7 @@ like "a cancel says so" "$(tail -5 "$HONE_WORK/calls.log")" "canceling statement
 is "what it did until then stays" "$(sql "SELECT rows_done = (SELECT sum(v) FROM u) AND rows_done < $rows, state FROM hone.batch_progress WHERE job = 'update'")" "t|stopped"
 
 for call in "$update" "$parts" "$move" "$purge"; do
-    succeeds "gone on with: ${call:10:20}" sql "${call/pause => \'4 ms\', /}"
+    succeeds "gone on with: ${call:10:20}" sql "${call/pause => \'50 ms\', /}"
 done
 is "each row is changed exactly once" "$(sql "SELECT (SELECT count(*) FROM u WHERE v = 1), (SELECT count(*) FROM p WHERE v = 1),
     (SELECT count(*) FROM m_to WHERE note = 'note ' || id), (SELECT count(*) FROM m), (SELECT count(*) FROM d)")" "$rows|$rows|$rows|0|100"
@@ -73,10 +74,10 @@ update|done|$rows"
 is "also when asked again" "$(sql "$update" 2>/dev/null) $(sql "SELECT max(v) FROM u")" "0 1"
 
 # without a name
-begin "CALL hone.batch_update('u', 'v = 5', 'true', 500, pause => '10 ms')"
+begin "CALL hone.batch_update('u', 'v = 5', 'true', 500, pause => '50 ms')"
 wait_until 20 "SELECT rows_done > 1000 FROM hone.batch_progress WHERE job IS NULL" || not_ok "an unnamed call shows"
-PGOPTIONS="-c hone.batch_notice_interval=20ms" begin "CALL hone.batch_delete('m_to', 'true', 500, pause => '10 ms')"
-sleep 0.3
+PGOPTIONS="-c hone.batch_notice_interval=20ms" begin "CALL hone.batch_delete('m_to', 'true', 500, pause => '50 ms')"
+wait_until 20 "SELECT count(*) = 2 FROM hone.batch_progress WHERE job IS NULL AND rows_done > 1000" || not_ok "two unnamed calls show"
 hone_kill "$HONE_DATA"
 wait
 hone_start "$HONE_DATA" "-c autovacuum=off" || exit 1
