@@ -332,6 +332,8 @@ hone_batch_job_save(HoneBatch *batch)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the job of this call was removed, or another session goes on with it"),
 				 errhint("What was committed stays. See hone.batch_progress.")));
+	if (job->key != NULL)
+		pfree(DatumGetPointer(values[12]));
 	job->saved_at = GetCurrentTimestamp();
 }
 

@@ -200,17 +200,26 @@ hone_batch_key_out(const HoneBatchKey *key, const Datum *values)
 {
 	int			level = hone_plain_texts(false);
 	Datum	   *texts = palloc(key->count * sizeof(Datum));
+	ArrayType  *array;
 
 	for (int i = 0; i < key->count; i++)
 	{
 		Oid			output;
 		bool		is_varlena;
+		char	   *text;
 
 		getTypeOutputInfo(key->types[i], &output, &is_varlena);
-		texts[i] = CStringGetTextDatum(OidOutputFunctionCall(output, values[i]));
+		text = OidOutputFunctionCall(output, values[i]);
+		texts[i] = CStringGetTextDatum(text);
+		pfree(text);
 	}
 	AtEOXact_GUC(true, level);
-	return construct_array(texts, key->count, TEXTOID, -1, false, TYPALIGN_INT);
+	array = construct_array(texts, key->count, TEXTOID, -1, false, TYPALIGN_INT);
+	/* a long call has one for each batch, in its own memory */
+	for (int i = 0; i < key->count; i++)
+		pfree(DatumGetPointer(texts[i]));
+	pfree(texts);
+	return array;
 }
 
 static int

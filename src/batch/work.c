@@ -202,9 +202,12 @@ is_about_rows(int sqlstate)
 void
 hone_batch_limit_lock_waits(const HoneBatch *batch)
 {
-	if (batch->options.lock_timeout_ms >= 0)
-		(void) set_config_option("lock_timeout", psprintf("%d", batch->options.lock_timeout_ms),
-								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	char		ms[MAXINT8LEN + 1];
+
+	if (batch->options.lock_timeout_ms < 0)
+		return;
+	snprintf(ms, sizeof(ms), "%d", batch->options.lock_timeout_ms);
+	(void) set_config_option("lock_timeout", ms, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }
 
 static void
@@ -265,7 +268,7 @@ adapt_size(HoneBatch *batch, long ms)
 static void
 check_name(Oid relid, const char *name)
 {
-	const char *now;
+	char	   *now;
 
 	LockRelationOid(relid, AccessShareLock);
 	now = hone_qualified_name(relid);
@@ -274,6 +277,7 @@ check_name(Oid relid, const char *name)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s was dropped or renamed, or another table has its name now", name),
 				 errhint("What was committed stays. Call it again when the table has its name.")));
+	pfree(now);
 }
 
 static void
@@ -375,6 +379,8 @@ leave_out(HoneBatch *batch, const HoneBatchStep *step, void *walk, ErrorData *er
 			 errmsg("%s leaves out %s of %s: %s", batch->procedure, rows,
 					batch->target.alias, error->message),
 			 errhint("The view hone.batch_errors has them.")));
+	pfree(rows);
+	FreeErrorData(error);
 }
 
 char *

@@ -44,8 +44,6 @@
 /* Of a digest: as much as tells keys apart. */
 #define KEY_BYTES		16
 
-/* The longest piece of a sleep. */
-
 PG_FUNCTION_INFO_V1(hone_rate_limit);
 PG_FUNCTION_INFO_V1(hone_rate_limit_wait);
 

@@ -652,11 +652,15 @@ hone_store_usage(int64 *results, int64 *bytes)
 	LWLockRelease(store->lock);
 }
 
+/* A wait that no one sees the end of, and that a double holds exactly. */
+#define LONGEST_WAIT		((double) (INT64CONST(1) << 62))
+
 int64
 hone_cache_microseconds(const Interval *interval)
 {
 	double		microseconds = (double) interval->time +
 	((double) interval->day + (double) interval->month * DAYS_PER_MONTH) * USECS_PER_DAY;
 
-	return microseconds < (double) PG_INT64_MAX / 2 ? (int64) microseconds : PG_INT64_MAX / 2;
+	/* the cast of what does not fit is undefined */
+	return (int64) Max(-LONGEST_WAIT, Min(LONGEST_WAIT, microseconds));
 }

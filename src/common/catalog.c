@@ -133,7 +133,14 @@ hone_qualified_name(Oid relid)
 	char	   *name = get_rel_name(relid);
 	char	   *schema = name ? get_namespace_name(get_rel_namespace(relid)) : NULL;
 
-	return schema ? quote_qualified_identifier(schema, name) : NULL;
+	char	   *qualified = schema ? quote_qualified_identifier(schema, name) : NULL;
+
+	/* called for each batch of a long call */
+	if (schema)
+		pfree(schema);
+	if (name)
+		pfree(name);
+	return qualified;
 }
 
 bool
