@@ -33,6 +33,17 @@ SELECT * FROM hone.insert_batch('k', '[
      "p": {"x": 1, "y": "z"}, "ps": [{"x": 1}, {"y": "b"}], "aa": [[1, 2], [3, 4]], "js": {"b": 1, "a": [null]}, "jb": "text", "s": 99, "dj": null, "e": ["a", null, "c,d"], "by": "\\x00ff"},
     {"b": "f", "i": "4", "aa": "{1,2}", "p": "(7,q)", "js": 5, "jb": [true], "need": "q"}]');
 SELECT to_jsonb(k) FROM k;
+-- Parallel arrays of any type, as a driver binds them.
+CREATE TABLE k_2 (LIKE k INCLUDING ALL);
+PREPARE parallel (text[], numeric[], float8[], timestamptz[], bytea[], pair[], int4range[], boolean[]) AS
+    SELECT n, inserted FROM hone.insert_batch('k_2', jsonb_build_object('need', $1, 'm', $2, 'f', $3, 'ts', $4, 'by', $5, 'p', $6, 'r', $7, 'b', $8));
+SET datestyle = 'SQL, DMY';
+SET bytea_output = 'escape';
+EXECUTE parallel ('{a,"b,\"c"}', '{1.10,NaN}', '{Infinity,0.1}', '{"2024-12-01 00:00:00.123456Z",-infinity}', ARRAY['\x00ff', '\x5c27']::bytea[],
+    ARRAY[ROW(1, 'it''s'), NULL]::pair[], '{"[1,5)",empty}', '{t,NULL}');
+RESET datestyle;
+RESET bytea_output;
+SELECT need, m, f, ts AT TIME ZONE 'UTC' AS ts, by, p, r, b FROM k_2;
 
 -- A bad row names its place, and nothing is stored.
 \set VERBOSITY default

@@ -125,5 +125,6 @@ orm_batches() {
         "title 7, title 3, none, title 7, none
 2, none, 1
 1 there, 2 O'Hara, 3 é\"\\
+1 changed v, 2 new w
 42 42 title 890 title 1010"
 }

@@ -20,6 +20,11 @@ async function main() {
       [JSON.stringify(rows), 'nothing', ['name']],
     );
     console.log(stored.map((row) => `${row.n} ${row.inserted ? row.name : 'there'}`).join(', '));
+    const changed = await query(
+      "SELECT n, inserted, key->>'country' AS country FROM hone.insert_batch('author', jsonb_build_object('name', $1::text[], 'country', $2::text[]), on_conflict => 'update', conflict_columns => '{name}', returned => '{country}')",
+      [["O'Hara", 'it\'s "new"'], ['v', 'w']],
+    );
+    console.log(changed.map((row) => `${row.n} ${row.inserted ? 'new' : 'changed'} ${row.country}`).join(', '));
 
     const page = "SELECT rows, next, has_next FROM hone.page('SELECT id, title FROM book WHERE year = $1', 'title DESC', $1, 15, params => $2)";
     const titles = [];

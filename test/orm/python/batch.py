@@ -28,6 +28,12 @@ stored = query(
     (json.dumps(rows), "nothing", ["name"]),
 )
 print(", ".join(f"{n} {name if inserted else 'there'}" for n, inserted, name in stored))
+stored = query(
+    "SELECT n, inserted, key->>'country' FROM hone.insert_batch('author', jsonb_build_object('name', %s::text[], 'country', %s::text[]),"
+    " on_conflict => 'update', conflict_columns => '{name}', returned => '{country}')",
+    (["O'Hara", "it's \"new\""], ["v", "w"]),
+)
+print(", ".join(f"{n} {'new' if inserted else 'changed'} {country}" for n, inserted, country in stored))
 
 PAGE = (
     "SELECT rows, next, has_next FROM hone.page('SELECT id, title FROM book WHERE year = $1', 'title DESC',"
