@@ -88,7 +88,7 @@ SELECT id FROM person WHERE rank = 70::numeric;
 \set ECHO all
 \o
 SELECT * FROM found();
-SELECT summary FROM hone.recommendations WHERE kind = 'type_mismatch' AND summary NOT LIKE 'potential%' AND fix LIKE '%code%';
+SELECT summary FROM hone.recommendations WHERE kind = 'type_mismatch' AND summary NOT LIKE 'potential%' AND fix LIKE '%code%' ORDER BY summary COLLATE "C";
 SELECT fix FROM hone.recommendations WHERE kind = 'type_mismatch' AND fix LIKE '%id = ''7''::bigint' \gexec
 SELECT hone.reset_recommendations() > 0 AS reset;
 

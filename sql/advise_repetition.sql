@@ -39,6 +39,7 @@ DEALLOCATE many;
 SELECT hone.reset_recommendations() > 0 AS reset;
 
 -- a transaction for each, a look before each, DEFAULT and RETURNING, bound values
+SET hone.n_plus_one_gap = '1h';
 PREPARE save(varchar, numeric) AS INSERT INTO item (id, name, price) VALUES (DEFAULT, $1, $2) RETURNING id;
 \o /dev/null
 \set ECHO none

@@ -137,10 +137,11 @@ SELECT * FROM hone.fetch_batch(NULL::record, 'id', ARRAY[1]) AS (id int);
 -- A million keys: to disk, and it can be cancelled.
 SET work_mem = '1MB';
 SELECT count(id), count(*) FROM hone.fetch_batch(NULL::t, 'id', ARRAY(SELECT i % 2000 FROM generate_series(1, 200000) i));
-SET statement_timeout = '20ms';
+BEGIN;
+SET LOCAL statement_timeout = '20ms';
 \set VERBOSITY sqlstate
 SELECT count(id), count(*) FROM hone.fetch_batch(NULL::t, 'id', ARRAY(SELECT i % 2000 FROM generate_series(1, 1000000) i));
-RESET statement_timeout;
+ROLLBACK;
 \set VERBOSITY terse
 SELECT id FROM hone.fetch_batch(NULL::t, 'id', ARRAY[7]);
 

@@ -150,10 +150,11 @@ SELECT * FROM hone.insert_batch('t', '[{"name": "in"}]');
 ROLLBACK;
 SELECT jsonb_build_object('x', jsonb_agg(i)) AS many FROM generate_series(1, 50000) i \gset
 SELECT count(*), count(*) FILTER (WHERE inserted), bool_and(n = place) FROM hone.insert_batch('plain', :'many') WITH ORDINALITY f(n, inserted, key, place);
-SET statement_timeout = '10ms';
+BEGIN;
+SET LOCAL statement_timeout = '10ms';
 \set VERBOSITY sqlstate
 SELECT count(*) FROM hone.insert_batch('plain', (SELECT jsonb_agg(jsonb_build_object('x', i)) FROM generate_series(1, 500000) i));
-RESET statement_timeout;
+ROLLBACK;
 SELECT hone._batch_mark(0, 7), hone._batch_mark(2, 7), hone._batch_mark(NULL, 7);
 SELECT count(*) FROM plain;
 

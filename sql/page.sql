@@ -246,9 +246,10 @@ SELECT * FROM hone.page('SELECT id FROM item', 'id');
 ROLLBACK;
 SELECT accepted(:'cursor');
 -- Cancelled.
-SET statement_timeout = '50ms';
+BEGIN;
+SET LOCAL statement_timeout = '50ms';
 SELECT * FROM hone.page('SELECT id, pg_sleep(1) IS NULL AS s FROM item', 'id');
-RESET statement_timeout;
+ROLLBACK;
 
 SET client_min_messages = error;
 DROP SCHEMA pg CASCADE;

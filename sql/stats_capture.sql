@@ -96,9 +96,10 @@ SELECT hone.reset();
 SELECT 10 / (id - 1) AS failing FROM stats_t WHERE id < 3;
 SELECT 1 / 0 AS constant;
 INSERT INTO stats_t VALUES (1, 'again');
-SET statement_timeout = '50ms';
+BEGIN;
+SET LOCAL statement_timeout = '50ms';
 SELECT pg_sleep(10) AS slow;
-RESET statement_timeout;
+ROLLBACK;
 SELECT * FROM stats_calls WHERE errors > 0 ORDER BY query COLLATE "C";
 SELECT max_exec_ms BETWEEN 45 AND 9000 AS until_cancelled FROM hone.queries WHERE query LIKE '%AS slow%';
 

@@ -1,4 +1,7 @@
 -- The history: each call once, whether written yet, summed up, or neither.
+-- the worker would write and sum up beside it
+ALTER SYSTEM SET hone.worker = off;
+SELECT pg_reload_conf();
 CREATE VIEW hist_live AS
     SELECT query, calls, errors, rows, min_exec_ms, max_exec_ms, p50_ms, p99_ms FROM hone.queries
     WHERE query LIKE 'SELECT % AS hist\_%' AND datname = current_database();
@@ -213,3 +216,5 @@ DROP VIEW hist_compare, hist_live, hist_past;
 DROP FUNCTION hist_add, hist_bytes, hist_partition;
 DROP ROLE hist_role;
 SELECT hone.reset();
+ALTER SYSTEM RESET hone.worker;
+SELECT pg_reload_conf();

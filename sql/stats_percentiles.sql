@@ -54,7 +54,7 @@ SELECT calls, min_exec_ms <= p50_ms AND p50_ms <= p90_ms AND p90_ms <= p95_ms
        p50_ms >= 1 AND p50_ms < 50 AS half, max_exec_ms >= 50 AS slowest,
        p999_ms = max_exec_ms AS tail,
        abs(mean_exec_ms - total_exec_ms / calls) < 1e-6 AS mean,
-       stddev_exec_ms > 0 AND stddev_exec_ms < 50 AS deviation
+       stddev_exec_ms > 0 AND stddev_exec_ms < max_exec_ms AS deviation
 FROM hone.queries WHERE query LIKE '%pg_sleep(CASE%' AND NOT toplevel;
 
 SELECT queryid AS sleeper FROM hone.queries WHERE query LIKE '%pg_sleep(CASE%' AND NOT toplevel \gset

@@ -10,7 +10,8 @@ cp -a "$HONE_SRC" "$tree" || exit 1
 archives=$HONE_WORK/archives
 mkdir "$archives" || exit 1
 [ "$(id -u)" != 0 ] || chown "$(hone_user)" "$archives"
-hone_server regress -c "hone.archive_directory=$archives" || exit 1
+# nothing comes between the steps of a test by itself
+hone_server regress -c "hone.archive_directory=$archives" -c autovacuum_naptime=1d -c hone.alert_interval=1h || exit 1
 
 # pg_regress says "test NAME ... ok" up to PostgreSQL 15, and TAP since 16.
 make -C "$tree" installcheck 2>&1 | tee "$log" | sed -nuE '

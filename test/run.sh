@@ -14,7 +14,7 @@ cd "$HONE_ROOT" || exit 1
 only=("$@")
 jobs=${HONE_JOBS:-$(($(nproc) < 2 ? 1 : 2))}
 [[ $jobs =~ ^[1-9][0-9]?$ ]] || { echo "HONE_JOBS is not a number of scripts: $jobs" >&2; exit 1; }
-limit=${HONE_SCRIPT_SECONDS:-420}
+limit=${HONE_SCRIPT_SECONDS:-900}
 passed=0 failed=0 skipped=0
 # scripts whose output is printed, and lines of the one after them
 shown=0 lines=0

@@ -14,7 +14,8 @@
 #   hone_kill DATA          kill -9 the server and every process of it
 #   hone_background_errors LOG...
 #                           errors of processes that are no client's, but for
-#                           workers that were told to end
+#                           workers that were told to end, or whose database
+#                           was dropped while they started
 #   hone_as CMD...          run as the unprivileged user
 
 hone_user() {
@@ -132,5 +133,5 @@ hone_kill() {
 
 hone_background_errors() {
     # the prefix of a client's lines ends with its application's name
-    grep -hE '^[^]]*\] (ERROR|FATAL|PANIC):' "$@" | grep -v 'terminating background worker .* due to administrator command'
+    grep -hE '^[^]]*\] (ERROR|FATAL|PANIC):' "$@" | grep -vE 'terminating background worker .* due to administrator command|database .* does not exist'
 }

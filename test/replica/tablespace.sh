@@ -102,7 +102,6 @@ for how in pg_cancel_backend pg_terminate_backend; do
     PGAPPNAME=move sql "CALL hone._set_tablespace('h', 'cold')" >"$HONE_WORK/fail.log" 2>&1 &
     mover=$!
     for _ in $(seq 100); do
-        caught_up
         [ "$(files_of "$standby_data")" = 0 ] || break
         sleep 0.1
     done

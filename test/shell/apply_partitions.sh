@@ -91,7 +91,7 @@ open_session
 ask "BEGIN; INSERT INTO t_2 VALUES (10, 0, ''); SELECT 'wrote';" >/dev/null
 sql "CALL hone._run_applied()" &
 run=$!
-wait_until 20 "SELECT progress LIKE '% waiting%' FROM hone.applied_recommendations"
+wait_until 20 "SELECT phase LIKE 'waiting%' FROM pg_stat_progress_create_index WHERE relid = 't_2'::regclass"
 left=$(leaf_index t_2)
 sql "SELECT pg_terminate_backend(pid) FROM pg_stat_progress_create_index WHERE relid = 't_2'::regclass" >/dev/null
 succeeds "the rest of it is dropped" wait_until 20 "SELECT count(*) = 1 FROM pg_stat_activity WHERE query = 'DROP INDEX CONCURRENTLY ' || ${left}::regclass::text OR query = 'DROP INDEX CONCURRENTLY public.' || ${left}::regclass::text"

@@ -135,6 +135,15 @@ clients() {
 
 # --- hours ---------------------------------------------------------------------
 
+# One partition is read for long, from before its first move is due until its
+# move was tried and others were moved.
+long=ev_6
+open_session
+is "a lock for a reader to wait for" "$(ask "SELECT pg_advisory_lock(7), 'held';")" "|held"
+"$HONE_BIN/psql" -XAtq -d postgres -c "SELECT n FROM (SELECT count(*) AS n FROM $long) x, LATERAL (SELECT pg_advisory_lock_shared(7 + n * 0)) s" >"$HONE_WORK/long" 2>&1 &
+reader=$!
+wait_until 20 "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = '$long'::regclass AND mode = 'AccessShareLock')"
+
 sql "SELECT hone.add_tier_policy('ev', warm_after => interval '2 s', cold_after => interval '8 s', archive_after => interval '14 s')" >/dev/null || exit 1
 begin_looking
 weights=()
@@ -144,14 +153,6 @@ short=$clients_pid
 clients open 21 -M prepared -c 2 -j 1 -D base=4 -f "$HONE_WORK/open.sql"
 open=$clients_pid
 
-# One partition is read for long, from before its first move is due until its
-# move was tried and others were moved.
-long=ev_6
-open_session
-is "a lock for a reader to wait for" "$(ask "SELECT pg_advisory_lock(7), 'held';")" "|held"
-"$HONE_BIN/psql" -XAtq -d postgres -c "SELECT n FROM (SELECT count(*) AS n FROM $long) x, LATERAL (SELECT pg_advisory_lock_shared(7 + n * 0)) s" >"$HONE_WORK/long" 2>&1 &
-reader=$!
-wait_until 20 "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = '$long'::regclass AND mode = 'AccessShareLock')"
 is "a partition is read for long, hot still" "$(sql "SELECT tier FROM hone.partitions WHERE partition = '$long'::regclass")" hot
 since=$(sql "SELECT clock_timestamp()")
 succeeds "its move does not come to its end" wait_until 60 "SELECT last_error IS NOT NULL FROM hone.partitions WHERE partition = '$long'::regclass"

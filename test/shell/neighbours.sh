@@ -12,8 +12,9 @@ major=$("$PG_CONFIG" --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/')
 
 # What is unpacked and built here is for this script's server only.
 rm -rf "$HONE_WORK/neighbours" "$HONE_WORK/unpacked"
-cp -al "$HONE_WORK/pg" "$HONE_WORK/neighbours"
-HONE_BIN=$HONE_WORK/neighbours${HONE_BIN#"$HONE_WORK/pg"}
+pg=${HONE_BIN%/pg/*}/pg
+cp -al "$pg" "$HONE_WORK/neighbours"
+HONE_BIN=$HONE_WORK/neighbours${HONE_BIN#"$pg"}
 PG_CONFIG=$HONE_BIN/pg_config
 libraries=$("$PG_CONFIG" --pkglibdir)
 have() { [ -e "$libraries/$1.so" ]; }

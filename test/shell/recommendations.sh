@@ -16,7 +16,9 @@ deep() { sql "SELECT id FROM page ORDER BY id LIMIT 10 OFFSET $1" >/dev/null; }
 loop() {
     { echo "BEGIN; SELECT id FROM author ORDER BY id;"
       for i in $(seq 40); do echo "SELECT name FROM author WHERE id = $((i * 1009));"; done
-      echo "COMMIT;"; } | "$HONE_BIN/psql" -XAtq -d postgres >/dev/null
+      echo "COMMIT;"; } | PGAPPNAME=looper "$HONE_BIN/psql" -XAtq -d postgres >/dev/null
+    # what is left of the loop is told when the process ends
+    wait_until 10 "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'looper'"
 }
 known() {
     sql "SELECT id, kind, relation, queryid, calls, cost_ms, summary, fix, evidence, status, first_seen, last_seen
@@ -75,13 +77,19 @@ damaged "noise" "its checksum is wrong"
 again || exit 1
 sql "ALTER SYSTEM SET hone.alert_severity = 'low'"
 sql "SELECT pg_reload_conf()" >/dev/null
-{ echo "LISTEN hone_alerts;"; for _ in $(seq 60); do echo "SELECT pg_sleep(0.1);"; done; } |
+# until_there NAME: until that file is in $HONE_WORK, or for 20 seconds
+until_there() { for _ in $(seq 200); do [ ! -e "$HONE_WORK/$1" ] || break; sleep 0.1; done; }
+{ echo "LISTEN hone_alerts;"; for _ in $(seq 200); do [ ! -e "$HONE_WORK/heard_it" ] || break; echo "SELECT pg_sleep(0.1);"; sleep 0.1; done; } |
     "$HONE_BIN/psql" -XAtq -d postgres >"$HONE_WORK/heard" 2>&1 &
 listener=$!
+wait_until 10 "SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(0.1)%'"
 deep 2000
 loop
 wait_until 10 "SELECT count(*) >= 1 FROM hone.alerts WHERE kind = 'n_plus_one'"
 is "what is open is an alert, what is dismissed is not" "$(sql "SELECT string_agg(DISTINCT kind, ' ' ORDER BY kind) FROM hone.alerts WHERE kind IN ('n_plus_one', 'offset_pagination')")" n_plus_one
+for _ in $(seq 100); do ! grep -q n_plus_one "$HONE_WORK/heard" || break; sleep 0.1; done
+sleep 1.5
+touch "$HONE_WORK/heard_it"
 wait "$listener"
 like "who listens is told" "$(cat "$HONE_WORK/heard")" "hone_alerts.*\"kind\" : \"n_plus_one\".*author"
 is "once" "$(grep -c n_plus_one "$HONE_WORK/heard")" 1
@@ -92,12 +100,13 @@ is "and forgotten" "$(sql "SELECT count(*) FROM hone._alert AS a JOIN hone.recom
 
 # A session that is idle in a transaction, of a role that is gone.
 sql "CREATE ROLE ghost LOGIN"
-{ echo "BEGIN; SELECT 1;"; sleep 5; } | "$HONE_BIN/psql" -XAtq -U ghost -d postgres >/dev/null &
+{ echo "BEGIN; SELECT 1;"; until_there ghost_goes; } | "$HONE_BIN/psql" -XAtq -U ghost -d postgres >/dev/null &
 ghost=$!
 wait_until 10 "SELECT count(*) = 1 FROM pg_stat_activity WHERE usename = 'ghost' AND state = 'idle in transaction'"
 sql "DROP ROLE ghost"
 sleep 1.2
 is "an idle transaction of a role that is gone is told without a name" "$(sql "SET hone.advise_idle_in_transaction = '1s'; SELECT calls, evidence ? 'for_role' FROM hone.recommendations WHERE kind = 'idle_in_transaction'")" "1|f"
+touch "$HONE_WORK/ghost_goes"
 wait "$ghost"
 
 # Nothing confirms it any more.

@@ -5,6 +5,7 @@
 set -u
 . "$(dirname "$0")/../lib/prepare.sh"
 . "$HONE_ROOT/test/lib/rows.sh"
+. "$HONE_ROOT/test/lib/session.sh"
 hone_prepare
 hone_server load "-c hone.max_memory=2MB -c max_connections=40 -c hone.flush_interval=100ms -c hone.history_interval=1h" || exit 1
 sql "CREATE EXTENSION pg_hone; CREATE TABLE l (id int PRIMARY KEY, v text); INSERT INTO l SELECT g, 'x' FROM generate_series(1, 1000) AS g"
@@ -43,6 +44,7 @@ like "counts only grow under a reader's eyes" "$(cat "$HONE_WORK/watch.log")" "N
 is "each call once, by 8 sessions that have ended" \
     "$(sql "SELECT regexp_replace(query, ' .*', ''), sum(calls), sum(rows) FROM hone.queries WHERE query ~ '^SELECT v AS counted|^UPDATE l' GROUP BY 1 ORDER BY 1")" "SELECT|16000|16000
 UPDATE|16000|16000"
+wait_until 10 "SELECT connections_ended >= 8 FROM hone.databases WHERE datname = 'postgres'"
 is "the database's sum has them, by kind" \
     "$(sql "SELECT calls >= 32000, round(read_pct), round(write_pct), connections_ended >= 8, connection_p95_s > 0 FROM hone.databases WHERE datname = 'postgres'")" "t|50|50|t|t"
 
@@ -107,8 +109,15 @@ is "and it goes on counting" "$(sql "SELECT calls FROM hone.latency_between(now(
 exec 9>&-
 wait $idler
 is "each once when it has ended" "$(sql "SELECT calls FROM hone.queries WHERE query LIKE '%of\\_idler'")" 4
-is "connections that say nothing count" "$(before=$(sql "SELECT connections_ended FROM hone.databases WHERE datname = 'postgres'")
-    for _ in 1 2 3; do "$HONE_BIN/psql" -XAtq -d postgres -c "" >/dev/null; done
-    sql "SELECT connections_ended - $before FROM hone.databases WHERE datname = 'postgres'")" 4
+# each is counted when its process ends, which is after its client has
+open_session
+alone() { for _ in $(seq 100); do [ "$(ask "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend';")" != 1 ] || break; sleep 0.1; done; }
+ended="SELECT connections_ended FROM hone.databases WHERE datname = 'postgres';"
+alone
+before=$(ask "$ended")
+for _ in 1 2 3; do "$HONE_BIN/psql" -XAtq -d postgres -c "" >/dev/null; done
+alone
+is "connections that say nothing count" "$(($(ask "$ended") - before))" 3
+close_session
 is "nothing went wrong inside" "$(status "internal errors")" 0
 hone_done

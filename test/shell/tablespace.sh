@@ -124,7 +124,7 @@ begin_move p_heap cold
 succeeds "the copy is made" wait_until 30 "SELECT count(*) > 4 FROM pg_ls_dir((SELECT 'pg_tblspc/' || t.oid || '/' || pg_ls_dir('pg_tblspc/' || t.oid) || '/' || d.oid
     FROM pg_tablespace t, pg_database d WHERE spcname = 'cold' AND datname = current_database()))"
 waited=0
-for _ in $(seq 1 40); do
+for _ in $(seq 1 15); do
     waited=$((waited + $(sql "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.application_name = 'move'")))
     sql "SET lock_timeout = '150ms'; UPDATE p SET n = n + 1 WHERE kind = 'heap' AND id = 8; INSERT INTO log VALUES ('heap', 8)" || not_ok "a writer goes on"
     kill -0 "$move_pid" 2>/dev/null || break
@@ -142,7 +142,7 @@ wait "$move_pid"
 like "one that stays for long: 55P03" "$(cat "$move_log")" "ERROR:  55P03: could not lock table public.p_heap: other sessions are using it"
 is "it is where it was" "$(place p_heap)" cold
 begin_move p_tiered cold "-c hone.lock_timeout=1s"
-sleep 1.5
+wait_until 10 "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'move'"
 is "one that is ended" "$(sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'move'")" t
 wait "$move_pid"
 tell "COMMIT;"

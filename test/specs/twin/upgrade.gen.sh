@@ -59,7 +59,7 @@ step c1 { COMMIT; }
 step r1 { ROLLBACK; }
 
 session s2
-setup { SET deadlock_timeout = '200ms'; }
+setup { SET deadlock_timeout = '300ms'; }
 step b2 { $begin; SELECT count(*) > 0 AS seen FROM t; }
 $(statements 2 2)
 step c2 { COMMIT; }
