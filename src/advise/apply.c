@@ -25,7 +25,6 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "storage/latch.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -33,12 +32,12 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 #include "utils/varlena.h"
-#include "utils/wait_event.h"
 
 #include "advise/apply.h"
 #include "common/own_tables.h"
 #include "common/owner.h"
 #include "common/procedure.h"
+#include "common/sleep.h"
 #include "common/task.h"
 #include "common/toplevel.h"
 
@@ -459,10 +458,7 @@ hone_apply_brief(Oid relid, const char *command, int *sqlstate)
 		if (error == NULL || *sqlstate != ERRCODE_LOCK_NOT_AVAILABLE || tries == BRIEF_TRIES)
 			return error;
 		hone_procedure_commit();
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 Min(pause_ms, BRIEF_PAUSE_MS), PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		(void) hone_sleep(Min(pause_ms, BRIEF_PAUSE_MS) * INT64CONST(1000));
 		pause_ms *= 2;
 	}
 }

@@ -86,10 +86,8 @@ statement_text(Oid relid, const HoneFetchKeys *keys)
 	{
 		const HoneKeyColumn *column = &keys->columns[i];
 
-		appendStringInfo(&sql, "%sr.%s OPERATOR(%s.%s) k.k%d", i ? " AND " : "",
-						 quote_identifier(column->name),
-						 quote_identifier(column->operator_schema),
-						 column->operator_name, i + 1);
+		appendStringInfo(&sql, "%sr.%s %s k.k%d", i ? " AND " : "",
+						 quote_identifier(column->name), column->equals, i + 1);
 		if (OidIsValid(column->cast))
 			appendStringInfo(&sql, "::%s",
 							 format_type_extended(column->cast, -1,

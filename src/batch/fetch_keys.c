@@ -20,7 +20,6 @@
 #include "catalog/index.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
-#include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "fmgr.h"
@@ -61,20 +60,6 @@ hone_name_list(ArrayType *names, const char *what)
  */
 
 static void
-name_operator(Oid opno, HoneKeyColumn *column)
-{
-	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(opno));
-	Form_pg_operator form;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for operator %u", opno);
-	form = (Form_pg_operator) GETSTRUCT(tuple);
-	column->operator_name = pstrdup(NameStr(form->oprname));
-	column->operator_schema = get_namespace_name(form->oprnamespace);
-	ReleaseSysCache(tuple);
-}
-
-static void
 find_column(Oid relid, char *name, HoneKeyColumn *column)
 {
 	HeapTuple	tuple = SearchSysCacheAttName(relid, name);
@@ -100,7 +85,7 @@ find_column(Oid relid, char *name, HoneKeyColumn *column)
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
 				 errmsg("column \"%s\" has type %s, which has no order and can be no key",
 						name, format_type_be(column->type))));
-	name_operator(type->eq_opr, column);
+	column->equals = hone_operator_text(type->eq_opr);
 }
 
 /* Does this column of the index tell values apart as the column itself does? */

@@ -23,8 +23,7 @@ typedef struct HoneKeyColumn
 	bool		read;			/* they are texts, for the type's input
 								 * function */
 	Oid			cast;			/* type to cast them to, or InvalidOid */
-	const char *operator_schema;	/* of its default equality */
-	const char *operator_name;
+	const char *equals;			/* OPERATOR(...): its default equality */
 } HoneKeyColumn;
 
 /* An array of values for each column, as parameters of a statement. */

@@ -19,8 +19,6 @@
 
 #include "access/transam.h"
 #include "catalog/pg_inherits.h"
-#include "catalog/pg_namespace.h"
-#include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "nodes/makefuncs.h"
@@ -31,7 +29,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
-#include "utils/syscache.h"
 #include "utils/typcache.h"
 
 #include "batch/page_query.h"
@@ -207,22 +204,11 @@ find_output(Query *query, const char *name)
 	return NULL;
 }
 
-static char *
-operator_text(Oid opno, bool *built_in)
+/* A built-in operator of this name, one character. */
+static bool
+is_built_in(Oid opno, const char *text, char name)
 {
-	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(opno));
-	Form_pg_operator form;
-	char	   *text;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for operator %u", opno);
-	form = (Form_pg_operator) GETSTRUCT(tuple);
-	*built_in &= form->oprnamespace == PG_CATALOG_NAMESPACE && opno < FirstNormalObjectId &&
-		strlen(NameStr(form->oprname)) == 1;
-	text = psprintf("OPERATOR(%s.%s)",
-					quote_identifier(get_namespace_name(form->oprnamespace)), NameStr(form->oprname));
-	ReleaseSysCache(tuple);
-	return text;
+	return opno < FirstNormalObjectId && strcmp(text, psprintf("OPERATOR(pg_catalog.%c)", name)) == 0;
 }
 
 static bool
@@ -262,7 +248,6 @@ add_column(HonePageQuery *page, HonePaging *paging, TargetEntry *target,
 	HonePageColumn *column = &page->columns[page->ncolumns];
 	Oid			type = getBaseType(exprType((Node *) target->expr));
 	TypeCacheEntry *entry;
-	bool		ignore = true;
 
 	for (int i = 0; i < page->ncolumns; i++)
 	{
@@ -288,10 +273,11 @@ add_column(HonePageQuery *page, HonePaging *paging, TargetEntry *target,
 	column->descending = descending;
 	column->nulls_first = nulls_first;
 	column->not_null = is_not_null(paging, target->expr);
-	column->built_in = true;
-	column->operators[0] = operator_text(entry->lt_opr, &column->built_in);
-	column->operators[1] = operator_text(entry->eq_opr, &ignore);
-	column->operators[2] = operator_text(entry->gt_opr, &column->built_in);
+	column->operators[0] = hone_operator_text(entry->lt_opr);
+	column->operators[1] = hone_operator_text(entry->eq_opr);
+	column->operators[2] = hone_operator_text(entry->gt_opr);
+	column->built_in = is_built_in(entry->lt_opr, column->operators[0], '<') &&
+		is_built_in(entry->gt_opr, column->operators[2], '>');
 	page->ncolumns++;
 
 	/* for hone_order_has() */

@@ -13,6 +13,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_operator.h"
 #include "commands/extension.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -132,7 +133,6 @@ hone_qualified_name(Oid relid)
 {
 	char	   *name = get_rel_name(relid);
 	char	   *schema = name ? get_namespace_name(get_rel_namespace(relid)) : NULL;
-
 	char	   *qualified = schema ? quote_qualified_identifier(schema, name) : NULL;
 
 	/* called for each batch of a long call */
@@ -168,6 +168,22 @@ hone_collation_text(Oid collation)
 	form = (Form_pg_collation) GETSTRUCT(tuple);
 	text = quote_qualified_identifier(get_namespace_name(form->collnamespace),
 									  NameStr(form->collname));
+	ReleaseSysCache(tuple);
+	return text;
+}
+
+char *
+hone_operator_text(Oid opno)
+{
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(opno));
+	Form_pg_operator form;
+	char	   *text;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", opno);
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	text = psprintf("OPERATOR(%s.%s)",
+					quote_identifier(get_namespace_name(form->oprnamespace)), NameStr(form->oprname));
 	ReleaseSysCache(tuple);
 	return text;
 }

@@ -86,6 +86,9 @@ extern bool hone_has_name(List *names, const char *name);
 /* The collation's name with its schema, quoted. */
 extern char *hone_collation_text(Oid collation);
 
+/* OPERATOR(schema.name): the operator, whatever search_path is. */
+extern char *hone_operator_text(Oid opno);
+
 /*
  * Until AtEOXact_GUC() leaves the level that is returned, values have texts that
  * do not depend on the session's settings (as postgres_fdw does): with utc also

@@ -32,7 +32,8 @@ extern bool hone_relation_has_index(Oid relid, List *equal, AttrNumber next);
 
 /*
  * The plain btree index, not unique, with the most key columns of those whose
- * keys are the first of 'columns' (any_order: are among them), or InvalidOid; in *keys its columns. An index on all columns makes it redundant.
+ * keys are the first of 'columns' (any_order: are among them), or InvalidOid;
+ * in *keys its columns. An index on all columns makes it redundant.
  */
 extern Oid	hone_relation_narrower_index(Oid relid, List *columns, bool any_order, List **keys);
 
