@@ -532,11 +532,15 @@ note_end(const HoneDue *due, const char *error, int sqlstate)
 	values[2] = CStringGetTextDatum(unpack_sql_state(sqlstate));
 	nulls[2] = error != NULL && sqlstate != 0 ? ' ' : 'n';
 	values[3] = BoolGetDatum(error != NULL && may_pass(sqlstate));
-	/* after 1, 2, 4 ... minutes, ten times in all */
+
+	/*
+	 * Tried again after 1, 2, 4 ... minutes, ten times in all. By the clock:
+	 * the transaction began before the command did.
+	 */
 	hone_own_run("UPDATE hone._applied SET error = $2, sqlstate = $3, running = false,"
-				 " finished_at = CASE WHEN $4 AND attempts OPERATOR(pg_catalog.<) 10 THEN NULL ELSE pg_catalog.now() END,"
+				 " finished_at = CASE WHEN $4 AND attempts OPERATOR(pg_catalog.<) 10 THEN NULL ELSE pg_catalog.clock_timestamp() END,"
 				 " retry_at = CASE WHEN $4 AND attempts OPERATOR(pg_catalog.<) 10"
-				 "  THEN pg_catalog.now() OPERATOR(pg_catalog.+) (interval '1 minute' OPERATOR(pg_catalog.*) (2 OPERATOR(pg_catalog.^) (attempts OPERATOR(pg_catalog.-) 1))) END"
+				 "  THEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) (interval '1 minute' OPERATOR(pg_catalog.*) (2 OPERATOR(pg_catalog.^) (attempts OPERATOR(pg_catalog.-) 1))) END"
 				 " WHERE id OPERATOR(pg_catalog.=) $1", 4, types, values, nulls);
 	hone_procedure_commit();
 }

@@ -43,7 +43,16 @@ sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'CR
 tell "COMMIT;"
 succeeds "what fails is to be tried again" wait_until 20 "SELECT state = 'waiting' AND last_error IS NOT NULL AND retry_at > now() FROM hone.applied_recommendations WHERE id = $id"
 is "without what it left" "$(sql "SELECT count(*) FROM pg_index WHERE indrelid = '\"big Table\"'::regclass")" 0
-sql "UPDATE hone._applied SET retry_at = NULL" && sql "CALL hone._run_applied()"
+is "another transaction keeps it waiting" "$(ask "BEGIN; UPDATE \"big Table\" SET pad = 'z' WHERE id = 6; SELECT 'wrote';")" wrote
+sql "UPDATE hone._applied SET retry_at = NULL"
+sql "CALL hone._run_applied()" &
+run=$!
+succeeds "when it is tried again" wait_until 20 "SELECT progress LIKE 'waiting for%' FROM hone.applied_recommendations WHERE id = $id"
+released=$(sql "SELECT clock_timestamp()")
+tell "COMMIT;"
+wait "$run"
+wait_until 20 "SELECT state = 'done' FROM hone.applied_recommendations WHERE id = $id"
+is "it was finished when the index was" "$(sql "SELECT finished_at > '$released' FROM hone.applied_recommendations WHERE id = $id")" t
 is "it is done" "$(state '"big Table"') $(sql "SELECT attempts, last_error IS NULL, finished_at IS NOT NULL FROM hone.applied_recommendations")" "done 2|t|t"
 like "the index is there, the owner's, and valid" "$(sql "SELECT indexrelid::regclass, indisvalid, pg_get_userbyid(relowner) FROM pg_index JOIN pg_class ON oid = indexrelid WHERE indrelid = '\"big Table\"'::regclass")" '^"big Table_hone_[0-9a-f]{6}_idx"\|t\|owner$'
 is "the recommendation is gone" "$(sql "SELECT count(*) FROM hone.recommendations WHERE id = $id")" 0
