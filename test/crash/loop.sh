@@ -37,7 +37,9 @@ standby_data=$HONE_WORK/run/crashstandby/data
 mkdir -p "$HONE_WORK/run/crashstandby"
 chmod 755 "$HONE_WORK/run/crashstandby"
 [ "$(id -u)" != 0 ] || chown "$(hone_user)" "$HONE_WORK/run/crashstandby"
-hone_as "$HONE_BIN/pg_basebackup" -h "$primary" -p "$PGPORT" -U postgres -D "$standby_data" -R -c fast || exit 1
+# with a slot, lest it miss WAL that the primary needs no more after a crash
+hone_as "$HONE_BIN/pg_basebackup" -h "$primary" -p "$PGPORT" -U postgres -D "$standby_data" -R -c fast \
+    -C -S standby || exit 1
 hone_as sed -i "s|^unix_socket_directories.*|unix_socket_directories = '$HONE_WORK/run/crashstandby'|" "$standby_data/postgresql.conf"
 hone_as sh -c "echo 'wal_retrieve_retry_interval = 200ms' >>'$standby_data/postgresql.conf'"
 HONE_SERVERS+=("$standby_data")
@@ -48,7 +50,7 @@ on() { local PGHOST=$1; shift; export PGHOST; "$@"; }
 caught_up() {
     local lsn
     lsn=$(sql "SELECT pg_current_wal_lsn()")
-    on "$standby" wait_until 60 "SELECT pg_last_wal_replay_lsn() >= '$lsn'" || echo "# the standby lags"
+    on "$standby" wait_until 60 "SELECT pg_last_wal_replay_lsn() >= '$lsn'" || tail -3 "$standby_data.log" | sed 's/^/# the standby lags: /'
 }
 
 # -- changes, each to t and to h in one statement or one transaction

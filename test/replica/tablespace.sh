@@ -98,6 +98,8 @@ open_session
 ask "BEGIN; SELECT count(*) > 0 FROM h WHERE id = 5;" >/dev/null
 PGOPTIONS="-c hone.lock_timeout=5ms" sql "CALL hone._set_tablespace('h', 'cold')" >"$HONE_WORK/fail.log" 2>&1
 like "a move fails" "$(cat "$HONE_WORK/fail.log")" "could not lock table"
+# what is there next is the next move's
+drain
 for how in pg_cancel_backend pg_terminate_backend; do
     PGAPPNAME=move sql "CALL hone._set_tablespace('h', 'cold')" >"$HONE_WORK/fail.log" 2>&1 &
     mover=$!
