@@ -264,23 +264,23 @@ DROP TABLE seen;
 -- who sees what
 SELECT hone.reset_recommendations() > 0 AS reset;
 CREATE FUNCTION look() RETURNS TABLE (fix text, read text, no_fix text, names boolean, secrets boolean) LANGUAGE sql AS $$
-    SELECT advise_mat.named(fix), advise_mat.named(evidence->>'read'), evidence->>'no_fix', evidence ? 'view', concat(summary, fix, evidence) ~ '777'
+    SELECT advise_mat.named(fix), advise_mat.named(evidence->>'read'), evidence->>'no_fix', evidence ? 'view', concat(summary, fix, evidence) ~ '7771777'
     FROM hone.recommendations WHERE kind = 'materialize' ORDER BY 1, 3
 $$;
 CREATE ROLE hone_test_mat;
 CREATE ROLE hone_test_mat_own;
 GRANT USAGE ON SCHEMA advise_mat TO hone_test_mat, hone_test_mat_own;
 GRANT SELECT ON orders TO hone_test_mat_own;
-\set secret 'SELECT status, count(*) FROM orders WHERE total <> 7777 GROUP BY status'
+\set secret 'SELECT status, count(*) FROM orders WHERE total <> 777177717 GROUP BY status'
 SET ROLE hone_test_mat_own;
 \o /dev/null
 \set ECHO none
 :secret;
-SELECT count(*) FROM orders WHERE customer_id = 7777;
-SELECT count(*) FROM orders WHERE customer_id = 7778;
+SELECT count(*) FROM orders WHERE customer_id = 777177717;
+SELECT count(*) FROM orders WHERE customer_id = 777177718;
 SELECT count(*) FROM hone.recommendations;
-SELECT format('SELECT count(*) FROM orders WHERE customer_id = %s', g) FROM generate_series(7777, 7781) g \gexec
-SELECT 'SELECT status, count(*) FROM orders WHERE total <> 7777 GROUP BY status' FROM generate_series(1, 5) \gexec
+SELECT format('SELECT count(*) FROM orders WHERE customer_id = %s', g) FROM generate_series(777177717, 777177721) g \gexec
+SELECT 'SELECT status, count(*) FROM orders WHERE total <> 777177717 GROUP BY status' FROM generate_series(1, 5) \gexec
 \set ECHO all
 \o
 SELECT * FROM look();
@@ -289,7 +289,7 @@ REVOKE SELECT ON orders FROM hone_test_mat_own;
 SET ROLE hone_test_mat_own;
 SELECT * FROM look();
 SET ROLE hone_test_mat;
-SELECT fix, evidence->>'read' AS read, evidence->>'no_fix' AS no_fix, evidence ? 'view' AS names, concat(summary, evidence) ~ '777' AS secrets
+SELECT fix, evidence->>'read' AS read, evidence->>'no_fix' AS no_fix, evidence ? 'view' AS names, concat(summary, evidence) ~ '7771777' AS secrets
 FROM hone.recommendations WHERE kind = 'materialize';
 RESET ROLE;
 
