@@ -74,6 +74,8 @@ in_db two "SELECT hone.add_tier_policy('m', '2 years')" >/dev/null
 succeeds "and in two" all_warm two
 is "rows of one" "$(HONE_DB=one rows_of m)" "$one"
 is "rows of two" "$(HONE_DB=two rows_of m)" "$two"
+# a move is noted when it has ended, a moment after the partition's tier
+for db in one two; do HONE_DB=$db wait_until 10 "SELECT count(*) >= 2 FROM hone.tier_log WHERE by_worker AND error IS NULL"; done
 is "each has its own log" "$(for db in one two; do in_db $db "SELECT count(*) FROM hone.tier_log WHERE by_worker AND error IS NULL"; done)" "2
 2"
 

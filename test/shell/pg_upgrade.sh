@@ -42,7 +42,8 @@ for table in t user_types; do sql "CALL hone.compress('$table')" 2>/dev/null; do
 sql "ALTER TABLE t ADD COLUMN later int DEFAULT 7; INSERT INTO t (id, note) VALUES (-1, 'late'); INSERT INTO user_types SELECT * FROM user_types LIMIT 10"
 sql "CALL hone.compress('user_types')" 2>/dev/null
 sql "SELECT hone.add_tier_policy('m', '1 year'); SELECT hone.add_tier_policy('n', '200 years')" >/dev/null
-wait_until 60 "SELECT bool_and(tier = 'warm') FROM hone.partitions WHERE parent = 'm'::regclass" || exit 1
+# and the moves are noted, which they are when they have ended
+wait_until 60 "SELECT bool_and(tier = 'warm') AND count(*) <= (SELECT count(*) FROM hone.tier_log WHERE error IS NULL) FROM hone.partitions WHERE parent = 'm'::regclass" || exit 1
 page() { sql "SELECT id FROM item ORDER BY id OFFSET 3000 LIMIT 10" >/dev/null; }
 page
 sql "SELECT hone.dismiss_recommendation(id, 'so be it') FROM hone.recommendations WHERE kind = 'offset_pagination'" >/dev/null
